@@ -1,0 +1,46 @@
+# Two commands set everything up on a machine with Python and make:  make lab  ·  make test
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: lab test tour lint unit kernel browser notebooks conformance bench clean
+
+# torch goes first and alone: with it in place nothing else asks for a CUDA build.
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --editable ".[notebooks,dev]"
+	touch $@
+
+lab: $(READY)
+	GAUDI_LAB_EMULATE=auto $(BIN)/jupyter lab notebooks/01_execution_modes.ipynb
+
+tour: $(READY)
+	$(BIN)/gaudi-lab tour
+
+test: lint unit kernel browser notebooks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/python -m pytest tests/unit tests/conformance -n 2 --dist loadfile
+
+kernel: $(READY)
+	$(BIN)/python -m pytest tests/kernel
+
+browser: $(READY)
+	$(BIN)/python -m pytest tests/browser
+
+notebooks: $(READY)
+	$(BIN)/python -m pytest tests/notebooks
+
+bench: $(READY)
+	$(BIN)/python benchmarks/overhead.py
+
+clean:
+	rm -rf $(VENV) site build dist

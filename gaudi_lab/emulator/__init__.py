@@ -1,0 +1,42 @@
+"""An emulated Gaudi: device `hpu` and a package `habana_frameworks`, in pure Python, on the CPU.
+
+Importing this package imports neither torch nor the bridge. `install` makes `habana_frameworks` importable
+where no real one is; the device exists once `habana_frameworks.torch` has been imported, as on hardware.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from . import finder
+
+__all__ = ["active", "install", "set_lazy"]
+
+
+def install() -> None:
+    """Make `import habana_frameworks.torch` find the emulated bridge, where no real one is installed."""
+    finder.install()
+
+
+def active() -> bool:
+    """Return True if the bridge that this process has loaded is the emulated one."""
+    return bool(getattr(sys.modules.get("habana_frameworks"), "__emulated__", False))
+
+
+def set_lazy(lazy: bool) -> None:
+    """Change the execution mode of the running process, which no bridge on hardware can do.
+
+    What is recorded runs first.
+
+    Raises
+    ------
+    RuntimeError
+        The emulated bridge is not loaded.
+    """
+    if not active():
+        raise RuntimeError("The emulated bridge is not loaded. Run: import habana_frameworks.torch")
+    from . import mode
+    from .trace import recorder
+
+    recorder.flush()
+    mode.force(lazy)

@@ -1,0 +1,141 @@
+"""From a recorded program to something that runs: straight replay, or Inductor's C++.
+
+Straight replay is generated Python that calls the recorded operators one after the other: no recording, no
+shapes, no model code. It compiles in milliseconds and returns bit for bit what eager mode returns. Inductor
+fuses and vectorises, needs a C++ compiler and seconds for a graph, and gains some ten percent on a CPU: that
+pays for a program that runs thousands of times, so it is asked for with ``GAUDI_LAB_COMPILER=inductor``.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from . import replay
+from .events import EventId, publish
+from .program import Step
+
+Runner = Callable[..., Sequence[torch.Tensor]]
+
+_compiled = 0
+
+
+def choice() -> str:
+    """Return the compiler asked for: ``"auto"``, ``"replay"`` or ``"inductor"``.
+
+    Raises
+    ------
+    ValueError
+        ``GAUDI_LAB_COMPILER`` is none of these.
+    """
+    asked = os.environ.get("GAUDI_LAB_COMPILER", "auto")
+    if asked not in ("auto", "replay", "inductor"):
+        raise ValueError(f"GAUDI_LAB_COMPILER={asked!r} is none of: auto, replay, inductor")
+    return asked
+
+
+def use_inductor(default: bool) -> bool:
+    """Return True if Inductor shall compile; `default` says what ``auto`` means here.
+
+    Raises
+    ------
+    ValueError
+        ``GAUDI_LAB_COMPILER`` is none of auto, replay, inductor.
+    """
+    asked = choice()
+    return asked == "inductor" or (asked == "auto" and default and has_cpp_compiler())
+
+
+@functools.cache
+def has_cpp_compiler() -> bool:
+    """Return True if Inductor would find a C++ compiler here."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name)
+
+
+def next_name(kind: str) -> str:
+    """Return the name of the next compiled graph, such as ``graph_12``: what the counters call it."""
+    global _compiled
+    _compiled += 1
+    return f"{kind}_{_compiled}"
+
+
+class Graph:
+    """A compiled program.
+
+    Attributes
+    ----------
+    name
+        What the counters call it, such as ``graph_12``.
+    steps, wanted
+        What it computes, and the slots that it returns, in this order.
+    """
+
+    __slots__ = ("_runner", "name", "steps", "wanted")
+
+    def __init__(self, steps: list[Step], wanted: tuple[int, ...]) -> None:
+        self.name = next_name("graph")
+        self.steps = steps
+        self.wanted = wanted
+        self._runner: Runner | None = None
+
+    def __call__(self, holders: Sequence[Any]) -> Sequence[torch.Tensor]:
+        """Run on the values of `holders`, the program's inputs in order."""
+        hosts = [holder.host for holder in holders]
+        with on_the_host():
+            if self._runner is None:
+                return self._first(hosts)
+            return self._runner(*hosts)
+
+    def _first(self, hosts: list[Any]) -> Sequence[torch.Tensor]:
+        """Run step by step, checking the shapes that recording promised, then compile what was learnt."""
+        values = replay.interpret(self.steps, self.wanted, hosts)
+        self.compile(hosts)
+        return values
+
+    def compile(self, hosts: list[Any]) -> None:
+        """Make the runner, and count it."""
+        started = time.perf_counter()
+        self._runner = self._inductor(hosts) or replay.compile_steps(self.steps, self.wanted)
+        micros = (time.perf_counter() - started) * 1e6
+        publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=self.name)
+
+
+    def _inductor(self, hosts: list[Any]) -> Runner | None:
+        if not use_inductor(default=False):
+            return None
+        from . import inductor
+
+        return inductor.compile_steps(self.steps, self.wanted, hosts) if inductor.fits(self.steps, hosts) else None
+
+
+def on_the_host() -> Any:
+    """Return a context in which host tensors compute plainly, whatever the user's code is in the middle of."""
+    return _OnTheHost()
+
+
+class _OnTheHost:
+    """Outside inference mode, below autograd, without autocast: the user's modes are about the device."""
+
+    __slots__ = ("_guards",)
+
+    def __enter__(self) -> None:
+        self._guards = (
+            torch._C._InferenceMode(False),
+            torch._C._AutoDispatchBelowAutograd(),
+            torch._C._ExcludeDispatchKeyGuard(_AUTOCAST),
+        )
+        for guard in self._guards:
+            guard.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        for guard in reversed(self._guards):
+            guard.__exit__(*exc)
+
+
+_AUTOCAST = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)

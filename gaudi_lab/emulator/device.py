@@ -1,0 +1,41 @@
+"""The device `hpu`, made of PyTorch's Python backend. This module owns that experimental API.
+
+Tested on torch 2.13.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+import torch
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+from . import factories, rng
+
+_libraries: list[torch.library.Library] = []
+
+
+def ready() -> bool:
+    """Return True once the device exists in this process."""
+    return bool(_libraries)
+
+
+def set_up(backend: ModuleType) -> None:
+    """Make `torch.device("hpu")` work, with `backend` as `torch.hpu`. Happens once in a process.
+
+    Raises
+    ------
+    RuntimeError
+        This PyTorch has no Python backend, or another one has taken the place.
+    """
+    if _libraries:
+        return
+    # An autograd thread that ends while Python is being torn down aborts the process: let none be waited for.
+    os.environ.setdefault("TORCH_AUTOGRAD_SHUTDOWN_WAIT_LIMIT", "0")
+    _setup_privateuseone_for_python_backend("hpu", backend_module=backend)
+    _libraries.extend(factories.register())
+    autocast = torch.library.Library("_", "IMPL")
+    autocast.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+    _libraries.append(autocast)
+    rng.generator.manual_seed(torch.initial_seed())

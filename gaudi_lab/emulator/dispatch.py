@@ -1,0 +1,124 @@
+"""Where every operator on an `hpu` tensor arrives, and which way it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from . import eager, infer, metadata, mode, rng, transfer
+from .events import EventId, publish
+from .tensor import HpuTensor, set_dispatcher
+from .trace import recorder
+
+Route = Callable[[Any, Any, dict[str, Any]], Any]
+
+aten = torch.ops.aten
+
+_routes: dict[Any, Route] = {}
+
+
+def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run or record one operator."""
+    route = _routes.get(func)
+    if route is None:
+        route = _routes[func] = _route(func)
+    return route(func, args, kwargs)
+
+
+def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Record in lazy mode, run in eager mode."""
+    if not mode.lazy():
+        return eager.run(func, args, kwargs)
+    try:
+        return recorder.run.record(func, args, kwargs)
+    except infer.NotRecordable:
+        return on_host(func, args, kwargs)
+
+
+def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run an operator outside any graph: what it returns depends on values, so no graph can hold it.
+
+    Raises
+    ------
+    RuntimeError
+        An HPU graph is being captured: it can hold only what the device itself runs.
+    """
+    if mode.lazy():
+        if recorder.capture is not None:
+            raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
+        publish(EventId.CPU_FALLBACK, op_name=str(func))
+        recorder.flush()
+    return metadata.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+
+
+def value(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run an operator that returns a Python value: whatever is recorded has to run first."""
+    recorder.flush()
+    return eager.run(func, args, kwargs)
+
+
+def decompose(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run an operator made of others. Inference mode hands these over whole; otherwise autograd takes them apart."""
+    return func.decompose(*args, **kwargs)
+
+
+def _math_attention(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    return stock_attention(*args, **kwargs)
+
+
+def stock_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """Run `scaled_dot_product_attention` as the bridge does: as matmul, softmax, matmul. `FusedSDPA` is the fused one."""
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        allowed = attn_mask
+        attn_mask = torch.zeros_like(allowed, dtype=query.dtype).masked_fill_(allowed.logical_not(), -torch.inf)
+    return aten._scaled_dot_product_attention_math.default(
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    )[0]
+
+
+_VALUE_TYPES = ("bool", "int", "float", "Scalar", "SymInt", "number")
+
+_SPECIAL: dict[Any, Route] = {
+    aten._local_scalar_dense.default: transfer.item,
+    aten._to_copy.default: transfer.to_copy,
+    aten.copy_.default: transfer.copy_,
+    aten.lift_fresh.default: lambda func, args, kwargs: args[0],
+    aten.is_pinned.default: lambda func, args, kwargs: False,
+    aten._pin_memory.default: lambda func, args, kwargs: args[0],
+    aten.scaled_dot_product_attention.default: _math_attention,
+    aten.resize_.default: metadata.resize_,
+    aten.set_.source_Tensor: metadata.set_,
+    aten.detach_.default: lambda func, args, kwargs: args[0],
+    aten.record_stream.default: lambda func, args, kwargs: None,
+}
+
+
+def _route(func: Any) -> Route:
+    """Choose the way of an operator, once."""
+    if func in _SPECIAL:
+        return _SPECIAL[func]
+    if torch.Tag.inplace_view in func.tags:
+        return metadata.in_place_view
+    returns = [str(returned.type) for returned in func._schema.returns]
+    if returns and all(kind in _VALUE_TYPES for kind in returns):
+        return value
+    if func._can_decompose() and not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CPU"):
+        return decompose
+    return compute
+
+
+set_dispatcher(dispatch)
+
+__all__ = ["HpuTensor", "compute", "dispatch", "rng", "stock_attention"]

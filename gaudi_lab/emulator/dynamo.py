@@ -1,0 +1,127 @@
+"""`torch.compile(backend="hpu_backend")`: what Dynamo traced, compiled for the host behind the device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import fx
+
+from . import compiler, mode
+from .events import EventId, publish
+from .tensor import HpuTensor, wrap
+
+
+def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any]:
+    """Return a function of `hpu` tensors that runs `graph_module`.
+
+    The graph is moved to the host, where Inductor compiles it if a C++ compiler is there, and it runs as traced
+    if none is.
+
+    Raises
+    ------
+    torch._dynamo.exc.InvalidBackend
+        In lazy mode, where the bridge has no such backend.
+    """
+    if mode.lazy():
+        from torch._dynamo.exc import InvalidBackend
+
+        raise InvalidBackend(name="hpu_backend")
+    started = time.perf_counter()
+    to_host(graph_module)
+    run: Callable[..., Any] = graph_module.forward
+    if compiler.use_inductor(default=True):
+        from torch._inductor.compile_fx import compile_fx
+
+        run = compile_fx(graph_module, [_example(x) for x in example_inputs])
+    micros = (time.perf_counter() - started) * 1e6
+    publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=compiler.next_name("compiled"))
+    return _on_device(run)
+
+
+def to_host(graph_module: fx.GraphModule) -> None:
+    """Rewrite a traced graph in place, from the device to the host: devices, constants and sub-graphs."""
+    for module in graph_module.modules():
+        for name, parameter in list(module._parameters.items()):
+            if isinstance(parameter, HpuTensor):
+                module._parameters[name] = torch.nn.Parameter(parameter._cell.read(), parameter.requires_grad)
+        for name, buffer in list(module._buffers.items()):
+            if isinstance(buffer, HpuTensor):
+                module._buffers[name] = buffer._cell.read()
+        for name, value in list(vars(module).items()):
+            if isinstance(value, HpuTensor):
+                setattr(module, name, value._cell.read())
+        if isinstance(module, fx.GraphModule):
+            for node in module.graph.nodes:
+                node.args = _rewritten(node.args)
+                node.kwargs = _rewritten(node.kwargs)
+            module.recompile()
+
+
+def _rewritten(x: Any) -> Any:
+    if isinstance(x, torch.device) and x.type == "hpu":
+        return torch.device("cpu")
+    if isinstance(x, str) and (x == "hpu" or x.startswith("hpu:")):
+        return "cpu"
+    if isinstance(x, dict):
+        return {name: _rewritten(y) for name, y in x.items()}
+    if isinstance(x, (list, tuple)):
+        made = [_rewritten(y) for y in x]
+        return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
+    return x
+
+
+def _example(x: Any) -> Any:
+    if isinstance(x, HpuTensor):
+        return x._cell.read().detach().requires_grad_(x.requires_grad)
+    return x
+
+
+def _on_device(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `run`, a function of host tensors, as one of `hpu` tensors."""
+
+    def call(*args: Any) -> Any:
+        if torch.is_grad_enabled() and any(isinstance(x, HpuTensor) and x.requires_grad for x in args):
+            return _Differentiable.apply(run, *args)
+        hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]
+        with compiler.on_the_host():
+            return _wrapped(run(*hosts))
+
+    return call
+
+
+class _Differentiable(torch.autograd.Function):
+    """Carries gradients between the device's autograd graph and the host's, in which the compiled code lives."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Callable[..., Any], *args: Any) -> Any:
+        with torch.enable_grad():
+            ctx.hosts = [
+                x._cell.read().detach().requires_grad_(x.requires_grad) if isinstance(x, HpuTensor) else x
+                for x in args
+            ]
+            ctx.outputs = run(*ctx.hosts)
+        return tuple([wrap(x.detach()) if isinstance(x, torch.Tensor) else x for x in ctx.outputs])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        pairs = [
+            (out, grad._cell.read())
+            for out, grad in zip(ctx.outputs, grads, strict=True)
+            if isinstance(out, torch.Tensor) and out.requires_grad and grad is not None
+        ]
+        wanted = [x for x in ctx.hosts if isinstance(x, torch.Tensor) and x.requires_grad]
+        found = iter(
+            torch.autograd.grad([out for out, _ in pairs], wanted, [grad for _, grad in pairs], allow_unused=True)
+        )
+        ctx.outputs = None
+        received = [next(found) if isinstance(x, torch.Tensor) and x.requires_grad else None for x in ctx.hosts]
+        return None, *[None if grad is None else wrap(grad) for grad in received]
+
+
+def _wrapped(out: Any) -> Any:
+    if isinstance(out, torch.Tensor):
+        return wrap(out)
+    return type(out)([_wrapped(x) for x in out]) if isinstance(out, (list, tuple)) else out

@@ -1,0 +1,67 @@
+"""Eager mode: every operator runs at once, on the host tensors behind its arguments."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+
+from . import infer, rng
+from .program import Alias
+from .tensor import HpuTensor, wrap
+
+
+def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run one operator and return `hpu` tensors over its results."""
+    call, aliases, sole = _plan(func)
+    hosts = [x._cell.read() if x.__class__ is HpuTensor else _host(x) for x in args]
+    if kwargs:
+        out = call(*hosts, **{name: _host(x) for name, x in kwargs.items()})
+    else:
+        out = call(*hosts)
+    if sole is not None:
+        return sole.of(args, kwargs)
+    if out.__class__ is torch.Tensor and not aliases:
+        return wrap(out)
+    if aliases and isinstance(out, tuple):
+        return tuple(
+            [_wrapped(x) if alias is None else alias.of(args, kwargs) for x, alias in zip(out, aliases, strict=True)]
+        )
+    return _wrapped(out)
+
+
+@functools.cache
+def _plan(func: Any) -> tuple[Any, tuple[Alias | None, ...], Alias | None]:
+    call = rng.on_device(func) if rng.is_random(func) else func
+    aliases = infer.returned_aliases(func)
+    if not any(aliases):
+        aliases = ()
+    return call, aliases, aliases[0] if len(aliases) == 1 else None
+
+
+def _host(x: Any) -> Any:
+    if isinstance(x, HpuTensor):
+        return x._cell.read()
+    if isinstance(x, (list, tuple)):
+        return [_host(y) for y in x]
+    if isinstance(x, torch.Tensor):
+        return _foreign(x)
+    return infer.on_host(x)
+
+
+def _foreign(x: torch.Tensor) -> torch.Tensor:
+    if x.device.type == "hpu":
+        # A fake tensor that Dynamo made for a factory on the device: its host twin is fake too.
+        return torch.empty_strided(x.size(), x.stride(), dtype=x.dtype, device="cpu")
+    if x.dim() == 0:
+        return x
+    return infer.scalar_from_host(x)
+
+
+def _wrapped(x: Any) -> Any:
+    if isinstance(x, torch.Tensor):
+        return wrap(x)
+    if isinstance(x, (list, tuple)):
+        return x.__class__([_wrapped(y) for y in x]) if x.__class__ in (list, tuple) else tuple([_wrapped(y) for y in x])
+    return x

@@ -1,0 +1,87 @@
+"""Operators that reach the device without an `hpu` tensor among their arguments: factories, and copies to it.
+
+PyTorch's Python backend asserts on a fallback for the whole key, so each is registered by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from .cell import Cell
+from .dispatch import compute, dispatch, stock_attention
+from .tensor import CPU, HpuTensor
+
+aten = torch.ops.aten
+
+# Recorded as they are. `arange` and its like would otherwise be `empty` and an out-variant that resizes it.
+_FACTORIES = (
+    "arange", "arange.start", "arange.start_step", "eye", "eye.m", "full", "linspace", "logspace", "ones",
+    "rand", "rand.generator", "randint", "randint.generator", "randint.low", "randint.low_generator",
+    "randn", "randn.generator", "randperm", "randperm.generator", "scalar_tensor", "tril_indices", "triu_indices",
+    "zeros", "bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window",
+)  # fmt: skip
+
+# Reached with an `hpu` tensor made inside PyTorch, below the Python key.
+_PLAIN = ("copy_", "_to_copy", "_local_scalar_dense", "as_strided", "view", "detach", "alias", "fill_.Scalar", "zero_")
+
+
+def register() -> list[torch.library.Library]:
+    """Register the kernels, and return the libraries that keep them registered."""
+    device = torch.library.Library("aten", "IMPL")
+    for name in _FACTORIES:
+        device.impl(name, _factory(_overload(name)), "PrivateUse1")
+    for name in _PLAIN:
+        device.impl(name, _plain(_overload(name)), "PrivateUse1")
+    device.impl("empty.memory_format", _empty, "PrivateUse1")
+    device.impl("empty_strided", _empty_strided, "PrivateUse1")
+    # Composite, and it asserts on a device it does not know before it decomposes.
+    device.impl("scaled_dot_product_attention", stock_attention, "AutogradPrivateUse1")
+    # DataLoader(pin_memory=True): the Python hooks have no pinned allocator, and here nothing needs pinning.
+    host = torch.library.Library("aten", "IMPL")
+    host.impl("_pin_memory", lambda self, device=None: self.clone(), "CPU")
+    host.impl("is_pinned", lambda self, device=None: False, "CPU")
+    return [device, host]
+
+
+def _overload(name: str) -> Any:
+    packet, _, overload = name.partition(".")
+    return getattr(getattr(aten, packet), overload or "default")
+
+
+def _factory(func: Any) -> Callable[..., Any]:
+    def make(*args: Any, **kwargs: Any) -> Any:
+        kwargs = {name: x for name, x in kwargs.items() if name not in ("pin_memory", "layout")}
+        kwargs["device"] = CPU
+        return compute(func, args, kwargs)
+
+    return make
+
+
+def _plain(func: Any) -> Callable[..., Any]:
+    return lambda *args, **kwargs: dispatch(func, args, kwargs)
+
+
+def _empty(
+    size: Any,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: Any = None,
+    memory_format: Any = None,
+) -> HpuTensor:
+    return _fresh(torch.empty(size, dtype=dtype, device=CPU, memory_format=memory_format or torch.contiguous_format))
+
+
+def _empty_strided(
+    size: Any, stride: Any, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = None
+) -> HpuTensor:
+    return _fresh(torch.empty_strided(size, stride, dtype=dtype, device=CPU))
+
+
+def _fresh(host: torch.Tensor) -> HpuTensor:
+    cell = Cell(host)
+    cell.fresh = True
+    return HpuTensor(cell, host.shape, host.stride(), 0, host.dtype)

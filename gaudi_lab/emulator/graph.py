@@ -1,0 +1,127 @@
+"""HPU graphs: programs captured with their memory, replayed without the model's Python.
+
+A capture is the list of programs that ran while it was open, each with the cells that it reads and the cells
+that it fills. Replay runs them on what those cells hold *now* and writes the results into the same memory, so
+tensors handed out earlier change under their owner, exactly as on hardware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from .cell import Cell
+from .compiler import Graph, on_the_host
+from .program import Meta
+from .trace import Outside, recorder
+
+
+class Segment(NamedTuple):
+    """One program of a capture: what ran, what it read, what it filled."""
+
+    graph: Graph
+    inputs: list[Cell | Outside]
+    outputs: list[Cell]
+
+
+class CapturedGraph:
+    """The programs between `begin` and `end`."""
+
+    def __init__(self) -> None:
+        self.segments: list[Segment] = []
+        self._dry_run = False
+
+    @property
+    def capturing(self) -> bool:
+        """True between `begin` and `end`."""
+        return recorder.capture is self
+
+    def begin(self, dry_run: bool = False) -> None:
+        """Capture from here on. With `dry_run` nothing is computed until the first replay.
+
+        Raises
+        ------
+        RuntimeError
+            Another capture is open.
+        """
+        if recorder.capture is not None:
+            raise RuntimeError("GRAPH:: graph Capture already in progress")
+        recorder.flush()
+        self.segments.clear()
+        self._dry_run = dry_run
+        recorder.capture = self
+
+    def end(self) -> None:
+        """Close the capture; what is recorded becomes its last program."""
+        try:
+            recorder.flush()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the capture as it is, if it is open. What is only recorded runs later, outside of it."""
+        if self.capturing:
+            recorder.capture = None
+
+    def segment(self, graph: Graph, inputs: list[Any], owed: list[Cell]) -> Sequence[torch.Tensor]:
+        """Note a program that is about to run, and return its values."""
+        self.segments.append(Segment(graph, list(inputs), list(owed)))
+        if not self._dry_run:
+            return graph(inputs)
+        graph.compile([holder.host for holder in inputs])
+        return [_uncomputed(graph, slot) for slot in graph.wanted]
+
+    def replay(self, instead: dict[Cell, Cell] | None = None) -> None:
+        """Run the programs again and refresh their outputs in place.
+
+        Parameters
+        ----------
+        instead
+            Cells to read in place of captured inputs.
+
+        Raises
+        ------
+        RuntimeError
+            A capture is open.
+        """
+        if recorder.capture is not None:
+            raise RuntimeError("GRAPH:: Capture in progress")
+        recorder.flush()
+        for graph, inputs, outputs in self.segments:
+            read = [instead.get(holder, holder) for holder in inputs] if instead else inputs  # type: ignore[call-overload]
+            values = graph(read)
+            with on_the_host():
+                for cell, value in zip(outputs, values, strict=True):
+                    _refresh(cell, value)
+
+    def clear(self) -> None:
+        """Let go of the programs and their memory."""
+        self.abandon()
+        self.segments.clear()
+
+    def bytes_held(self) -> int:
+        """Return the bytes of the memory that the capture keeps alive, each storage once."""
+        storages = {}
+        for _, inputs, outputs in self.segments:
+            for cell in [*inputs, *outputs]:
+                if isinstance(cell.host, torch.Tensor):
+                    storage = cell.host.untyped_storage()
+                    storages[storage._cdata] = storage.nbytes()
+        return sum(storages.values())
+
+
+def _refresh(cell: Cell, value: torch.Tensor) -> None:
+    host = cell.host
+    assert host is not None
+    if host.data_ptr() != value.data_ptr() or host.stride() != value.stride():
+        host.copy_(value)
+
+
+def _uncomputed(graph: Graph, slot: int) -> torch.Tensor:
+    for step in graph.steps:
+        meta = step.result_of(slot)
+        if isinstance(meta, Meta):
+            return torch.empty_strided(meta.size, meta.stride, dtype=meta.dtype)
+    raise AssertionError(f"slot {slot} is filled by no step")

@@ -1,0 +1,5 @@
+"""Fused kernels."""
+
+from .attention import FusedSDPA
+
+__all__ = ["FusedSDPA"]

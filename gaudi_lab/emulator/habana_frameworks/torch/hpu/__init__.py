@@ -1,0 +1,156 @@
+"""`habana_frameworks.torch.hpu`, which is also `torch.hpu`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from gaudi_lab.emulator.trace import recorder
+
+from . import events, graphs, memory, metrics, random, streams
+from .events import Event
+from .graphs import (
+    CachedParams,
+    HPUGraph,
+    graph,
+    is_current_stream_capturing,
+    wrap_in_hpu_graph,
+    wrap_in_hpu_graph_func,
+)
+from .memory import (
+    empty_cache,
+    max_memory_allocated,
+    max_memory_reserved,
+    mem_get_info,
+    memory_allocated,
+    memory_reserved,
+    memory_stats,
+    memory_summary,
+    reset_accumulated_memory_stats,
+    reset_peak_memory_stats,
+)
+from .metrics import metric_global, metric_localcontext
+from .random import (
+    get_rng_state,
+    get_rng_state_all,
+    initial_seed,
+    manual_seed,
+    manual_seed_all,
+    seed,
+    seed_all,
+    set_rng_state,
+    set_rng_state_all,
+)
+from .streams import Stream, current_stream, default_stream, set_stream, stream
+
+_initialized = False
+
+
+def is_available() -> bool:
+    """Return True if there is a device; this does not acquire it."""
+    return device_count() > 0
+
+
+def device_count() -> int:
+    """Return the number of devices: one is emulated."""
+    return 1
+
+
+def init() -> None:
+    """Acquire the device."""
+    global _initialized
+    _initialized = True
+
+
+_lazy_init = init
+
+
+def is_initialized() -> bool:
+    """Return True once the device has been acquired."""
+    return _initialized
+
+
+def _is_in_bad_fork() -> bool:
+    return False
+
+
+def current_device() -> int:
+    """Return the index of the device in use."""
+    init()
+    return 0
+
+
+def set_device(device: Any) -> None:
+    """Choose the device; there is only one."""
+    index = torch.device("hpu", device).index if isinstance(device, int) else torch.device(device).index
+    if index not in (None, 0):
+        raise RuntimeError(f"hpu:{index} does not exist: one device is emulated, hpu:0")
+
+
+class device(AbstractContextManager[None]):
+    """Choose the device inside a `with`; there is only one."""
+
+    def __init__(self, device: Any) -> None:
+        set_device(device)
+
+    def __enter__(self) -> None:
+        """Enter."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Leave."""
+
+
+def synchronize(device: Any = None) -> None:
+    """Wait for the device: run what is recorded. The host computes it, so there is nothing else to wait for."""
+    recorder.flush()
+
+
+def get_device_name(device: Any = None) -> str:
+    """Return the name of the device."""
+    return "GAUDI2 (emulated on CPU)"
+
+
+def get_device_capability(device: Any = None) -> str:
+    """Return the release of the bridge, as the real one does."""
+    from gaudi_lab.emulator.release import version
+
+    return version()
+
+
+def get_device_properties(device: Any = None) -> Any:
+    """Return name and total memory (bytes) of the device."""
+    from types import SimpleNamespace
+
+    return SimpleNamespace(name=get_device_name(), total_memory=memory.mem_get_info()[1], major=0, minor=0)
+
+
+def is_bf16_supported() -> bool:
+    """Return True: the device computes in bfloat16."""
+    return True
+
+
+def get_amp_supported_dtype() -> list[torch.dtype]:
+    """Return the dtypes of `torch.autocast("hpu")`."""
+    return [torch.bfloat16, torch.float16]
+
+
+def is_autocast_hpu_enabled() -> bool:
+    """Return True inside an enabled `torch.autocast("hpu")`."""
+    return torch.is_autocast_enabled("hpu")
+
+
+def get_autocast_hpu_dtype() -> torch.dtype:
+    """Return the dtype of `torch.autocast("hpu")`."""
+    return torch.get_autocast_dtype("hpu")
+
+
+def set_autocast_hpu_enabled(enabled: bool) -> None:
+    """Turn autocast on or off outside a `with`."""
+    torch.set_autocast_enabled("hpu", enabled)
+
+
+def set_autocast_hpu_dtype(dtype: torch.dtype) -> None:
+    """Choose the dtype of autocast outside a `with`."""
+    torch.set_autocast_dtype("hpu", dtype)

@@ -1,0 +1,70 @@
+"""Memory of the device, in bytes: what living tensors really hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gaudi_lab.emulator.memory import ledger, limit
+
+
+def memory_stats(device: Any = None) -> dict[str, int]:
+    """Return the device's memory statistics under the bridge's keys."""
+    return {
+        "Limit": limit(),
+        "InUse": ledger.in_use,
+        "MaxInUse": ledger.peak,
+        "NumAllocs": ledger.allocs,
+        "NumFrees": ledger.frees,
+        "ActiveAllocs": ledger.active,
+        "MaxAllocSize": ledger.largest,
+        "TotalSystemAllocs": ledger.total_allocs,
+        "TotalSystemFrees": ledger.total_frees,
+        "TotalActiveAllocs": ledger.total_allocs - ledger.total_frees,
+    }
+
+
+def memory_allocated(device: Any = None) -> int:
+    """Return the bytes in use."""
+    return ledger.in_use
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """Return the most bytes that were in use since the start, or since `reset_peak_memory_stats`."""
+    return ledger.peak
+
+
+def memory_reserved(device: Any = None) -> int:
+    """Return the device's whole memory: the bridge reserves all of it."""
+    return limit()
+
+
+max_memory_reserved = memory_reserved
+
+
+def mem_get_info(device: Any = None) -> tuple[int, int]:
+    """Return the bytes free and the bytes in all."""
+    return limit() - ledger.in_use, limit()
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """Start the peak again from what is in use now."""
+    ledger.reset_peak()
+
+
+def reset_accumulated_memory_stats(device: Any = None) -> None:
+    """Start the numbers of allocations and frees again."""
+    ledger.reset_counts()
+
+
+def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
+    """Return the statistics as a text."""
+    width = max(map(len, memory_stats()))
+    return "\n".join(f"{name:<{width}} : {value:,}" for name, value in memory_stats().items())
+
+
+def _extended_memory_summary_dict() -> dict[str, int]:
+    return {"workspace": 0, "persistent": ledger.in_use, "max_in_use": ledger.peak}
+
+
+def empty_cache() -> None:
+    """Give unused memory back: nothing is kept back."""

@@ -1,0 +1,57 @@
+"""Random numbers of the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from gaudi_lab.emulator import rng
+from gaudi_lab.emulator.trace import recorder
+
+
+def get_rng_state(device: Any = "hpu") -> torch.Tensor:
+    """Return the state of the device's generator, a byte tensor on the host."""
+    recorder.flush()
+    return rng.generator.get_state()
+
+
+def set_rng_state(new_state: torch.Tensor, device: Any = "hpu") -> None:
+    """Set the state of the device's generator."""
+    recorder.flush()
+    rng.generator.set_state(new_state)
+
+
+def get_rng_state_all() -> list[torch.Tensor]:
+    """Return the states of all devices' generators."""
+    return [get_rng_state()]
+
+
+def set_rng_state_all(new_states: Iterable[torch.Tensor]) -> None:
+    """Set the states of all devices' generators."""
+    for state in new_states:
+        set_rng_state(state)
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the device's generator; the same seed draws what the CPU draws from it."""
+    recorder.flush()
+    rng.generator.manual_seed(int(seed))
+
+
+manual_seed_all = manual_seed
+
+
+def seed() -> int:
+    """Seed the device's generator from the system's randomness, and return the seed."""
+    recorder.flush()
+    return rng.generator.seed()
+
+
+seed_all = seed
+
+
+def initial_seed() -> int:
+    """Return the seed of the device's generator."""
+    return rng.generator.initial_seed()

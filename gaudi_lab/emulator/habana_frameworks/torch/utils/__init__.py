@@ -1,0 +1,5 @@
+"""Utilities of the bridge."""
+
+from . import internal
+
+__all__ = ["internal"]

@@ -1,0 +1,36 @@
+"""What the bridge asks itself: which mode the process is in."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from gaudi_lab.emulator import mode
+
+_logger = logging.getLogger(__name__)
+_warned: set[str] = set()
+
+
+def is_lazy() -> bool:
+    """Return True in lazy mode. The answer was fixed when the bridge was imported."""
+    return mode.lazy()
+
+
+def lazy_only(func: Callable[..., Any]) -> Callable[..., None]:
+    """Return `func`, without its result, in lazy mode; a no-op that warns once in eager mode."""
+
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        if is_lazy():
+            func(*args, **kwargs)
+        elif func.__name__ not in _warned:
+            _warned.add(func.__name__)
+            _logger.warning(
+                "Calling %s function does not have any effect. It's lazy mode only functionality. "
+                "(warning logged once)",
+                func.__name__,
+            )
+
+    return wrapper

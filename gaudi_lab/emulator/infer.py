@@ -1,0 +1,142 @@
+"""What an operator will return, before it runs: PyTorch's own fake tensors are asked once for every new step."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode, UnsupportedOperatorException
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+
+from .program import Alias, Meta
+from .tensor import CPU, HpuTensor
+
+
+class NotRecordable(Exception):
+    """What the operator returns depends on values, or nobody can say: it has to run on the host."""
+
+
+def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the `Meta`, `Alias`, None, or list of these, that `func` will return.
+
+    Raises
+    ------
+    NotRecordable
+        It cannot be told without running the operator.
+    Exception
+        Whatever the operator itself raises for these arguments, at the line that called it.
+    """
+    with _fake_mode():
+        stand_ins = [_stand_in(x) for x in args]
+        named = {name: _stand_in(x) for name, x in kwargs.items()}
+        before = [_shape(x) for x in written(func, stand_ins, named)]
+        try:
+            out = func(*stand_ins, **named)
+        except (DynamicOutputShapeException, DataDependentOutputException, UnsupportedOperatorException) as error:
+            raise NotRecordable(str(func)) from error
+        if before != [_shape(x) for x in written(func, stand_ins, named)]:
+            raise NotRecordable(f"{func} resizes its output")
+    return _template(out, returned_aliases(func))
+
+
+def on_host(x: Any) -> Any:
+    """Return the argument as the host wants it: the emulated device is the CPU."""
+    return CPU if isinstance(x, torch.device) and x.type == "hpu" else x
+
+
+def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
+    """Return the value of a 0-dim CPU tensor as it is now; other CPU tensors cannot mix with the device's.
+
+    Raises
+    ------
+    RuntimeError
+        `x` is on another device and is no scalar.
+    """
+    if x.dim() == 0 and x.device.type == "cpu":
+        return x.detach().clone()
+    raise RuntimeError(
+        "Expected all tensors to be on the same device, but found at least two devices, "
+        f"hpu:0 and {x.device}! Move the tensor first: tensor.to('hpu')"
+    )
+
+
+@functools.cache
+def returned_aliases(func: Any) -> tuple[Alias | None, ...]:
+    """Return, for each result of `func`, the argument that it is; None where it is a new tensor."""
+    found: list[Alias | None] = []
+    for returned in func._schema.returns:
+        info = returned.alias_info
+        alias = None
+        if info is not None and info.is_write:
+            for position, argument in enumerate(func._schema.arguments):
+                if argument.alias_info is not None and argument.alias_info.before_set == info.before_set:
+                    alias = Alias(argument.name if argument.kwarg_only else position)
+                    break
+        found.append(alias)
+    return tuple(found)
+
+
+@functools.cache
+def writes(func: Any) -> tuple[int | str, ...]:
+    """Return which arguments `func` writes into: positions, or names of keyword-only ones."""
+    return tuple(
+        argument.name if argument.kwarg_only else position
+        for position, argument in enumerate(func._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )
+
+
+def written(func: Any, args: Any, kwargs: Any) -> list[Any]:
+    """Return the arguments that `func` writes into."""
+    found: list[Any] = []
+    for where in writes(func):
+        if isinstance(where, str):
+            found.append(kwargs.get(where))
+        elif where < len(args):
+            found.append(args[where])
+    return found
+
+
+def _shape(x: Any) -> Any:
+    if isinstance(x, torch.Tensor):
+        return x.shape
+    return [_shape(y) for y in x] if isinstance(x, (list, tuple)) else None
+
+
+@functools.cache
+def _fake_mode() -> FakeTensorMode:
+    return FakeTensorMode(allow_fallback_kernels=True, allow_non_fake_inputs=True)
+
+
+def _stand_in(x: Any) -> Any:
+    if isinstance(x, HpuTensor):
+        offset = x.storage_offset()
+        size, stride = x.size(), x.stride()
+        if offset == 0:
+            return torch.empty_strided(size, stride, dtype=x.dtype, device="cpu")
+        extent = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if x.numel() else 0
+        return torch.empty(offset + extent, dtype=x.dtype, device="cpu").as_strided(size, stride, offset)
+    if isinstance(x, (list, tuple)):
+        return [_stand_in(y) for y in x]
+    if isinstance(x, torch.Generator):
+        return None
+    return on_host(x)
+
+
+def _template(out: Any, aliases: tuple[Alias | None, ...]) -> Any:
+    if len(aliases) <= 1:
+        return _template_of(out, aliases[0] if aliases else None)
+    return tuple([_template_of(x, alias) for x, alias in zip(out, aliases, strict=True)])
+
+
+def _template_of(out: Any, alias: Alias | None) -> Any:
+    if alias is not None:
+        return alias
+    if out is None:
+        return None
+    if isinstance(out, torch.Tensor):
+        return Meta(out.shape, out.stride(), out.storage_offset(), out.dtype)
+    if isinstance(out, (list, tuple)):
+        return [_template_of(x, None) for x in out]
+    raise NotRecordable(f"a result of class {type(out).__name__}")

@@ -1,0 +1,79 @@
+"""A recorded program as plain data: steps over numbered slots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+
+
+class Slot(NamedTuple):
+    """A value of the program, by number."""
+
+    number: int
+
+
+class Meta(NamedTuple):
+    """What is known of a tensor before it has a value: sizes, strides and offset in elements, dtype."""
+
+    size: torch.Size
+    stride: tuple[int, ...]
+    offset: int
+    dtype: torch.dtype
+
+
+class Alias(NamedTuple):
+    """A result that is one of the arguments: an in-place operator returns what it was given."""
+
+    where: int | str
+
+    def of(self, args: Any, kwargs: Any) -> Any:
+        """Return the argument meant."""
+        return args[self.where] if isinstance(self.where, int) else kwargs[self.where]
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One operator of a program, or a value that enters it.
+
+    Attributes
+    ----------
+    func
+        The operator; None for a value that enters from outside.
+    args, kwargs
+        Its arguments, tensors as `Slot`, the device as the host's.
+    result
+        What it returns: `Meta`, `Alias`, None, or a list or tuple of these.
+    first
+        The number of the first slot that it fills.
+    checked
+        True once a result has been held against what `result` says.
+    loose
+        True if the host lays the result out in other strides, so that it has to be copied.
+    """
+
+    func: Any
+    args: Any
+    kwargs: dict[str, Any]
+    result: Any
+    first: int
+    checked: bool = False
+    loose: bool = False
+
+    def metas(self) -> list[Meta]:
+        """Return what is known of the tensors that the step makes, in the order of their slots."""
+        return _metas(self.result)
+
+    def result_of(self, slot: int) -> Meta | None:
+        """Return what is known of `slot`, if this step fills it."""
+        metas = self.metas()
+        return metas[slot - self.first] if 0 <= slot - self.first < len(metas) else None
+
+
+def _metas(result: Any) -> list[Meta]:
+    if isinstance(result, Meta):
+        return [result]
+    if result.__class__ in (list, tuple):
+        return [meta for x in result for meta in _metas(x)]
+    return []

@@ -1,0 +1,159 @@
+"""Straight replay: the recorded operators, one after the other, on host tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from . import rng
+from .program import Meta, Slot, Step
+
+
+def interpret(steps: list[Step], wanted: tuple[int, ...], inputs: Sequence[Any]) -> list[torch.Tensor]:
+    """Run `steps` one by one and return the `wanted` slots.
+
+    Each result is checked against what recording promised. A host kernel may lay a result out in other
+    strides than the fake one said; the step is then marked as loose and its result copied to the promised
+    layout, now and ever after, because the strides of later views were derived from the promise.
+    """
+    values: dict[int, Any] = {}
+    entering = iter(inputs)
+    last = last_uses(steps, wanted)
+
+    def resolve(x: Any) -> Any:
+        if x.__class__ is Slot:
+            return values[x.number]
+        return [resolve(y) for y in x] if x.__class__ is list else x
+
+    for position, step in enumerate(steps):
+        if step.func is None:
+            values[step.first] = next(entering)
+            continue
+        out = _callable(step.func)(*[resolve(x) for x in step.args], **{k: resolve(x) for k, x in step.kwargs.items()})
+        if not step.checked:
+            step.loose = not _agrees(out, step.result, step.func)
+            step.checked = True
+        if step.loose:
+            out = conform(out, step.result)
+        for slot, value in zip(slots_of(step), _tensors(out, step.result), strict=True):
+            values[slot] = value
+        for slot in last.get(position, ()):
+            del values[slot]
+    return [values[slot] for slot in wanted]
+
+
+def compile_steps(steps: list[Step], wanted: tuple[int, ...]) -> Callable[..., Sequence[torch.Tensor]]:
+    """Return a function of the program's inputs that runs `steps` and returns the `wanted` slots."""
+    scope: dict[str, Any] = {"conform": conform}
+    lines = []
+    inputs = []
+    last = last_uses(steps, wanted)
+
+    def text(x: Any) -> str:
+        if x.__class__ is Slot:
+            return f"v{x.number}"
+        if x.__class__ is list:
+            return "[" + ", ".join([text(y) for y in x]) + "]"
+        if x is None or x.__class__ is bool or x.__class__ is int:
+            return repr(x)
+        name = f"c{len(scope)}"
+        scope[name] = x
+        return name
+
+    for position, step in enumerate(steps):
+        if step.func is None:
+            inputs.append(f"v{step.first}")
+            continue
+        scope[f"f{position}"] = _callable(step.func)
+        arguments = ", ".join([text(x) for x in step.args] + [f"{k}={text(x)}" for k, x in step.kwargs.items()])
+        call = f"f{position}({arguments})"
+        if step.loose:
+            scope[f"r{position}"] = step.result
+            call = f"conform({call}, r{position})"
+        target = _target(step.result, iter(slots_of(step)))
+        lines.append(f"{target} = {call}" if target else call)
+        dead = last.get(position)
+        if dead:
+            lines.append("del " + ", ".join([f"v{slot}" for slot in dead]))
+    lines.append("return [" + ", ".join([f"v{slot}" for slot in wanted]) + "]")
+    source = f"def graph({', '.join(inputs)}):\n  " + "\n  ".join(lines) + "\n"
+    exec(compile(source, "<hpu graph>", "exec"), scope)  # noqa: S102 - the source is ours, made of slots and names
+    return scope["graph"]
+
+
+def slots_of(step: Step) -> range:
+    """Return the slots that `step` fills, in order."""
+    return range(step.first, step.first + len(step.metas()))
+
+
+def last_uses(steps: list[Step], wanted: tuple[int, ...]) -> dict[int, list[int]]:
+    """Return, by position, the slots that nobody needs after that step: their memory can go there."""
+    last: dict[int, int] = {}
+
+    def use(x: Any, position: int) -> None:
+        if x.__class__ is Slot:
+            last[x.number] = position
+        elif x.__class__ is list:
+            for y in x:
+                use(y, position)
+
+    for position, step in enumerate(steps):
+        if step.func is None:
+            continue
+        for slot in slots_of(step):
+            last[slot] = position
+        use(step.args, position)
+        use(list(step.kwargs.values()), position)
+    dead: dict[int, list[int]] = {}
+    for slot, position in last.items():
+        if slot not in wanted:
+            dead.setdefault(position, []).append(slot)
+    return dead
+
+
+def conform(out: Any, result: Any) -> Any:
+    """Return `out` laid out in the strides of `result`; what agrees already is returned as it is."""
+    if isinstance(result, Meta):
+        if out.stride() == result.stride:
+            return out
+        laid = torch.empty_strided(result.size, result.stride, dtype=out.dtype)
+        return laid.copy_(out)
+    if isinstance(result, (list, tuple)) and result.__class__ in (list, tuple):
+        return [conform(x, meta) for x, meta in zip(out, result, strict=True)]
+    return out
+
+
+def _callable(func: Any) -> Callable[..., Any]:
+    # The overload's own C++ entry saves a Python frame for each operator.
+    return rng.on_device(func) if rng.is_random(func) else func._op
+
+
+def _agrees(out: Any, result: Any, func: Any) -> bool:
+    if isinstance(result, Meta):
+        if out.shape != result.size or out.dtype != result.dtype:
+            raise RuntimeError(
+                f"{func} returned {tuple(out.shape)} {out.dtype} where {tuple(result.size)} {result.dtype} "
+                "was recorded: please report this, the emulated bridge recorded it wrongly"
+            )
+        return bool(out.stride() == result.stride)
+    if result.__class__ is list or result.__class__ is tuple:
+        return all([_agrees(x, meta, func) for x, meta in zip(out, result, strict=True)])
+    return True
+
+
+def _tensors(out: Any, result: Any) -> Iterator[Any]:
+    if result.__class__ is Meta:
+        yield out
+    elif result.__class__ is list or result.__class__ is tuple:
+        for x, meta in zip(out, result, strict=True):
+            yield from _tensors(x, meta)
+
+
+def _target(result: Any, slots: Iterator[int]) -> str:
+    if result.__class__ is Meta:
+        return f"v{next(slots)}"
+    if result.__class__ is list or result.__class__ is tuple:
+        return "[" + ", ".join([_target(x, slots) or "_" for x in result]) + "]"
+    return ""

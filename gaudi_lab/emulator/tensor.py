@@ -1,0 +1,107 @@
+"""The `hpu` tensor: a tensor subclass that carries shape and autograd, over a cell that carries the value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from .cell import Cell
+
+# By its own name: before the device is set up, "hpu" still means another device type to PyTorch.
+DEVICE = torch.device("privateuseone", 0)
+CPU = torch.device("cpu")
+
+_make_wrapper = torch.Tensor._make_wrapper_subclass
+
+
+def _dispatch(func: Any, args: Any, kwargs: Any) -> Any:
+    raise RuntimeError("the emulated device is not set up: import habana_frameworks.torch")
+
+
+def set_dispatcher(dispatch: Callable[[Any, Any, Any], Any]) -> None:
+    """Say who runs the operators. The dispatcher builds tensors, so it stands above this module."""
+    global _dispatch
+    _dispatch = dispatch
+
+
+class HpuTensor(torch.Tensor):
+    """A tensor on the emulated device.
+
+    Shape, strides, dtype and autograd live in the wrapper, as for any tensor; every operator on it arrives
+    in `__torch_dispatch__`, below autograd.
+    """
+
+    _cell: Cell
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, cell: Cell, size: Any, stride: Any, offset: Any, dtype: torch.dtype) -> HpuTensor:
+        """Wrap `cell`; sizes, strides and offset are in elements."""
+        tensor: HpuTensor = _make_wrapper(cls, size, strides=stride, storage_offset=offset, dtype=dtype, device=DEVICE)
+        tensor._cell = cell
+        return tensor
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run or record one operator."""
+        return _dispatch(func, args, kwargs or {})
+
+    # What torch.compile needs: the host tensor is the one inner tensor.
+    @property
+    def _host(self) -> torch.Tensor:
+        return self._cell.read()
+
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        """Name the inner tensors (torch's wrapper subclass protocol)."""
+        return ["_host"], None
+
+    @staticmethod
+    def __tensor_unflatten__(inner: dict[str, torch.Tensor], meta: Any, size: Any, stride: Any) -> HpuTensor:
+        """Rebuild from the inner tensors (torch's wrapper subclass protocol)."""
+        return wrap(inner["_host"])
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        """Print as PyTorch prints a tensor on a device; this reads the value, and so runs what is recorded."""
+        from torch._tensor_str import _str_intern, _tensor_str
+
+        with torch.no_grad():
+            host = self.detach().cpu()
+            contents = tensor_contents or (
+                "[]" if host.numel() == 0 else _tensor_str(host, len("tensor("))
+            )
+            return _str_intern(self, tensor_contents=contents).replace("HpuTensor(", "tensor(", 1)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Copy value, dtype, `requires_grad`, gradient and attributes, as PyTorch does for its own tensors."""
+        if id(self) in memo:
+            return memo[id(self)]
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment."
+            )
+        with torch.no_grad():
+            copy: Any = self.detach().clone()
+        if isinstance(self, torch.nn.Parameter):
+            copy = torch.nn.Parameter(copy, requires_grad=self.requires_grad)
+        else:
+            copy.requires_grad_(self.requires_grad)
+        memo[id(self)] = copy
+        if self.grad is not None:
+            copy.grad = self.grad.__deepcopy__(memo)
+        return copy
+
+    def data_ptr(self) -> int:
+        """Return the address of the value in host memory: distinct for distinct device memory."""
+        return self._host.data_ptr()
+
+    def is_pinned(self, device: Any = None) -> bool:
+        """Return False: device memory is never pinned host memory."""
+        return False
+
+
+def wrap(host: torch.Tensor) -> HpuTensor:
+    """Make the `hpu` tensor whose value is `host`; they share the memory."""
+    return HpuTensor(Cell(host), host.shape, host.stride(), host.storage_offset(), host.dtype)
