@@ -1,0 +1,357 @@
+"""The one door to `habana_frameworks`: which bridge it is, its mode, its counters, its errors in plain words.
+
+Everything here keeps to the documented interface of Intel's bridge 1.20 and later, so it works the same on
+a Gaudi and on the emulated bridge. Nothing here imports torch or the bridge until a function needs it:
+the mode is fixed when the bridge loads, so loading it early would take the choice away.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING, Any
+
+from gaudi_lab import emulator
+from gaudi_lab.emulator import release
+from gaudi_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+COMPILE_BACKEND = "hpu_backend"
+"""Name of the bridge's `torch.compile` backend; registered in eager mode only."""
+
+_BRIDGE = "habana_frameworks.torch"
+_LAZY_VARIABLE = "PT_HPU_LAZY_MODE"
+_EAGER_BY_DEFAULT_SINCE = (1, 21)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which bridge this process has, or would load.
+
+    Attributes
+    ----------
+    emulated
+        Whether it is Gaudi Lab's own, running on the CPU.
+    version
+        Its release, such as "1.23.0"; empty if the bridge does not say.
+    """
+
+    emulated: bool
+    version: str
+
+    def __str__(self) -> str:
+        name = "emulated on CPU" if self.emulated else "Intel Gaudi"
+        return f"{name} · bridge {self.version}" if self.version else name
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What the bridge has counted since the process started.
+
+    Attributes
+    ----------
+    compilations
+        Graphs compiled, in lazy mode or by `torch.compile`. Eager operators are not counted.
+    compile_time
+        Seconds spent compiling them.
+    cpu_fallbacks
+        Operators that ran on the host because the device has no kernel for them.
+    fallback_operators
+        How often each of those ran.
+    """
+
+    compilations: int = 0
+    compile_time: float = 0.0
+    cpu_fallbacks: int = 0
+    fallback_operators: dict[str, int] = field(default_factory=dict)
+
+    def since(self, earlier: Counters) -> Counters:
+        """Return what was counted after `earlier`."""
+        operators = {
+            name: count - earlier.fallback_operators.get(name, 0)
+            for name, count in self.fallback_operators.items()
+            if count > earlier.fallback_operators.get(name, 0)
+        }
+        return Counters(
+            self.compilations - earlier.compilations,
+            self.compile_time - earlier.compile_time,
+            self.cpu_fallbacks - earlier.cpu_fallbacks,
+            operators,
+        )
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Device memory in bytes.
+
+    Attributes
+    ----------
+    in_use, peak, limit
+        Held now; the most held so far; all there is.
+    """
+
+    in_use: int
+    peak: int
+    limit: int
+
+
+def loaded() -> bool:
+    """Whether the bridge is imported, and with it the mode decided."""
+    return _BRIDGE in sys.modules
+
+
+def load() -> Any:
+    """Import the bridge, if it is not yet, and return `habana_frameworks.torch`.
+
+    Raises
+    ------
+    LabError
+        If the bridge refuses to load, with its reason in plain words.
+    """
+    with plain_errors():
+        return importlib.import_module(_BRIDGE)
+
+
+def identity() -> Identity:
+    """Say which bridge this process has, or would load. Loads nothing."""
+    # Not loaded yet: a real one is on the path, the emulated one behind a finder of its own.
+    emulated = emulator.active() if loaded() else PathFinder.find_spec("habana_frameworks") is None
+    return Identity(emulated, release.version() if emulated else _installed_version())
+
+
+def is_lazy() -> bool:
+    """Whether the process is in lazy mode, or will be once the bridge loads."""
+    if loaded():
+        return bool(_module("utils.internal").is_lazy())
+    asked = os.environ.get(_LAZY_VARIABLE)
+    if asked is not None:
+        return asked != "0"
+    return _release(identity().version) < _EAGER_BY_DEFAULT_SINCE
+
+
+def set_lazy(lazy: bool) -> None:
+    """Put the process into lazy or eager mode, loading the bridge if need be.
+
+    Raises
+    ------
+    LabError
+        If a real bridge is already loaded in the other mode: it chose one of two libraries when it was
+        imported and cannot unload it.
+    """
+    if not loaded():
+        _load_in_mode(lazy)
+    elif is_lazy() != lazy:
+        if not identity().emulated:
+            raise _frozen(lazy)
+        emulator.set_lazy(lazy)
+
+
+def mark_step() -> None:
+    """Run what lazy mode has collected so far. Does nothing in eager mode."""
+    if loaded() and is_lazy():
+        _module("core").mark_step()
+
+
+def synchronize() -> None:
+    """Wait until the device has done everything it was given."""
+    if loaded():
+        _torch().hpu.synchronize()
+
+
+def settle() -> None:
+    """Run and finish all pending work, so that a clock read next includes it."""
+    mark_step()
+    synchronize()
+
+
+def counters() -> Counters:
+    """Read the bridge's counters. Settle first: real bridges compile on worker threads."""
+    if not loaded():
+        return Counters()
+    compiled = _statistics("graph_compilation")
+    fallback = _statistics("cpu_fallback")
+    return Counters(
+        compilations=int(compiled.get("TotalNumber", 0)),
+        compile_time=float(compiled.get("TotalTime", 0)) * 1e-6,
+        cpu_fallbacks=int(fallback.get("TotalNumber", 0)),
+        fallback_operators=dict(fallback.get("FallbackOps", None) or {}),
+    )
+
+
+def memory() -> Memory | None:
+    """Read the device memory in use; None while the device is not in use by this process.
+
+    Asking a real bridge for its memory takes possession of the card, so it is not asked before then.
+    """
+    if not loaded() or not _torch().hpu.is_initialized():
+        return None
+    stats = _torch().hpu.memory_stats()
+    return Memory(int(stats["InUse"]), int(stats["MaxInUse"]), int(stats["Limit"]))
+
+
+def wrap_in_hpu_graph(module: nn.Module, **options: Any) -> nn.Module:
+    """Call the bridge's `wrap_in_hpu_graph`, which changes `module` in place.
+
+    Parameters
+    ----------
+    module
+        An inference module on the device.
+    **options
+        The bridge's own options. Those that this release does not know are refused.
+
+    Raises
+    ------
+    LabError
+        In eager mode (recent bridges accept the call and fail at the first forward), or for an option
+        that the installed release does not have.
+    """
+    load()
+    if not is_lazy():
+        raise LabError(
+            "HPU graphs exist only in lazy mode, and this process is in eager mode.",
+            python='gaudi_lab.mode("lazy")',
+            magic="%gaudi_mode lazy",
+        )
+    wrap = _module("hpu").wrap_in_hpu_graph
+    known = inspect.signature(wrap).parameters
+    if unknown := sorted(options.keys() - known.keys()):
+        raise LabError(
+            f"wrap_in_hpu_graph of bridge {identity().version} has no option {', '.join(unknown)}; "
+            f"it has {', '.join(list(known)[1:])}."
+        )
+    return wrap(module, **options)
+
+
+def fused_sdpa_kernel() -> Any:
+    """Return the bridge's `FusedSDPA`, an autograd function whose `apply` takes positional arguments only."""
+    load()
+    return _module("hpex.kernels").FusedSDPA
+
+
+_EXPLAINED: tuple[tuple[str, str, str | None], ...] = (
+    # (part of the bridge's text, what it means, the line to run)
+    (
+        "Device already acquired",
+        "Another process holds the Gaudi, and keeps it until it ends; most often another notebook kernel.",
+        None,
+    ),
+    (
+        "Device not found",
+        "No Gaudi answered; most often another notebook kernel holds the only card.",
+        None,
+    ),
+    ("Device acquire failed", "The Gaudi could not be acquired.", None),
+    (
+        "Wrong PT plugin library loaded",
+        f"{_LAZY_VARIABLE} was changed after the bridge had loaded. Restart the kernel and set it first.",
+        f"%env {_LAZY_VARIABLE}=1",
+    ),
+    (
+        "is not supported in Lazy mode",
+        "Lazy mode needs Intel's build of PyTorch, and this is the public one.",
+        "%gaudi_mode eager",
+    ),
+    (
+        "HPUGraph class is available in lazy mode only",
+        "HPU graphs exist only in lazy mode.",
+        "%gaudi_mode lazy",
+    ),
+    (
+        "cpu fallback is not supported during hpu graph capturing",
+        "The model uses an operator that the device has no kernel for, which a graph cannot contain.",
+        "%gaudi_graphs off",
+    ),
+    (
+        "is not supported during HPU Graph capturing",
+        "The model does something that a graph cannot contain.",
+        "%gaudi_graphs off",
+    ),
+)
+
+
+def explain(error: BaseException) -> LabError | None:
+    """Put an error of the bridge into plain words.
+
+    Returns
+    -------
+    LabError or None
+        The explanation, with the bridge's own text at its end; None if the error is not a known one.
+    """
+    text = str(error)
+    for part, meaning, line in _EXPLAINED:
+        if part in text:
+            return LabError(f"{meaning} (The bridge said: {text.strip()})", python=line, magic=line)
+    return None
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raise the bridge's known errors in plain words; let all others through unchanged."""
+    try:
+        yield
+    except LabError:
+        raise
+    except (RuntimeError, AssertionError) as error:
+        if (explained := explain(error)) is not None:
+            raise explained from error
+        raise
+
+
+def _load_in_mode(lazy: bool) -> None:
+    before = os.environ.get(_LAZY_VARIABLE)
+    os.environ[_LAZY_VARIABLE] = "1" if lazy else "0"
+    try:
+        load()
+    except BaseException:
+        if before is None:
+            del os.environ[_LAZY_VARIABLE]
+        else:
+            os.environ[_LAZY_VARIABLE] = before
+        raise
+    # `import torch` may itself have loaded the bridge before the variable was set.
+    if is_lazy() != lazy:
+        set_lazy(lazy)
+
+
+def _frozen(lazy: bool) -> LabError:
+    wanted, current = ("lazy", "eager") if lazy else ("eager", "lazy")
+    return LabError(
+        f"Intel's bridge is loaded in {current} mode and keeps it until the process ends. For {wanted} mode "
+        "restart the kernel and make this the first cell.",
+        python=f'os.environ["{_LAZY_VARIABLE}"] = "{int(lazy)}"',
+        magic=f"%env {_LAZY_VARIABLE}={int(lazy)}",
+    )
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{_BRIDGE}.{name}")
+
+
+def _torch() -> Any:
+    return importlib.import_module("torch")
+
+
+def _statistics(metric: str) -> dict[str, Any]:
+    found = _module("hpu.metrics").metric_global(metric)
+    return dict(found.stats()) if found is not None else {}
+
+
+def _installed_version() -> str:
+    try:
+        return importlib.metadata.version("habana-torch-plugin")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _release(version: str) -> tuple[int, int]:
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    return (numbers[0], numbers[1]) if len(numbers) == 2 else _EAGER_BY_DEFAULT_SINCE

@@ -1,0 +1,38 @@
+"""What Gaudi Lab says when it cannot do what was asked: why not, and the line to run instead."""
+
+from __future__ import annotations
+
+
+class LabError(RuntimeError):
+    """A request that could not be met. Nothing was changed.
+
+    The remedy depends on where the request was made, so it is kept apart from the reason: Python callers
+    read a line of Python, magics show `for_notebook()`.
+
+    Parameters
+    ----------
+    why
+        What was asked and why it cannot be done, as full sentences.
+    python
+        The line of Python to run instead, if there is one.
+    magic
+        The same line for a notebook cell; `python` where it is not given.
+    """
+
+    def __init__(self, why: str, *, python: str | None = None, magic: str | None = None) -> None:
+        self.why = why
+        self.python = python
+        self.magic = magic or python
+        super().__init__(_with_remedy(why, python))
+
+    def for_notebook(self) -> str:
+        """Return the same message with the line to run in a notebook cell."""
+        return _with_remedy(self.why, self.magic)
+
+
+class LabValueError(LabError, ValueError):
+    """An argument outside what is accepted: a mode, a model's name, an option."""
+
+
+def _with_remedy(why: str, line: str | None) -> str:
+    return f"{why} Run: {line}" if line else why
