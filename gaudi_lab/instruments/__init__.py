@@ -1,0 +1,1 @@
+"""Reversible edits of live models. Each returns a handle that undoes it."""

@@ -1,0 +1,168 @@
+"""Switch a live model's attention to the bridge's FusedSDPA kernel and back.
+
+Nothing in transformers, diffusers or torch is patched. A transformers model names its attention function in
+its config and a diffusers model holds processors: both are asked to use ours, and both are put back.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+from gaudi_lab import bridge
+from gaudi_lab.errors import LabError
+from gaudi_lab.instruments.handle import Handle, all_or_none
+from gaudi_lab.modes import SdpaOptions
+
+# One module per library, imported only when a model of that library is met.
+_LIBRARIES = ("transformers", "diffusers")
+
+_LEADING = (
+    "attn_mask",
+    "dropout_p",
+    "is_causal",
+    "scale",
+    "softmax_mode",
+    "recompute_mode",
+)
+
+
+def fused_sdpa(module: nn.Module, options: SdpaOptions | None = None) -> Handle:
+    """Compute the attention of `module` with FusedSDPA.
+
+    Parameters
+    ----------
+    module
+        A transformers or diffusers model, or a module that contains some.
+    options
+        FusedSDPA's own switches.
+
+    Returns
+    -------
+    Handle
+        Removing it puts every config and processor back as it was.
+
+    Raises
+    ------
+    LabError
+        If `module` has no attention that can be switched.
+    """
+    _require_known_signature()
+    options = options or SdpaOptions()
+    edits = [edit for library in _libraries_of(module) for edit in library.fused(module, options)]
+    if not edits:
+        raise LabError(
+            f"{type(module).__name__} has no attention that can be switched: FusedSDPA replaces that of "
+            "transformers models and of diffusers models built from the Attention class.",
+        )
+    return all_or_none(edits)
+
+
+def has_attention(module: nn.Module) -> bool:
+    """Whether `fused_sdpa` finds anything to switch in `module`."""
+    return any(library.fused(module, SdpaOptions()) for library in _libraries_of(module))
+
+
+def static_masks(module: nn.Module) -> Handle:
+    """Make a transformers model build its attention mask without looking at the values in it.
+
+    Its `sdpa` attention leaves the mask out when a batch has no padding. Under an HPU graph that choice is
+    captured with the first batch and then silently applied to every later one of the same shape.
+
+    Parameters
+    ----------
+    module
+        Any module; those without such models are left alone.
+    """
+    return all_or_none([edit for library in _libraries_of(module) for edit in library.static_masks(module)])
+
+
+def in_use(module: nn.Module) -> str:
+    """Name the attention `module` computes with, such as "sdpa" or "FusedSDPA"; empty if it has none."""
+    names = [name for library in _libraries_of(module) for name in library.in_use(module)]
+    return ", ".join(dict.fromkeys(names))
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    *,
+    options: SdpaOptions,
+    is_causal: bool = False,
+    dropout: float = 0.0,
+    scale: float | None = None,
+) -> torch.Tensor:
+    """Call FusedSDPA as every release since 1.17 understands it.
+
+    Parameters
+    ----------
+    query, key, value
+        (batch, heads, length, head size). Fewer key than query heads mean grouped queries.
+    mask
+        Boolean (True takes part) or additive, (batch or 1, heads or 1, query length, key length).
+    options
+        FusedSDPA's own switches.
+    is_causal
+        Each position sees those before it. Ignored where a mask is given, which releases before 1.23
+        cannot combine with it: the mask is then taken to be causal already.
+    dropout
+        Probability; 0 in inference.
+    scale
+        None for 1/sqrt(head size).
+
+    Returns
+    -------
+    torch.Tensor
+        (batch, heads, query length, head size of value).
+    """
+    if mask is not None:
+        mask = additive(mask, query.dtype)
+        # The kernel does not repeat a mask over the batch.
+        mask = mask.expand(query.shape[0], *mask.shape[1:])
+    softmax = options.softmax if query.dtype is torch.bfloat16 else None
+    return bridge.fused_sdpa_kernel().apply(
+        query,
+        key,
+        value,
+        mask,
+        dropout,
+        is_causal and mask is None,
+        scale,
+        softmax or "None",
+        options.recompute,
+    )
+
+
+def additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return a boolean mask as one to add: 0 where True, the lowest finite number elsewhere.
+
+    Finite, so that a row that may see nothing averages instead of becoming NaN.
+    """
+    if mask.dtype is not torch.bool:
+        return mask
+    return torch.where(mask, torch.zeros((), dtype=dtype, device=mask.device), torch.finfo(dtype).min)
+
+
+def _require_known_signature() -> None:
+    parameters = list(inspect.signature(bridge.fused_sdpa_kernel().forward).parameters)
+    start = parameters.index("attn_mask") if "attn_mask" in parameters else 0
+    if tuple(parameters[start : start + len(_LEADING)]) != _LEADING:
+        raise LabError(
+            f"FusedSDPA of bridge {bridge.identity().version} takes its arguments in an order unknown to "
+            f"this version of Gaudi Lab: {', '.join(parameters)}."
+        )
+
+
+def _libraries_of(module: nn.Module) -> list[Any]:
+    met = {kind.__module__.partition(".")[0] for part in module.modules() for kind in type(part).__mro__}
+    return [
+        importlib.import_module(f"gaudi_lab.instruments._{name}_attention")
+        for name in _LIBRARIES
+        if name in met
+    ]

@@ -1,0 +1,149 @@
+"""Put a model's forward under HPU graphs and take it out again, knowing which graphs were captured.
+
+The bridge's `wrap_in_hpu_graph` has no unwrap: it sets `forward`, `clear_cache` and `clear_inputs` on the
+instance and keeps the original in a closure. So what was there before is remembered here. Nor does it say
+which graphs it holds: an observer around the wrapped forward keeps account by the bridge's own key rule.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from gaudi_lab import bridge
+from gaudi_lab.instruments import inputs
+from gaudi_lab.instruments.handle import Handle
+from gaudi_lab.shapes import Shapes
+
+_SET_BY_BRIDGE = ("forward", "clear_cache", "clear_inputs")
+
+
+@dataclass
+class Graph:
+    """One captured graph.
+
+    Attributes
+    ----------
+    shapes
+        The inputs it was captured for.
+    replays
+        How often it has run since, without Python.
+    """
+
+    shapes: Shapes
+    replays: int = 0
+
+
+class GraphHandle(Handle):
+    """HPU graphs of one module."""
+
+    def __init__(self, undo: Callable[[], None], account: _Account) -> None:
+        super().__init__(undo)
+        self._account = account
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """The captured graphs, oldest first."""
+        return tuple(self._account.graphs.values())
+
+
+def hpu_graphs(module: nn.Module, **options: Any) -> GraphHandle:
+    """Capture `module.forward` once per input shape and replay it.
+
+    As the bridge does it, a replay writes into the same output tensors each time: clone what you keep.
+
+    Parameters
+    ----------
+    module
+        An inference module on `hpu`; edited in place.
+    **options
+        Passed to the bridge's `wrap_in_hpu_graph`, such as `max_graphs` or `disable_tensor_cache`.
+
+    Returns
+    -------
+    GraphHandle
+        Removing it frees the graphs and puts the attributes of `module` back as they were.
+
+    Raises
+    ------
+    LabError
+        In eager mode, or for an option this bridge does not know.
+    """
+    before = {name: module.__dict__[name] for name in _SET_BY_BRIDGE if name in module.__dict__}
+    original = module.forward
+    try:
+        bridge.wrap_in_hpu_graph(module, **options)
+    except BaseException:
+        _restore(module, before)
+        raise
+
+    account = _Account(module.forward, original, options.get("max_graphs"))
+    release = module.__dict__.get("clear_cache")
+    observed = account.observer()
+    vars(module)["forward"] = observed
+    if release is not None:
+        vars(module)["clear_cache"] = account.clearing(release)
+
+    def undo() -> None:
+        account.graphs.clear()
+        account.bypass = True
+        if release is not None:
+            release()
+        # If someone wrapped our forward in the meantime, cutting it out would cut theirs out too. It then
+        # stays, and only passes calls on to the original.
+        if module.__dict__.get("forward") is observed:
+            _restore(module, before)
+
+    return GraphHandle(undo, account)
+
+
+class _Account:
+    """Keeps account of what is captured and replayed through one wrapped forward."""
+
+    def __init__(self, wrapped: Callable[..., Any], original: Callable[..., Any], limit: int | None) -> None:
+        self.graphs: dict[int, Graph] = {}
+        self.bypass = False
+        self._wrapped = wrapped
+        self._original = original
+        self._limit = limit
+
+    def observer(self) -> Callable[..., Any]:
+        @functools.wraps(self._original)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            if self.bypass:
+                return self._original(*args, **kwargs)
+            if kwargs.get("bypass_hpu_graphs"):
+                return self._wrapped(*args, **kwargs)
+            # Read before the call: the forward may change the containers it is given.
+            key = inputs.key_of_call(args, kwargs)
+            shapes = inputs.of_call(self._original, args, kwargs)
+            with bridge.plain_errors():
+                result = self._wrapped(*args, **kwargs)
+            self._enter(key, shapes)
+            return result
+
+        return forward
+
+    def clearing(self, release: Callable[[], Any]) -> Callable[[], Any]:
+        @functools.wraps(release)
+        def clear_cache() -> Any:
+            self.graphs.clear()
+            return release()
+
+        return clear_cache
+
+    def _enter(self, key: int, shapes: Shapes) -> None:
+        if key in self.graphs:
+            self.graphs[key].replays += 1
+        elif self._limit is None or len(self.graphs) < self._limit:
+            self.graphs[key] = Graph(shapes)
+
+
+def _restore(module: nn.Module, before: dict[str, Any]) -> None:
+    for name in _SET_BY_BRIDGE:
+        vars(module).pop(name, None)
+    vars(module).update(before)

@@ -1,0 +1,79 @@
+"""Read the input shapes of a call: what graphs are keyed by, and what most new compiles are due to."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+
+from gaudi_lab.shapes import Shape, Shapes
+
+
+def of_call(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Shapes:
+    """Return the shapes of all tensors in a call, by argument name.
+
+    Parameters
+    ----------
+    forward
+        What is called; its signature names the positional arguments.
+    args, kwargs
+        The call's arguments. Containers are looked into.
+    """
+    names = _positional_names(forward)
+    found: list[Shape] = []
+    for position, value in enumerate(args):
+        name = names[position] if position < len(names) else f"argument {position}"
+        found.extend(_of_value(name, value))
+    for name, value in kwargs.items():
+        found.extend(_of_value(name, value))
+    return tuple(found)
+
+
+def key_of_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+    """Return what tells one HPU graph from another, by the bridge's own rule.
+
+    Tensors count by shape, other values by value, containers by what is in them. This mirrors the
+    documented rule of `wrap_in_hpu_graph`; dtype is not part of it.
+    """
+    return hash((_key(list(args)), _key(dict(kwargs))))
+
+
+def _positional_names(forward: Callable[..., Any]) -> list[str]:
+    try:
+        parameters = inspect.signature(forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def _of_value(name: str, value: Any) -> Iterator[Shape]:
+    if isinstance(value, torch.Tensor):
+        yield Shape(name, tuple(value.shape))
+    else:
+        for label, item in _items(value):
+            yield from _of_value(f"{name}.{label}", item)
+
+
+def _items(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, (list, tuple)):
+        yield from enumerate(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+
+
+def _key(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return ("tensor", tuple(value.shape))
+    if isinstance(value, (Mapping, list, tuple)) or (
+        dataclasses.is_dataclass(value) and not isinstance(value, type)
+    ):
+        return (type(value).__name__, tuple((label, _key(item)) for label, item in _items(value)))
+    try:
+        return hash(value)
+    except TypeError:
+        return id(value)
