@@ -1,0 +1,139 @@
+"""What the workbench says about itself, as plain values: its state, and what a change has changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gaudi_lab.bridge import Counters, Identity, Memory
+from gaudi_lab.modes import Mode, Settings
+from gaudi_lab.render.mixin import Rendered
+from gaudi_lab.shapes import Shapes
+
+
+@dataclass(frozen=True)
+class CapturedGraph:
+    """One captured HPU graph.
+
+    Attributes
+    ----------
+    component
+        The part of a Trainer or pipeline it belongs to; empty for a module.
+    shapes
+        The inputs it was captured for.
+    replays
+        How often it has been replayed.
+    """
+
+    component: str
+    shapes: Shapes
+    replays: int
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """One attached model.
+
+    Attributes
+    ----------
+    name, kind
+        Its name, and the class it is of.
+    device
+        Where its weights are; None if it has none.
+    parameters
+        How many numbers they are.
+    settings
+        Its switches.
+    attention
+        The attention it computes with, such as "sdpa" or "FusedSDPA (recompute)"; empty if unknown.
+    graphs
+        Its captured HPU graphs, oldest first.
+    """
+
+    name: str
+    kind: str
+    device: str | None
+    parameters: int
+    settings: Settings
+    attention: str
+    graphs: tuple[CapturedGraph, ...] = ()
+
+    @property
+    def compiled(self) -> bool:
+        """Whether its calls go through `torch.compile`."""
+        return self.settings.mode is Mode.COMPILE
+
+
+@dataclass(frozen=True, repr=False)
+class Status(Rendered):
+    """The whole state of the workbench.
+
+    Attributes
+    ----------
+    mode
+        The execution mode; a prediction while the bridge is not loaded.
+    bridge
+        Which bridge it is.
+    loaded
+        Whether the bridge is loaded.
+    models
+        The attached models.
+    counters
+        What the bridge has counted since the process started.
+    memory
+        Device memory; None while the device is not in use.
+    """
+
+    mode: Mode
+    bridge: Identity
+    loaded: bool
+    models: tuple[ModelStatus, ...] = ()
+    counters: Counters = field(default_factory=Counters)
+    memory: Memory | None = None
+
+    @property
+    def emulated(self) -> bool:
+        """Whether the device is emulated on the CPU."""
+        return self.bridge.emulated
+
+
+@dataclass(frozen=True)
+class ModelChange:
+    """What changed for one model.
+
+    Attributes
+    ----------
+    name
+        The model.
+    before, after
+        Its switches; `before` is None for a model attached just now, `after` for one detached.
+    """
+
+    name: str
+    before: Settings | None
+    after: Settings | None
+
+
+@dataclass(frozen=True, repr=False)
+class Change(Rendered):
+    """What one request has changed.
+
+    Attributes
+    ----------
+    before, after
+        The mode.
+    models
+        The models that changed, and only those.
+    notes
+        What else is worth knowing, in whole sentences without a full stop.
+    emulated
+        Whether the device is emulated on the CPU.
+    """
+
+    before: Mode
+    after: Mode
+    models: tuple[ModelChange, ...] = ()
+    notes: tuple[str, ...] = ()
+    emulated: bool = False
+
+    def __bool__(self) -> bool:
+        return self.before is not self.after or bool(self.models)

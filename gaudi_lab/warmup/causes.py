@@ -1,0 +1,98 @@
+"""Why an iteration compiled: what was new in it, compared with all that was seen before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from gaudi_lab import shapes
+from gaudi_lab.shapes import Shape, Shapes
+from gaudi_lab.warmup.timeline import Cause
+
+
+@dataclass(frozen=True)
+class Call:
+    """One observed call of a model.
+
+    Attributes
+    ----------
+    name
+        The model's name.
+    module
+        The model itself; only its identity matters.
+    shapes
+        The sizes it was called with.
+    """
+
+    name: str
+    module: Any
+    shapes: Shapes
+
+
+class Memory:
+    """Remembers which shapes each model has met, and under which switches. Keeps no model alive."""
+
+    def __init__(self) -> None:
+        self._met: WeakKeyDictionary[Any, dict[Shapes, set[str]]] = WeakKeyDictionary()
+
+    def novelties(self, calls: Iterable[Call], settings: str) -> tuple[tuple[Shape, ...], tuple[Cause, ...]]:
+        """Take note of `calls` and return what was new in them.
+
+        Parameters
+        ----------
+        calls
+            In the order they happened.
+        settings
+            The switches meanwhile.
+
+        Returns
+        -------
+        tuple of Shape
+            Sizes that the model had never been called with.
+        tuple of Cause
+            One for each new combination of sizes and switches.
+        """
+        new: dict[Shape, None] = {}
+        causes: dict[Cause, None] = {}
+        for call in calls:
+            met = self._met.setdefault(call.module, {})
+            if call.shapes not in met:
+                known = {shape for sizes in met for shape in sizes}
+                fresh = [shape for shape in call.shapes if shape not in known]
+                new.update(dict.fromkeys(fresh))
+                causes[_new_shape(call)] = None
+            elif settings not in met[call.shapes]:
+                causes[Cause("switch", f"first with {settings}")] = None
+            met.setdefault(call.shapes, set()).add(settings)
+        return tuple(new), tuple(causes)
+
+
+def other_causes(
+    found: Iterable[Cause], *, compilations: int, captures: int, fallbacks: Iterable[str]
+) -> tuple[Cause, ...]:
+    """Return the causes that can be told from what was counted, beside those already found.
+
+    Parameters
+    ----------
+    found
+        Causes from `Memory.novelties`.
+    compilations, captures
+        Graphs compiled and HPU graphs captured meanwhile.
+    fallbacks
+        Operators that ran on the host.
+    """
+    causes = []
+    if captures:
+        causes.append(Cause("graph", f"captured {captures} HPU graph{'s' if captures > 1 else ''}"))
+    if names := ", ".join(sorted(fallbacks)):
+        causes.append(Cause("fallback", f"ran on the host: {names}"))
+    if compilations and not captures and not list(found):
+        causes.append(Cause("unknown", "other operators or values"))
+    return tuple(causes)
+
+
+def _new_shape(call: Call) -> Cause:
+    where = f" for {call.name}" if call.name else ""
+    return Cause("shape", f"new shape {shapes.text(call.shapes)}{where}")
