@@ -1,0 +1,81 @@
+"""Gaudi Lab: a workbench for models on Intel Gaudi, in a notebook, on hardware or emulated on any CPU.
+
+Where no real bridge is installed, importing this package makes `import habana_frameworks.torch` find the
+emulated one. It imports neither torch nor a bridge nor IPython: the bridge decides lazy or eager when it
+loads, and that choice is left to you.
+
+In a notebook, `%load_ext gaudi_lab` adds `%gaudi_mode`, `%gaudi_attach`, `%gaudi_graphs`, `%gaudi_sdpa`,
+`%gaudi_status` and `%%gaudi_warmup`. Each has a function of like name here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gaudi_lab import emulator
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from gaudi_lab.api import attach as attach
+    from gaudi_lab.api import compile as compile  # noqa: A004
+    from gaudi_lab.api import detach as detach
+    from gaudi_lab.api import fused_sdpa as fused_sdpa
+    from gaudi_lab.api import hpu_graphs as hpu_graphs
+    from gaudi_lab.api import mode as mode
+    from gaudi_lab.api import status as status
+    from gaudi_lab.errors import LabError as LabError
+    from gaudi_lab.modes import Mode as Mode
+    from gaudi_lab.modes import Settings as Settings
+    from gaudi_lab.warmup.recorder import Recorder as Recorder
+    from gaudi_lab.warmup.timeline import Timeline as Timeline
+
+emulator.install()
+
+# Public name -> the module it is in, imported when the name is first used (PEP 562).
+_WHERE = {
+    "LabError": "gaudi_lab.errors",
+    "Mode": "gaudi_lab.modes",
+    "Recorder": "gaudi_lab.warmup.recorder",
+    "Settings": "gaudi_lab.modes",
+    "Timeline": "gaudi_lab.warmup.timeline",
+    "attach": "gaudi_lab.api",
+    "compile": "gaudi_lab.api",
+    "detach": "gaudi_lab.api",
+    "fused_sdpa": "gaudi_lab.api",
+    "hpu_graphs": "gaudi_lab.api",
+    "mode": "gaudi_lab.api",
+    "status": "gaudi_lab.api",
+}
+
+# `warmup` is a package that can be called; see there.
+_PACKAGES = ("warmup",)
+
+__all__ = [*_WHERE, *_PACKAGES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    if name in _PACKAGES:
+        return importlib.import_module(f"gaudi_lab.{name}")
+    raise AttributeError(f"module 'gaudi_lab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Add the magics and their completion. Called by `%load_ext gaudi_lab`."""
+    from gaudi_lab import notebook
+
+    notebook.load(ipython)
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Detach every model as it was before, and remove the magics. Called by `%unload_ext gaudi_lab`."""
+    from gaudi_lab import notebook
+
+    notebook.unload(ipython)

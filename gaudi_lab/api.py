@@ -1,0 +1,271 @@
+"""The functions behind the magics, each of the same name. They act on the workbench of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+from gaudi_lab import lab
+from gaudi_lab.errors import LabError
+from gaudi_lab.instruments.handle import Handle
+from gaudi_lab.lab import ChangeHandle
+from gaudi_lab.modes import Mode, Softmax
+from gaudi_lab.report import Change, Status
+from gaudi_lab.warmup import recorder
+from gaudi_lab.warmup.timeline import Iteration, Timeline
+
+
+@overload
+def mode(name: None = None) -> Mode: ...
+@overload
+def mode(name: str | Mode) -> ChangeHandle: ...
+
+
+def mode(name: str | Mode | None = None) -> Mode | ChangeHandle:
+    """Show or set the execution mode. In a notebook: `%gaudi_mode [lazy|eager|compile]`.
+
+    Parameters
+    ----------
+    name
+        "lazy" (collect operators into graphs), "eager" (run each at once) or "compile" (eager, with
+        `torch.compile` on the attached models). None changes nothing.
+
+    Returns
+    -------
+    Mode or ChangeHandle
+        The mode in effect; or a handle that returns to the one before.
+
+    Raises
+    ------
+    LabError
+        For `compile` in lazy mode, or where a real bridge is loaded in the other mode. Nothing has changed.
+
+    Examples
+    --------
+    >>> with gaudi_lab.mode("lazy"):
+    ...     model(**batch)
+    """
+    workbench = lab.current()
+    if name is None:
+        return workbench.mode
+    before = workbench.mode
+    change = workbench.change(mode=Mode.parse(name))
+
+    def undo() -> None:
+        # compile is two steps away from lazy, as it is for users.
+        if workbench.mode.is_lazy and before is Mode.COMPILE:
+            workbench.change(mode=Mode.EAGER)
+        workbench.change(mode=before)
+
+    return ChangeHandle(undo, change)
+
+
+def attach(model: Any, name: str | None = None) -> ChangeHandle:
+    """Put a model on the workbench. In a notebook: `%gaudi_attach model`.
+
+    Parameters
+    ----------
+    model
+        A torch module, transformers Trainer or diffusers pipeline, on `hpu`.
+    name
+        What to call it; by default after its class.
+
+    Returns
+    -------
+    ChangeHandle
+        Removing it detaches the model.
+
+    Raises
+    ------
+    LabError
+        If it is no model or not on `hpu`.
+    """
+    return lab.current().attach(model, name)
+
+
+def detach(model: Any) -> Change:
+    """Take a model off the workbench, as it was before. In a notebook: `%gaudi_attach --detach model`.
+
+    Parameters
+    ----------
+    model
+        The model or its name.
+
+    Raises
+    ------
+    LabError
+        If it is not attached.
+    """
+    return lab.current().detach(_name(model))
+
+
+def hpu_graphs(model: Any = None, on: bool = True) -> ChangeHandle:
+    """Capture each model's forward once per input shape, then replay it. In a notebook: `%gaudi_graphs on`.
+
+    Parameters
+    ----------
+    model
+        A model or its name; attached if it is not yet. None for all attached models.
+    on
+        False takes them off.
+
+    Returns
+    -------
+    ChangeHandle
+        Puts things back.
+
+    Raises
+    ------
+    LabError
+        Outside lazy mode, or if there is no such model. Nothing has changed.
+    """
+    return _switch(model, hpu_graphs=on)
+
+
+def fused_sdpa(
+    model: Any = None, on: bool = True, *, recompute: bool | None = None, softmax: Softmax | None = None
+) -> ChangeHandle:
+    """Compute attention with the bridge's FusedSDPA kernel. In a notebook: `%gaudi_sdpa on`.
+
+    Parameters
+    ----------
+    model
+        A model or its name; attached if it is not yet. None for all attached models.
+    on
+        False goes back to the model's own attention.
+    recompute
+        Do not store the attention matrix. None leaves the bridge's default.
+    softmax
+        "fast" or "fp32", for bfloat16. None leaves the bridge's default.
+
+    Returns
+    -------
+    ChangeHandle
+        Puts things back.
+
+    Raises
+    ------
+    LabError
+        If there is no such model, or no attention in it that can be switched. Nothing has changed.
+    """
+    return _switch(model, fused_sdpa=on, recompute=recompute, softmax=softmax)
+
+
+def compile(model: Any = None) -> ChangeHandle:  # noqa: A001 - the field's name for it
+    """Compile calls of a model in place with `torch.compile`. In a notebook: `%gaudi_mode compile`.
+
+    Parameters
+    ----------
+    model
+        A model or its name; attached if it is not yet. None for all attached models.
+
+    Returns
+    -------
+    ChangeHandle
+        Puts things back.
+
+    Raises
+    ------
+    LabError
+        In lazy mode, or if there is no such model. Nothing has changed.
+    """
+    return _switch(model, mode=Mode.COMPILE)
+
+
+def status() -> Status:
+    """Describe mode, bridge, attached models, compiles and memory. In a notebook: `%gaudi_status`."""
+    return lab.current().status()
+
+
+def warmup(
+    function: Callable[..., Any],
+    n: int = 5,
+    *,
+    until_steady: bool = False,
+    over: Iterable[Any] | None = None,
+    on_iteration: Callable[[Iteration], None] | None = None,
+) -> Timeline:
+    """Run something repeatedly and see what each run compiled and why. In a notebook: `%%gaudi_warmup`.
+
+    Parameters
+    ----------
+    function
+        What to run; called without arguments, or with each item of `over`.
+    n
+        How many times; with `until_steady` at least so many. With `over`, how many times through it.
+    until_steady
+        Go on until nothing was compiled, captured or new three times in a row.
+    over
+        Inputs to call `function` with, such as the batches of a data set; one an iteration.
+    on_iteration
+        Called with each iteration as it ends.
+
+    Returns
+    -------
+    Timeline
+        One entry an iteration; all times in seconds.
+
+    Examples
+    --------
+    >>> gaudi_lab.warmup(lambda: model(**batch))
+    >>> gaudi_lab.warmup(embed, n=2, over=batches).steady_median
+    """
+    watching = recorder.Recorder(lab.current().watch(), on_iteration=on_iteration)
+    return recorder.run(function, watching, n=n, until_steady=until_steady, over=over)
+
+
+def _switch(model: Any, **switches: Any) -> ChangeHandle:
+    workbench = lab.current()
+    names = None if model is None else [_attached_name(model)]
+    if names is None and not workbench.models:
+        raise LabError("No model is attached.", python="gaudi_lab.attach(model)", magic="%gaudi_attach model")
+    before = {
+        name: {switch: getattr(attached.wish, switch) for switch in switches}
+        for name, attached in workbench.models.items()
+        if names is None or name in names
+    }
+    for_all = {switch: getattr(workbench.settings, switch) for switch in switches}
+    change = workbench.change(names, **switches)
+
+    def undo() -> None:
+        if names is None:
+            workbench.change(**for_all)
+        for name, values in before.items():
+            if name in workbench.models:
+                workbench.change([name], **values)
+
+    return ChangeHandle(undo, change)
+
+
+def _attached_name(model: Any) -> str:
+    workbench = lab.current()
+    if isinstance(model, str):
+        return workbench.get(model).name
+    if workbench.find(model) is None:
+        workbench.attach(model)
+    return _name(model)
+
+
+def _name(model: Any) -> str:
+    workbench = lab.current()
+    attached = workbench.get(model) if isinstance(model, str) else workbench.find(model)
+    if attached is None:
+        raise LabError(
+            f"This {type(model).__name__} is not attached.",
+            python="gaudi_lab.attach(model)",
+            magic="%gaudi_attach model",
+        )
+    return attached.name
+
+
+__all__ = [
+    "Handle",
+    "attach",
+    "compile",
+    "detach",
+    "fused_sdpa",
+    "hpu_graphs",
+    "mode",
+    "status",
+    "warmup",
+]

@@ -1,0 +1,373 @@
+"""The one state holder: which models are on the workbench, where the switches are, who wants to know.
+
+Models are edited only from here. A change is made as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from gaudi_lab import bridge, modes
+from gaudi_lab.errors import LabValueError
+from gaudi_lab.instruments.handle import Handle
+from gaudi_lab.modes import Mode, Settings
+from gaudi_lab.report import Change, ModelChange, Status
+from gaudi_lab.warmup.causes import Memory
+from gaudi_lab.warmup.recorder import Watch
+
+if TYPE_CHECKING:
+    from gaudi_lab.attached import Attached
+
+Subscriber = Callable[[Change], None]
+
+
+class ChangeHandle(Handle):
+    """Undoes one change; shows itself as what was changed.
+
+    Attributes
+    ----------
+    change
+        What was changed.
+    """
+
+    def __init__(self, undo: Callable[[], None], change: Change) -> None:
+        super().__init__(undo)
+        self.change = change
+
+    def __repr__(self) -> str:
+        return str(self.change)
+
+
+class Lab:
+    """A workbench."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, Attached] = {}
+        self._wish = Settings()
+        self._subscribers: list[Subscriber] = []
+        self._memory = Memory()
+
+    @property
+    def models(self) -> Mapping[str, Attached]:
+        """The attached models by name, in the order they were attached."""
+        return MappingProxyType(self._models)
+
+    @property
+    def settings(self) -> Settings:
+        """The switches that a model attached next will get. Their mode is that of the process."""
+        wish = _as_process(self._wish)
+        return wish.in_mode(wish.mode)
+
+    @property
+    def mode(self) -> Mode:
+        """The execution mode."""
+        return self.settings.mode
+
+    def attach(self, model: Any, name: str | None = None) -> ChangeHandle:
+        """Put a model on the workbench. It gets the switches that are on for all.
+
+        Parameters
+        ----------
+        model
+            A torch module, transformers Trainer or diffusers pipeline, on `hpu`.
+        name
+            What to call it; by default after its class. What had that name before is detached.
+
+        Returns
+        -------
+        ChangeHandle
+            Removing it detaches the model.
+
+        Raises
+        ------
+        LabError
+            If it is no model or not on `hpu`.
+        """
+        known = self.find(model)
+        if known is not None and name in (None, known.name):
+            return ChangeHandle(lambda: None, self._change(self.mode))
+        # Instruments need torch, and whoever has a model has imported it. Before that it stays out, because
+        # importing it can load the bridge and so decide the mode.
+        from gaudi_lab.attached import Attached
+        from gaudi_lab.instruments import components
+
+        components.require_on_hpu(name or "model", model)
+        bridge.load()
+        attached = Attached(name or self._unused(type(model).__name__.lower()), model)
+        attached.wish = self._for_all(attached)
+        if known is not None:
+            self.detach(known.name)
+        if attached.name in self._models:
+            self.detach(attached.name)
+        self._move({attached: attached.wish.in_mode(self.mode)})
+        self._models[attached.name] = attached
+        change = self._change(self.mode, [ModelChange(attached.name, None, attached.settings)])
+        self._tell(change)
+        return ChangeHandle(lambda: self._detach_if_there(attached), change)
+
+    def detach(self, name: str) -> Change:
+        """Take a model off the workbench, as it was before it was attached.
+
+        Raises
+        ------
+        LabValueError
+            If no model has that name.
+        """
+        attached = self.get(name)
+        change = self._change(self.mode, [ModelChange(name, attached.settings, None)])
+        attached.take_off(Settings())
+        del self._models[name]
+        self._tell(change)
+        return change
+
+    def get(self, name: str) -> Attached:
+        """Return the attached model called `name`.
+
+        Raises
+        ------
+        LabValueError
+            If no model has that name.
+        """
+        if name not in self._models:
+            there_are = f"attached: {', '.join(self._models)}" if self._models else "none is attached"
+            raise LabValueError(
+                f"No attached model is called {name!r} ({there_are}).",
+                python=f'gaudi_lab.attach(model, "{name}")',
+                magic="%gaudi_attach model",
+            )
+        return self._models[name]
+
+    def find(self, model: Any) -> Attached | None:
+        """Return how `model` is attached, or None if it is not."""
+        return next((a for a in self._models.values() if a.model is model), None)
+
+    def apply(self, settings: Settings, models: Iterable[str] | None = None) -> Change:
+        """Put all switches into one position.
+
+        Parameters
+        ----------
+        settings
+            Where to put them.
+        models
+            Names of models; None for all, and for those attached later.
+
+        Returns
+        -------
+        Change
+            What changed; false if nothing did.
+
+        Raises
+        ------
+        LabError
+            If it cannot be done. Nothing has changed then.
+        """
+        settings.check()
+        chosen = self._chosen(models)
+        plan = dict.fromkeys(chosen, settings)
+        return self._carry_out(plan, settings.mode, settings if models is None else None)
+
+    def change(self, models: Iterable[str] | None = None, **switches: Any) -> Change:
+        """Move some switches and leave the others where they are.
+
+        Leaving lazy mode takes HPU graphs off; they come back with it.
+
+        Parameters
+        ----------
+        models
+            Names of models; None for all, and for those attached later.
+        **switches
+            New values of fields of `Settings`.
+
+        Returns
+        -------
+        Change
+            What changed; false if nothing did.
+
+        Raises
+        ------
+        LabError
+            If it cannot be done. Nothing has changed then.
+        """
+        chosen = self._chosen(models)
+        default = _moved(_as_process(self._wish), switches) if models is None else None
+        plan = {attached: _moved(_as_process(attached.wish), switches) for attached in chosen}
+        return self._carry_out(plan, switches.get("mode", self.mode), default)
+
+    def status(self) -> Status:
+        """Describe the workbench as it is now. Loads nothing."""
+        return Status(
+            mode=self.mode,
+            bridge=bridge.identity(),
+            loaded=bridge.loaded(),
+            models=tuple(attached.status() for attached in self._models.values()),
+            counters=bridge.counters(),
+            memory=bridge.memory(),
+        )
+
+    def watch(self) -> Watch:
+        """Return what a warm-up recorder should watch: the attached models and their switches."""
+        attached = list(self._models.values())
+        settings = dict.fromkeys(str(a.settings) for a in attached) or {str(self.settings): None}
+        return Watch(
+            modules={
+                _label(a.name if len(attached) > 1 else "", part): module
+                for a in attached
+                for part, module in a.components.items()
+            },
+            settings="; ".join(settings),
+            captures=lambda: sum(len(a.captured()) for a in attached),
+            memory=self._memory,
+        )
+
+    def subscribe(self, callback: Subscriber) -> Handle:
+        """Call `callback` with every change from now on, after it is made.
+
+        Returns
+        -------
+        Handle
+            Removing it ends the subscription.
+        """
+        self._subscribers.append(callback)
+        return Handle(lambda: self._subscribers.remove(callback))
+
+    def close(self) -> None:
+        """Detach every model, as it was before it was attached, and forget the switches."""
+        for name in list(self._models):
+            self.detach(name)
+        self._wish = Settings()
+
+    def _chosen(self, models: Iterable[str] | None) -> list[Attached]:
+        return [self.get(name) for name in (self._models if models is None else models)]
+
+    def _for_all(self, attached: Attached) -> Settings:
+        wish = _as_process(self._wish)
+        return wish if attached.has_attention else _without_fused_sdpa(wish)
+
+    def _carry_out(self, plan: dict[Attached, Settings], mode: Mode, default: Settings | None) -> Change:
+        """Make wishes come true, or leave everything as it is and raise."""
+        before = self.mode
+        modes.check_mode_change(before, mode)
+        notes: list[str] = []
+        if default is not None:
+            notes += _leave_out_without_attention(plan)
+        if mode.is_lazy != before.is_lazy:
+            # Lazy or not is the process's: models that were not named go along.
+            for attached in self._models.values():
+                plan.setdefault(attached, attached.wish.replace(mode=mode))
+            notes += _how_switched()
+        after = {attached: wish.in_mode(wish.mode) for attached, wish in plan.items()}
+        changed = {
+            attached: settings for attached, settings in after.items() if settings != attached.settings
+        }
+        changes = [ModelChange(a.name, a.settings, settings) for a, settings in changed.items()]
+        self._move(changed, lazy=mode.is_lazy)
+        for attached, wish in plan.items():
+            attached.wish = wish
+        if default is not None:
+            self._wish = default
+        change = self._change(before, changes, notes + _remarks(changed))
+        if change:
+            self._tell(change)
+        return change
+
+    def _move(self, plan: Mapping[Attached, Settings], lazy: bool | None = None) -> None:
+        """Install and remove instruments to reach `plan`, or put everything back and raise."""
+        for attached in plan:
+            attached.require_on_hpu()
+        before = {attached: attached.settings for attached in plan}
+        was_loaded, was_lazy = bridge.loaded(), bridge.is_lazy()
+        try:
+            _install(plan, lazy)
+        except BaseException:
+            _install(before, was_lazy if was_loaded else None)
+            raise
+
+    def _change(self, before: Mode, models: Iterable[ModelChange] = (), notes: Iterable[str] = ()) -> Change:
+        return Change(before, self.mode, tuple(models), tuple(notes), bridge.identity().emulated)
+
+    def _tell(self, change: Change) -> None:
+        for subscriber in list(self._subscribers):
+            subscriber(change)
+
+    def _detach_if_there(self, attached: Attached) -> None:
+        if self._models.get(attached.name) is attached:
+            self.detach(attached.name)
+
+    def _unused(self, name: str) -> str:
+        names = (name, *(f"{name}_{number}" for number in range(2, len(self._models) + 3)))
+        return next(candidate for candidate in names if candidate not in self._models)
+
+
+def _install(plan: Mapping[Attached, Settings], lazy: bool | None) -> None:
+    # All that does not exist in the new mode goes before it, all that exists only there comes after.
+    for attached, settings in plan.items():
+        attached.take_off(settings)
+    if lazy is not None:
+        bridge.set_lazy(lazy)
+    for attached, settings in plan.items():
+        attached.put_on(settings)
+
+
+def _as_process(wish: Settings) -> Settings:
+    """Return `wish` in the mode that the process is really in, should someone else have changed it."""
+    lazy = bridge.is_lazy()
+    if wish.mode.is_lazy == lazy:
+        return wish
+    return wish.replace(mode=Mode.LAZY if lazy else Mode.EAGER)
+
+
+def _moved(wish: Settings, switches: Mapping[str, Any]) -> Settings:
+    moved = wish.replace(**switches)
+    if not moved.fused_sdpa and switches.get("fused_sdpa") is False:
+        moved = _without_fused_sdpa(moved)
+    # HPU graphs asked for now are refused outside lazy mode; those asked for earlier wait for it.
+    (moved if switches.get("hpu_graphs") else moved.in_mode(moved.mode)).check()
+    return moved
+
+
+def _without_fused_sdpa(settings: Settings) -> Settings:
+    return settings.replace(fused_sdpa=False, recompute=None, softmax=None)
+
+
+def _leave_out_without_attention(plan: dict[Attached, Settings]) -> list[str]:
+    """Take FusedSDPA out of the plan for models that have no attention, unless that leaves none."""
+    asked = [attached for attached, wish in plan.items() if wish.fused_sdpa and not attached.wish.fused_sdpa]
+    without = [attached for attached in asked if not attached.has_attention]
+    if len(without) == len(asked):
+        return []
+    for attached in without:
+        plan[attached] = _without_fused_sdpa(plan[attached])
+    return [f"{attached.name} has no attention to switch" for attached in without]
+
+
+def _how_switched() -> list[str]:
+    if bridge.loaded() and bridge.identity().emulated:
+        return ["switched in place, where a Gaudi needs a fresh process"]
+    return []
+
+
+def _remarks(changed: Mapping[Attached, Settings]) -> list[str]:
+    remarks = []
+    for attached, settings in changed.items():
+        if attached.wish.hpu_graphs and not settings.hpu_graphs:
+            remarks.append(f"HPU graphs of {attached.name} return with lazy mode")
+        if settings.softmax is not None and not attached.computes_in_bfloat16:
+            remarks.append(
+                f"softmax {settings.softmax} exists for bfloat16 and {attached.name} is not, "
+                "so it takes effect under autocast only"
+            )
+    return remarks
+
+
+def _label(*names: str) -> str:
+    return ".".join(filter(None, names))
+
+
+_current = Lab()
+
+
+def current() -> Lab:
+    """Return the workbench of this process."""
+    return _current

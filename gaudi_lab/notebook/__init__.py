@@ -1,0 +1,29 @@
+"""Gaudi Lab in IPython: magics, completion, and which models the notebook has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from gaudi_lab.instruments.handle import Handle
+
+_loaded: dict[int, Handle] = {}
+
+
+def load(shell: InteractiveShell) -> None:
+    """Add magics, completion and the watch on the namespace to `shell`."""
+    from gaudi_lab.instruments.handle import together
+    from gaudi_lab.notebook import completion, magics, namespace
+
+    unload(shell)
+    _loaded[id(shell)] = together(
+        [namespace.follow(shell), magics.register(shell), completion.register(shell)]
+    )
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take everything out of `shell` again, and every model off the workbench."""
+    if (loaded := _loaded.pop(id(shell), None)) is not None:
+        loaded.remove()

@@ -1,0 +1,79 @@
+"""Tab completion of the magics' arguments: modes, on and off, options, names of models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
+
+from gaudi_lab import lab
+from gaudi_lab.instruments.handle import Handle
+from gaudi_lab.modes import SOFTMAX_MODES, Mode
+from gaudi_lab.notebook import namespace
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_LINE = re.compile(r"^\s*%{1,2}(?P<magic>gaudi_\w+)\s+(?P<words>.*)$")
+
+
+def candidates(magic: str, words: list[str], models: Iterable[str]) -> list[str]:
+    """Return what can follow.
+
+    Parameters
+    ----------
+    magic
+        Its name, without the percent sign.
+    words
+        The complete words so far.
+    models
+        Names of models.
+
+    Returns
+    -------
+    list of str
+        In the order to offer them.
+    """
+    if words and words[-1] == "--softmax":
+        return list(SOFTMAX_MODES)
+    positional = [word for word in words if not word.startswith("-")]
+    free: dict[str, Callable[[], list[str]]] = {
+        "gaudi_mode": lambda: [] if positional else [str(mode) for mode in Mode],
+        "gaudi_attach": lambda: [*models, "--detach"],
+        "gaudi_graphs": lambda: ["on", "off"] if not positional else list(models),
+        "gaudi_sdpa": lambda: ["on", "off"] if not positional else [*models, "--recompute", "--softmax"],
+        "gaudi_warmup": lambda: [] if positional else ["-n", "--until-steady"],
+    }
+    return [word for word in free.get(magic, list)() if word not in words]
+
+
+def register(shell: InteractiveShell) -> Handle:
+    """Add the completion to `shell`."""
+
+    @context_matcher()
+    def gaudi_lab_matcher(context: CompletionContext) -> dict[str, Any]:
+        return complete(context.text_until_cursor, shell.user_ns)
+
+    matchers = shell.Completer.custom_matchers
+    matchers.append(gaudi_lab_matcher)
+    return Handle(lambda: matchers.remove(gaudi_lab_matcher))
+
+
+def complete(text: str, user_ns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return IPython's description of the completions of a line of code up to the cursor."""
+    line = _LINE.match(text)
+    if line is None:
+        return {"completions": []}
+    words = line["words"].split(" ")
+    begun = words.pop()
+    names = dict.fromkeys((*namespace.models(user_ns), *lab.current().models))
+    offered = candidates(line["magic"], [word for word in words if word], names)
+    completions = [
+        SimpleCompletion(text=word, type="model" if word in names else "gaudi")
+        for word in offered
+        if word.startswith(begun)
+    ]
+    # An expression to measure is completed as Python, all else only by us.
+    return {"completions": completions, "suppress": bool(completions) or line["magic"] != "gaudi_warmup"}

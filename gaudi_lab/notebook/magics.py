@@ -1,0 +1,226 @@
+"""The magics. Each names the Python function it stands for, and does little more than call it."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+
+from gaudi_lab import api, lab
+from gaudi_lab.errors import LabError
+from gaudi_lab.instruments.handle import Handle
+from gaudi_lab.modes import SOFTMAX_MODES, Mode
+from gaudi_lab.notebook import namespace
+from gaudi_lab.notebook.repeat import repeat
+from gaudi_lab.report import Change, Status
+from gaudi_lab.warmup.timeline import Timeline
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class _HelpWanted(Exception):  # noqa: N818 - nothing went wrong
+    """Raised by `-h`, which is neither an error nor something to do."""
+
+
+class _Help(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        print(parser.format_help())  # noqa: T201 - the reader asked for it
+        raise _HelpWanted
+
+
+def _usage(method: Method) -> Method:
+    """Turn what the workbench refuses into a `UsageError`, and let `-h` end without one."""
+
+    @functools.wraps(method)
+    def magic(self: GaudiMagics, line: str, *cell: Any) -> Any:
+        try:
+            return method(self, line, *cell)
+        except _HelpWanted:
+            return None
+        except LabError as error:
+            raise UsageError(error.for_notebook()) from error
+
+    return magic  # type: ignore[return-value]
+
+
+_help = argument("-h", "--help", action=_Help, nargs=0, help="Show this text.")
+
+
+@magics_class
+class GaudiMagics(Magics):
+    """The switches of the workbench."""
+
+    @line_magic
+    @_usage
+    @magic_arguments()
+    @_help
+    @argument("mode", nargs="?", choices=[str(mode) for mode in Mode], help="The mode to go to.")
+    def gaudi_mode(self, line: str) -> None:
+        """Show or set the execution mode.
+
+        lazy collects operators into graphs, eager runs each at once, compile is eager with torch.compile on
+        the attached models. HPU graphs go off when lazy mode is left, and come back with it.
+
+        In Python: gaudi_lab.mode("lazy")
+        """
+        wanted = parse_argstring(self.gaudi_mode, line).mode
+        self._attach_all()
+        if wanted is None:
+            print(api.status())  # noqa: T201
+        else:
+            self._show(api.mode(wanted).change)
+
+    @line_magic
+    @_usage
+    @magic_arguments()
+    @_help
+    @argument("--detach", action="store_true", help="Take it off the workbench, as it was before.")
+    @argument("model", nargs="?", help="Name of a model, Trainer or pipeline; all there are by default.")
+    def gaudi_attach(self, line: str) -> None:
+        """Put a model, Trainer or diffusion pipeline on the workbench.
+
+        The other magics find models on hpu by themselves; this names one, or all.
+
+        In Python: gaudi_lab.attach(model)
+        """
+        arguments = parse_argstring(self.gaudi_attach, line)
+        if arguments.detach:
+            for name in [arguments.model] if arguments.model else list(lab.current().models):
+                self._show(api.detach(name))
+        elif arguments.model:
+            self._show(api.attach(self._model(arguments.model), arguments.model).change)
+        else:
+            self._attach_all()
+            print(api.status())  # noqa: T201
+
+    @line_magic
+    @_usage
+    @magic_arguments()
+    @_help
+    @argument("switch", choices=["on", "off"], help="Whether to use HPU graphs.")
+    @argument("model", nargs="?", help="Name of a model; all attached ones by default.")
+    def gaudi_graphs(self, line: str) -> None:
+        """Capture each model's forward once per input shape, then replay it without Python.
+
+        HPU graphs exist in lazy mode. A replay writes into the same output tensors each time: clone what you
+        keep from one call to the next.
+
+        In Python: gaudi_lab.hpu_graphs(model)
+        """
+        arguments = parse_argstring(self.gaudi_graphs, line)
+        name = self._name(arguments.model)
+        self._show(api.hpu_graphs(name, arguments.switch == "on").change)
+
+    @line_magic
+    @_usage
+    @magic_arguments()
+    @_help
+    @argument("switch", choices=["on", "off"], help="Whether to use FusedSDPA.")
+    @argument("model", nargs="?", help="Name of a model; all attached ones by default.")
+    @argument("--recompute", action="store_true", default=None, help="Do not store the attention matrix.")
+    @argument("--softmax", choices=SOFTMAX_MODES, help="Another softmax; for bfloat16 models.")
+    def gaudi_sdpa(self, line: str) -> None:
+        """Compute attention with the bridge's FusedSDPA kernel instead of the model's own.
+
+        In Python: gaudi_lab.fused_sdpa(model, recompute=True, softmax="fast")
+        """
+        arguments = parse_argstring(self.gaudi_sdpa, line)
+        name = self._name(arguments.model)
+        handle = api.fused_sdpa(
+            name, arguments.switch == "on", recompute=arguments.recompute, softmax=arguments.softmax
+        )
+        self._show(handle.change)
+
+    @line_magic
+    @_usage
+    @magic_arguments()
+    @_help
+    def gaudi_status(self, line: str) -> Status:
+        """Show mode, bridge, models with their HPU graphs and attention, compiles so far, and memory.
+
+        In Python: gaudi_lab.status()
+        """
+        parse_argstring(self.gaudi_status, line)
+        self._attach_all()
+        return api.status()
+
+    @no_var_expand
+    @line_cell_magic
+    @_usage
+    @magic_arguments()
+    @_help
+    @argument("-n", type=int, default=5, help="How many times to run it. Default: 5.")
+    @argument("--until-steady", action="store_true", help="Go on until three runs in a row compile nothing.")
+    @argument("code", nargs="*", help="What to run; in a cell, the lines below.")
+    def gaudi_warmup(self, line: str, cell: str | None = None) -> Timeline:
+        """Run something repeatedly and show what each run compiled and why.
+
+        In a cell whose last line is an expression, that is what runs repeatedly, and what is above it runs
+        once before. Other cells run repeatedly as a whole. Names that the cell sets stay set.
+
+        In Python: gaudi_lab.warmup(function, n=5)
+        """
+        options, code = _split_code(line)
+        arguments = parse_argstring(self.gaudi_warmup, options)
+        if arguments.n < 1:
+            raise UsageError(f"-n {arguments.n} runs nothing. Run: %%gaudi_warmup -n 5")
+        source = code if cell is None else cell
+        if not source.strip():
+            raise UsageError("There is nothing to run. Run: %gaudi_warmup -n 5 model(**batch)")
+        self._attach_all()
+        return repeat(self.shell, source, n=arguments.n, until_steady=arguments.until_steady)
+
+    def _model(self, name: str) -> Any:
+        return namespace.resolve(name, self.shell.user_ns)
+
+    def _name(self, name: str | None) -> str | None:
+        """Attach what is meant, and return its name; None for all."""
+        self._attach_all()
+        if name is None and not lab.current().models:
+            raise _nothing_attached(self.shell.user_ns)
+        if name is not None and name not in lab.current().models:
+            api.attach(self._model(name), name)
+        return name
+
+    def _attach_all(self) -> None:
+        namespace.attach_all(self.shell.user_ns)
+
+    def _show(self, change: Change) -> None:
+        print(change)  # noqa: T201
+
+
+def _nothing_attached(user_ns: dict[str, Any]) -> UsageError:
+    elsewhere = next(iter(namespace.models(user_ns)), None)
+    if elsewhere is None:
+        return UsageError('There is no model yet. Run: model.to("hpu")')
+    return UsageError(f'There is no model on hpu. Run: {elsewhere}.to("hpu")')
+
+
+def _split_code(line: str) -> tuple[str, str]:
+    """Part our options, which come first, from the code behind them, whose quotes and dashes are its own."""
+    words = line.split(" ")
+    position = 0
+    while position < len(words) and (not words[position] or words[position].startswith("-")):
+        position += 2 if words[position] == "-n" else 1
+    return " ".join(words[:position]), " ".join(words[position:])
+
+
+def register(shell: InteractiveShell) -> Handle:
+    """Add the magics to `shell`."""
+    shell.register_magics(GaudiMagics)
+
+    def undo() -> None:
+        for kind, names in GaudiMagics.magics.items():
+            for name in names:
+                shell.magics_manager.magics[kind].pop(name, None)
+        shell.magics_manager.registry.pop(GaudiMagics.__name__, None)
+
+    return Handle(undo)

@@ -1,0 +1,128 @@
+"""Which models, Trainers and pipelines the notebook has, and what to do when their names change hands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gaudi_lab import lab
+from gaudi_lab.errors import LabValueError
+from gaudi_lab.instruments.handle import Handle
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def models(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Find models by name: torch modules, transformers Trainers, diffusers pipelines.
+
+    A module that is part of another one found (`encoder = model.encoder`) is left out: what is done to the
+    whole is done to it. So is a second name for the same model.
+
+    Parameters
+    ----------
+    namespace
+        Names and values, such as the notebook's globals. Names that begin with an underscore are not looked
+        at: IPython keeps past outputs under such.
+    """
+    if "torch" not in sys.modules:
+        return {}
+    from gaudi_lab.instruments import components
+
+    found: dict[str, Any] = {}
+    for name, value in namespace.items():
+        if not name.startswith("_") and not any(value is known for known in found.values()):
+            whole = isinstance(value, sys.modules["torch"].nn.Module)
+            if whole or components.is_trainer(value) or components.is_pipeline(value):
+                found[name] = value
+    inner = {id(part) for value in found.values() for part in _parts(value)}
+    return {name: value for name, value in found.items() if id(value) not in inner}
+
+
+def resolve(name: str, namespace: Mapping[str, Any]) -> Any:
+    """Return the notebook's model called `name`.
+
+    Raises
+    ------
+    LabValueError
+        If there is no such name, with the models there are; or if it is not a model.
+    """
+    if name in namespace:
+        return namespace[name]
+    candidates = models(namespace)
+    there_are = (
+        f"This notebook has {', '.join(candidates)}." if candidates else "This notebook has no model yet."
+    )
+    first = next(iter(candidates), None)
+    raise LabValueError(
+        f"There is no model called {name}. {there_are}", magic=f"%gaudi_attach {first}" if first else None
+    )
+
+
+def attach_all(namespace: Mapping[str, Any]) -> None:
+    """Attach the notebook's models that are on `hpu` and not attached yet."""
+    found = models(namespace)
+    if not found:
+        return
+    from gaudi_lab.instruments import components
+
+    workbench = lab.current()
+    for name, model in found.items():
+        if components.device_type(model) == "hpu" and not _covered(model):
+            workbench.attach(model, name)
+
+
+def follow(shell: InteractiveShell) -> Handle:
+    """Detach a model after the cell that deletes its name or gives it to something else.
+
+    The workbench would otherwise keep a deleted model alive, and its memory with it.
+    """
+
+    def after_cell(*_: Any) -> None:
+        workbench = lab.current()
+        seen = _named_here.get(id(shell), {})
+        for name, attached in list(workbench.models.items()):
+            was_here = seen.get(name) == id(attached.model)
+            if was_here and shell.user_ns.get(name) is not attached.model:
+                workbench.detach(name)
+        _named_here[id(shell)] = {
+            name: id(attached.model)
+            for name, attached in workbench.models.items()
+            if shell.user_ns.get(name) is attached.model
+        }
+
+    def undo() -> None:
+        shell.events.unregister("post_run_cell", after_cell)
+        _named_here.pop(id(shell), None)
+        lab.current().close()
+
+    shell.events.register("post_run_cell", after_cell)
+    return Handle(undo)
+
+
+# Which attached models were seen under a name of the notebook, by shell. Others were attached from Python
+# under a name of their own, and have nothing to do with what the notebook calls its variables.
+_named_here: dict[int, dict[str, int]] = {}
+
+
+def _covered(model: Any) -> bool:
+    """Whether every module of `model` is attached already, under whatever name."""
+    from gaudi_lab.instruments import components
+
+    attached = {id(m) for a in lab.current().models.values() for m in a.components.values()}
+    return all(id(module) in attached for module in components.of(model).values())
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Yield the modules inside a model, and the whole model of a Trainer is not one of them."""
+    from gaudi_lab.instruments import components
+
+    if components.is_pipeline(value):
+        yield from (part for part in value.components.values())
+        return
+    if components.is_trainer(value):
+        return
+    inside = value.modules()
+    next(inside)
+    yield from inside
