@@ -24,17 +24,13 @@ _FACTORIES = (
     "zeros", "bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window",
 )  # fmt: skip
 
-# Reached with an `hpu` tensor made inside PyTorch, below the Python key.
-_PLAIN = ("copy_", "_to_copy", "_local_scalar_dense", "as_strided", "view", "detach", "alias", "fill_.Scalar", "zero_")
-
-
 def register() -> list[torch.library.Library]:
     """Register the kernels, and return the libraries that keep them registered."""
     device = torch.library.Library("aten", "IMPL")
     for name in _FACTORIES:
         device.impl(name, _factory(_overload(name)), "PrivateUse1")
-    for name in _PLAIN:
-        device.impl(name, _plain(_overload(name)), "PrivateUse1")
+    # From the host: its argument is a CPU tensor, its device is ours.
+    device.impl("_to_copy", lambda *args, **kwargs: dispatch(aten._to_copy.default, args, kwargs), "PrivateUse1")
     device.impl("empty.memory_format", _empty, "PrivateUse1")
     device.impl("empty_strided", _empty_strided, "PrivateUse1")
     # Composite, and it asserts on a device it does not know before it decomposes.
@@ -58,10 +54,6 @@ def _factory(func: Any) -> Callable[..., Any]:
         return compute(func, args, kwargs)
 
     return make
-
-
-def _plain(func: Any) -> Callable[..., Any]:
-    return lambda *args, **kwargs: dispatch(func, args, kwargs)
 
 
 def _empty(
