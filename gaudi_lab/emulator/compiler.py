@@ -105,13 +105,16 @@ class Graph:
         micros = (time.perf_counter() - started) * 1e6
         publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=self.name)
 
-
     def _inductor(self, hosts: list[Any]) -> Runner | None:
         if not use_inductor(default=False):
             return None
         from . import inductor
 
-        return inductor.compile_steps(self.steps, self.wanted, hosts) if inductor.fits(self.steps, hosts) else None
+        return (
+            inductor.compile_steps(self.steps, self.wanted, hosts)
+            if inductor.fits(self.steps, hosts)
+            else None
+        )
 
 
 def on_the_host() -> Any:

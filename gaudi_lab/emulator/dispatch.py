@@ -79,10 +79,12 @@ def stock_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """Run `scaled_dot_product_attention` as the bridge does: as matmul, softmax, matmul. `FusedSDPA` is the fused one."""
+    """Run `scaled_dot_product_attention` as the bridge does: matmul, softmax, matmul. `FusedSDPA` is the fused one."""
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         allowed = attn_mask
-        attn_mask = torch.zeros_like(allowed, dtype=query.dtype).masked_fill_(allowed.logical_not(), -torch.inf)
+        attn_mask = torch.zeros_like(allowed, dtype=query.dtype).masked_fill_(
+            allowed.logical_not(), -torch.inf
+        )
     return aten._scaled_dot_product_attention_math.default(
         query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
     )[0]

@@ -35,7 +35,8 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     if compiler.use_inductor(default=True):
         from torch._inductor.compile_fx import compile_fx
 
-        run = compile_fx(graph_module, [_example(x) for x in example_inputs])
+        compiled: Any = compile_fx(graph_module, [_example(x) for x in example_inputs])
+        run = compiled
     micros = (time.perf_counter() - started) * 1e6
     publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=compiler.next_name("compiled"))
     return _on_device(run)
@@ -114,10 +115,14 @@ class _Differentiable(torch.autograd.Function):
         ]
         wanted = [x for x in ctx.hosts if isinstance(x, torch.Tensor) and x.requires_grad]
         found = iter(
-            torch.autograd.grad([out for out, _ in pairs], wanted, [grad for _, grad in pairs], allow_unused=True)
+            torch.autograd.grad(
+                [out for out, _ in pairs], wanted, [grad for _, grad in pairs], allow_unused=True
+            )
         )
         ctx.outputs = None
-        received = [next(found) if isinstance(x, torch.Tensor) and x.requires_grad else None for x in ctx.hosts]
+        received = [
+            next(found) if isinstance(x, torch.Tensor) and x.requires_grad else None for x in ctx.hosts
+        ]
         return None, *[None if grad is None else wrap(grad) for grad in received]
 
 

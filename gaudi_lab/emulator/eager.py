@@ -16,17 +16,18 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run one operator and return `hpu` tensors over its results."""
     call, aliases, sole = _plan(func)
     hosts = [x._cell.read() if x.__class__ is HpuTensor else _host(x) for x in args]
-    if kwargs:
-        out = call(*hosts, **{name: _host(x) for name, x in kwargs.items()})
-    else:
-        out = call(*hosts)
+    named = {name: _host(x) for name, x in kwargs.items()}
+    out = call(*hosts, **named)
     if sole is not None:
         return sole.of(args, kwargs)
     if out.__class__ is torch.Tensor and not aliases:
         return wrap(out)
     if aliases and isinstance(out, tuple):
         return tuple(
-            [_wrapped(x) if alias is None else alias.of(args, kwargs) for x, alias in zip(out, aliases, strict=True)]
+            [
+                _wrapped(x) if alias is None else alias.of(args, kwargs)
+                for x, alias in zip(out, aliases, strict=True)
+            ]
         )
     return _wrapped(out)
 
@@ -63,5 +64,9 @@ def _wrapped(x: Any) -> Any:
     if isinstance(x, torch.Tensor):
         return wrap(x)
     if isinstance(x, (list, tuple)):
-        return x.__class__([_wrapped(y) for y in x]) if x.__class__ in (list, tuple) else tuple([_wrapped(y) for y in x])
+        return (
+            x.__class__([_wrapped(y) for y in x])
+            if x.__class__ in (list, tuple)
+            else tuple([_wrapped(y) for y in x])
+        )
     return x

@@ -24,13 +24,16 @@ _FACTORIES = (
     "zeros", "bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window",
 )  # fmt: skip
 
+
 def register() -> list[torch.library.Library]:
     """Register the kernels, and return the libraries that keep them registered."""
     device = torch.library.Library("aten", "IMPL")
     for name in _FACTORIES:
         device.impl(name, _factory(_overload(name)), "PrivateUse1")
     # From the host: its argument is a CPU tensor, its device is ours.
-    device.impl("_to_copy", lambda *args, **kwargs: dispatch(aten._to_copy.default, args, kwargs), "PrivateUse1")
+    device.impl(
+        "_to_copy", lambda *args, **kwargs: dispatch(aten._to_copy.default, args, kwargs), "PrivateUse1"
+    )
     device.impl("empty.memory_format", _empty, "PrivateUse1")
     device.impl("empty_strided", _empty_strided, "PrivateUse1")
     # Composite, and it asserts on a device it does not know before it decomposes.
@@ -64,7 +67,9 @@ def _empty(
     pin_memory: Any = None,
     memory_format: Any = None,
 ) -> HpuTensor:
-    return _fresh(torch.empty(size, dtype=dtype, device=CPU, memory_format=memory_format or torch.contiguous_format))
+    return _fresh(
+        torch.empty(size, dtype=dtype, device=CPU, memory_format=memory_format or torch.contiguous_format)
+    )
 
 
 def _empty_strided(

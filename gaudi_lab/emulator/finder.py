@@ -16,7 +16,9 @@ class EmulatedBridgeFinder:
 
     @staticmethod
     def find_spec(
-        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        name: str,
+        path: Sequence[str] | None = None,  # noqa: ARG004
+        target: ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
         """Return the emulated package's spec when nobody before had one."""
         if name != "habana_frameworks":
@@ -27,10 +29,10 @@ class EmulatedBridgeFinder:
 def install() -> None:
     """Put the finder at the end of `sys.meta_path`, once."""
     if EmulatedBridgeFinder not in sys.meta_path:
-        sys.meta_path.append(EmulatedBridgeFinder)  # type: ignore[arg-type]
+        sys.meta_path.append(EmulatedBridgeFinder)
 
 
 def remove() -> None:
     """Take the finder away; a bridge that is loaded stays."""
     if EmulatedBridgeFinder in sys.meta_path:
-        sys.meta_path.remove(EmulatedBridgeFinder)  # type: ignore[arg-type]
+        sys.meta_path.remove(EmulatedBridgeFinder)

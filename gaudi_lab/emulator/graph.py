@@ -73,7 +73,7 @@ class CapturedGraph:
         graph.compile([holder.host for holder in inputs])
         return [_uncomputed(graph, slot) for slot in graph.wanted]
 
-    def replay(self, instead: dict[Cell, Cell] | None = None) -> None:
+    def replay(self, instead: dict[Any, Cell] | None = None) -> None:
         """Run the programs again and refresh their outputs in place.
 
         Parameters
@@ -90,7 +90,7 @@ class CapturedGraph:
             raise RuntimeError("GRAPH:: Capture in progress")
         recorder.flush()
         for graph, inputs, outputs in self.segments:
-            read = [instead.get(holder, holder) for holder in inputs] if instead else inputs  # type: ignore[call-overload]
+            read = [instead.get(holder, holder) for holder in inputs] if instead else inputs
             values = graph(read)
             with on_the_host():
                 for cell, value in zip(outputs, values, strict=True):

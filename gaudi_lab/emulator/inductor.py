@@ -19,9 +19,11 @@ def compile_steps(
     """Return a function of the program's inputs, compiled for inputs laid out like `hosts`."""
     from torch._inductor.compile_fx import compile_fx
 
-    metas = {slot: meta for step in steps for slot, meta in zip(replay.slots_of(step), step.metas(), strict=True)}
+    metas = {
+        slot: meta for step in steps for slot, meta in zip(replay.slots_of(step), step.metas(), strict=True)
+    }
     with torch.no_grad():
-        compiled = compile_fx(to_fx(steps, wanted), list(hosts))
+        compiled: Any = compile_fx(to_fx(steps, wanted), list(hosts))
 
     def run(*inputs: Any) -> Sequence[torch.Tensor]:
         with torch.no_grad():
@@ -41,7 +43,9 @@ def fits(steps: list[Step], hosts: Sequence[Any]) -> bool:
 
     if any(not isinstance(host, torch.Tensor) for host in hosts):
         return False
-    return not any(step.func is not None and (rng.is_random(step.func) or infer.writes(step.func)) for step in steps)
+    return not any(
+        step.func is not None and (rng.is_random(step.func) or infer.writes(step.func)) for step in steps
+    )
 
 
 def to_fx(steps: list[Step], wanted: tuple[int, ...]) -> fx.GraphModule:
@@ -59,7 +63,9 @@ def to_fx(steps: list[Step], wanted: tuple[int, ...]) -> fx.GraphModule:
             nodes[step.first] = graph.placeholder(f"v{step.first}")
             continue
         node = graph.call_function(
-            step.func, tuple([argument(x) for x in step.args]), {k: argument(x) for k, x in step.kwargs.items()}
+            step.func,
+            tuple([argument(x) for x in step.args]),
+            {k: argument(x) for k, x in step.kwargs.items()},
         )
         _bind(graph, node, step.result, iter(replay.slots_of(step)), nodes)
     graph.output(tuple([nodes[slot] for slot in wanted]))

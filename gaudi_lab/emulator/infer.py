@@ -6,8 +6,12 @@ import functools
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode, UnsupportedOperatorException
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
 
 from .program import Alias, Meta
 from .tensor import CPU, HpuTensor
@@ -33,7 +37,11 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         before = [_shape(x) for x in written(func, stand_ins, named)]
         try:
             out = func(*stand_ins, **named)
-        except (DynamicOutputShapeException, DataDependentOutputException, UnsupportedOperatorException) as error:
+        except (
+            DynamicOutputShapeException,
+            DataDependentOutputException,
+            UnsupportedOperatorException,
+        ) as error:
             raise NotRecordable(str(func)) from error
         if before != [_shape(x) for x in written(func, stand_ins, named)]:
             raise NotRecordable(f"{func} resizes its output")
@@ -136,7 +144,7 @@ def _template_of(out: Any, alias: Alias | None) -> Any:
     if out is None:
         return None
     if isinstance(out, torch.Tensor):
-        return Meta(out.shape, out.stride(), out.storage_offset(), out.dtype)
+        return Meta(out.shape, out.stride(), int(out.storage_offset()), out.dtype)
     if isinstance(out, (list, tuple)):
         return [_template_of(x, None) for x in out]
     raise NotRecordable(f"a result of class {type(out).__name__}")

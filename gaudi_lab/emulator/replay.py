@@ -22,23 +22,19 @@ def interpret(steps: list[Step], wanted: tuple[int, ...], inputs: Sequence[Any])
     entering = iter(inputs)
     last = last_uses(steps, wanted)
 
-    def resolve(x: Any) -> Any:
-        if x.__class__ is Slot:
-            return values[x.number]
-        return [resolve(y) for y in x] if x.__class__ is list else x
-
     for position, step in enumerate(steps):
         if step.func is None:
             values[step.first] = next(entering)
             continue
-        out = _callable(step.func)(*[resolve(x) for x in step.args], **{k: resolve(x) for k, x in step.kwargs.items()})
+        args = [_resolved(x, values) for x in step.args]
+        kwargs = {name: _resolved(x, values) for name, x in step.kwargs.items()}
+        out = _callable(step.func)(*args, **kwargs)
         if not step.checked:
             step.loose = not _agrees(out, step.result, step.func)
             step.checked = True
         if step.loose:
             out = conform(out, step.result)
-        for slot, value in zip(slots_of(step), _tensors(out, step.result), strict=True):
-            values[slot] = value
+        values.update(zip(slots_of(step), _tensors(out, step.result), strict=True))
         for slot in last.get(position, ()):
             del values[slot]
     return [values[slot] for slot in wanted]
@@ -51,23 +47,14 @@ def compile_steps(steps: list[Step], wanted: tuple[int, ...]) -> Callable[..., S
     inputs = []
     last = last_uses(steps, wanted)
 
-    def text(x: Any) -> str:
-        if x.__class__ is Slot:
-            return f"v{x.number}"
-        if x.__class__ is list:
-            return "[" + ", ".join([text(y) for y in x]) + "]"
-        if x is None or x.__class__ is bool or x.__class__ is int:
-            return repr(x)
-        name = f"c{len(scope)}"
-        scope[name] = x
-        return name
-
     for position, step in enumerate(steps):
         if step.func is None:
             inputs.append(f"v{step.first}")
             continue
         scope[f"f{position}"] = _callable(step.func)
-        arguments = ", ".join([text(x) for x in step.args] + [f"{k}={text(x)}" for k, x in step.kwargs.items()])
+        arguments = ", ".join(
+            [text(x) for x in step.args] + [f"{k}={text(x)}" for k, x in step.kwargs.items()]
+        )
         call = f"f{position}({arguments})"
         if step.loose:
             scope[f"r{position}"] = step.result
@@ -79,7 +66,7 @@ def compile_steps(steps: list[Step], wanted: tuple[int, ...]) -> Callable[..., S
             lines.append("del " + ", ".join([f"v{slot}" for slot in dead]))
     lines.append("return [" + ", ".join([f"v{slot}" for slot in wanted]) + "]")
     source = f"def graph({', '.join(inputs)}):\n  " + "\n  ".join(lines) + "\n"
-    exec(compile(source, "<hpu graph>", "exec"), scope)  # noqa: S102 - the source is ours, made of slots and names
+    exec(compile(source, "<hpu graph>", "exec"), scope)
     return scope["graph"]
 
 
@@ -92,20 +79,13 @@ def last_uses(steps: list[Step], wanted: tuple[int, ...]) -> dict[int, list[int]
     """Return, by position, the slots that nobody needs after that step: their memory can go there."""
     last: dict[int, int] = {}
 
-    def use(x: Any, position: int) -> None:
-        if x.__class__ is Slot:
-            last[x.number] = position
-        elif x.__class__ is list:
-            for y in x:
-                use(y, position)
-
     for position, step in enumerate(steps):
         if step.func is None:
             continue
         for slot in slots_of(step):
             last[slot] = position
-        use(step.args, position)
-        use(list(step.kwargs.values()), position)
+        for slot in _slots_in([*step.args, *step.kwargs.values()]):
+            last[slot] = position
     dead: dict[int, list[int]] = {}
     for slot, position in last.items():
         if slot not in wanted:
@@ -125,6 +105,36 @@ def conform(out: Any, result: Any) -> Any:
     return out
 
 
+# These recurse, and so are not closures: a closure that names itself is a reference cycle, and would keep every
+# tensor that it has seen alive until the next garbage collection.
+
+
+def _resolved(x: Any, values: dict[int, Any]) -> Any:
+    if x.__class__ is Slot:
+        return values[x.number]
+    return [_resolved(y, values) for y in x] if x.__class__ is list else x
+
+
+def _text(x: Any, scope: dict[str, Any]) -> str:
+    if x.__class__ is Slot:
+        return f"v{x.number}"
+    if x.__class__ is list:
+        return "[" + ", ".join([_text(y, scope) for y in x]) + "]"
+    if x is None or x.__class__ is bool or x.__class__ is int:
+        return repr(x)
+    name = f"c{len(scope)}"
+    scope[name] = x
+    return name
+
+
+def _slots_in(x: Any) -> Iterator[int]:
+    if x.__class__ is Slot:
+        yield x.number
+    elif x.__class__ is list:
+        for y in x:
+            yield from _slots_in(y)
+
+
 def _callable(func: Any) -> Callable[..., Any]:
     # The overload's own C++ entry saves a Python frame for each operator.
     return rng.on_device(func) if rng.is_random(func) else func._op
@@ -139,7 +149,7 @@ def _agrees(out: Any, result: Any, func: Any) -> bool:
             )
         return bool(out.stride() == result.stride)
     if result.__class__ is list or result.__class__ is tuple:
-        return all([_agrees(x, meta, func) for x, meta in zip(out, result, strict=True)])
+        return all(_agrees(x, meta, func) for x, meta in zip(out, result, strict=True))
     return True
 
 

@@ -16,11 +16,17 @@ CPU = torch.device("cpu")
 _make_wrapper = torch.Tensor._make_wrapper_subclass
 
 
-def _dispatch(func: Any, args: Any, kwargs: Any) -> Any:
-    raise RuntimeError("the emulated device is not set up: import habana_frameworks.torch")
+Dispatcher = Callable[[Any, Any, dict[str, Any]], Any]
 
 
-def set_dispatcher(dispatch: Callable[[Any, Any, Any], Any]) -> None:
+def _not_set_up(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    raise RuntimeError("the emulated device is not set up. Run: import habana_frameworks.torch")
+
+
+_dispatch: Dispatcher = _not_set_up
+
+
+def set_dispatcher(dispatch: Dispatcher) -> None:
     """Say who runs the operators. The dispatcher builds tensors, so it stands above this module."""
     global _dispatch
     _dispatch = dispatch
@@ -35,17 +41,21 @@ class HpuTensor(torch.Tensor):
 
     _cell: Cell
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, cell: Cell, size: Any, stride: Any, offset: Any, dtype: torch.dtype) -> HpuTensor:
         """Wrap `cell`; sizes, strides and offset are in elements."""
-        tensor: HpuTensor = _make_wrapper(cls, size, strides=stride, storage_offset=offset, dtype=dtype, device=DEVICE)
+        tensor: HpuTensor = _make_wrapper(
+            cls, size, strides=stride, storage_offset=offset, dtype=dtype, device=DEVICE
+        )
         tensor._cell = cell
         return tensor
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         """Run or record one operator."""
         return _dispatch(func, args, kwargs or {})
 
@@ -63,15 +73,13 @@ class HpuTensor(torch.Tensor):
         """Rebuild from the inner tensors (torch's wrapper subclass protocol)."""
         return wrap(inner["_host"])
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         """Print as PyTorch prints a tensor on a device; this reads the value, and so runs what is recorded."""
         from torch._tensor_str import _str_intern, _tensor_str
 
         with torch.no_grad():
             host = self.detach().cpu()
-            contents = tensor_contents or (
-                "[]" if host.numel() == 0 else _tensor_str(host, len("tensor("))
-            )
+            contents = tensor_contents or ("[]" if host.numel() == 0 else _tensor_str(host, len("tensor(")))
             return _str_intern(self, tensor_contents=contents).replace("HpuTensor(", "tensor(", 1)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -80,7 +88,8 @@ class HpuTensor(torch.Tensor):
             return memo[id(self)]
         if not self.is_leaf:
             raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment."
+                "Only Tensors created explicitly by the user (graph leaves) "
+                "support the deepcopy protocol at the moment."
             )
         with torch.no_grad():
             copy: Any = self.detach().clone()
@@ -97,7 +106,7 @@ class HpuTensor(torch.Tensor):
         """Return the address of the value in host memory: distinct for distinct device memory."""
         return self._host.data_ptr()
 
-    def is_pinned(self, device: Any = None) -> bool:
+    def is_pinned(self, device: Any = None) -> bool:  # noqa: ARG002
         """Return False: device memory is never pinned host memory."""
         return False
 

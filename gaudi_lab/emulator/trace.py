@@ -228,10 +228,8 @@ class Recorder:
             graph = run.node.graphs.get(wanted)
             if graph is None:
                 graph = run.node.graphs[wanted] = Graph(run.node.program(), wanted)
-            if self.capture is not None:
-                values = self.capture.segment(graph, run.inputs, owed)
-            else:
-                values = graph(run.inputs)
+            capture = self.capture
+            values = graph(run.inputs) if capture is None else capture.segment(graph, run.inputs, owed)
         except BaseException as error:
             for cell in owed:
                 cell.fail(f"this tensor was never computed: the graph that owed it failed with {error!r}")
