@@ -53,7 +53,8 @@ def compile_steps(steps: list[Step], wanted: tuple[int, ...]) -> Callable[..., S
             continue
         scope[f"f{position}"] = _callable(step.func)
         arguments = ", ".join(
-            [text(x) for x in step.args] + [f"{k}={text(x)}" for k, x in step.kwargs.items()]
+            [_text(x, scope) for x in step.args]
+            + [f"{name}={_text(x, scope)}" for name, x in step.kwargs.items()]
         )
         call = f"f{position}({arguments})"
         if step.loose:
