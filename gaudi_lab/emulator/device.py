@@ -11,7 +11,7 @@ from types import ModuleType
 import torch
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from . import factories, rng
+from . import autocast, factories, generator, rng, serialization
 
 _libraries: list[torch.library.Library] = []
 
@@ -35,7 +35,7 @@ def set_up(backend: ModuleType) -> None:
     os.environ.setdefault("TORCH_AUTOGRAD_SHUTDOWN_WAIT_LIMIT", "0")
     _setup_privateuseone_for_python_backend("hpu", backend_module=backend)
     _libraries.extend(factories.register())
-    autocast = torch.library.Library("_", "IMPL")
-    autocast.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
-    _libraries.append(autocast)
+    _libraries.extend(autocast.register())
+    generator.set_up()
+    serialization.register()
     rng.generator.manual_seed(torch.initial_seed())

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from . import eager, infer, metadata, mode, rng, transfer
+from . import eager, infer, metadata, mode, rng, serialization, transfer
 from .events import EventId, publish
-from .tensor import HpuTensor, set_dispatcher
+from .tensor import HpuTensor, set_dispatcher, wrap
 from .trace import recorder
 
 Route = Callable[[Any, Any, dict[str, Any]], Any]
@@ -90,6 +90,20 @@ def stock_attention(
     )[0]
 
 
+def _indexed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Index by tensors: as on every device, the indices may still lie on the host."""
+    tensor, indices, *rest = args
+    if not isinstance(tensor, HpuTensor):
+        raise RuntimeError(
+            "indices should be either on cpu or on the same device as the indexed tensor (cpu)"
+        )
+    moved = [
+        wrap(x.detach().clone()) if isinstance(x, torch.Tensor) and x.device.type == "cpu" else x
+        for x in indices
+    ]
+    return compute(func, (tensor, moved, *rest), kwargs)
+
+
 _VALUE_TYPES = ("bool", "int", "float", "Scalar", "SymInt", "number")
 
 _SPECIAL: dict[Any, Route] = {
@@ -102,6 +116,13 @@ _SPECIAL: dict[Any, Route] = {
     aten.scaled_dot_product_attention.default: _math_attention,
     aten.resize_.default: metadata.resize_,
     aten.set_.source_Tensor: metadata.set_,
+    aten.set_.source_Storage: serialization.set_storage,
+    aten.set_.source_Storage_storage_offset: serialization.set_storage,
+    aten.index.Tensor: _indexed,
+    aten.index_put.default: _indexed,
+    aten.index_put_.default: _indexed,
+    aten._index_put_impl_.default: _indexed,
+    aten._unsafe_index.Tensor: _indexed,
     aten.detach_.default: lambda func, args, kwargs: args[0],
     aten.record_stream.default: lambda func, args, kwargs: None,
 }

@@ -40,9 +40,19 @@ def register() -> list[torch.library.Library]:
     device.impl("scaled_dot_product_attention", stock_attention, "AutogradPrivateUse1")
     # DataLoader(pin_memory=True): the Python hooks have no pinned allocator, and here nothing needs pinning.
     host = torch.library.Library("aten", "IMPL")
-    host.impl("_pin_memory", lambda self, device=None: self.clone(), "CPU")
-    host.impl("is_pinned", lambda self, device=None: False, "CPU")
+    host.impl("_pin_memory", _pin_memory, "CPU")
+    host.impl("is_pinned", _is_pinned, "CPU")
     return [device, host]
+
+
+def _pin_memory(tensor: torch.Tensor, device: Any = None) -> torch.Tensor:
+    pinned = tensor.clone()
+    pinned.untyped_storage()._pinned = True  # type: ignore[attr-defined]
+    return pinned
+
+
+def _is_pinned(tensor: torch.Tensor, device: Any = None) -> bool:
+    return getattr(tensor.untyped_storage(), "_pinned", False)
 
 
 def _overload(name: str) -> Any:

@@ -102,9 +102,49 @@ class HpuTensor(torch.Tensor):
             copy.grad = self.grad.__deepcopy__(memo)
         return copy
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle over the storage, so that tensors that share memory still share it when they are loaded."""
+        from . import serialization
+
+        return serialization.reduce(self)
+
+    def untyped_storage(self) -> torch.UntypedStorage:
+        """Return the device memory behind the tensor; this runs what is recorded."""
+        from torch._guards import detect_fake_mode
+
+        from . import serialization
+
+        if detect_fake_mode() is not None:
+            return (
+                super().untyped_storage()
+            )  # a compiler must not take wrapper and host for two views of one memory
+        return serialization.storage_of(self)
+
     def data_ptr(self) -> int:
         """Return the address of the value in host memory: distinct for distinct device memory."""
         return self._host.data_ptr()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists."""
+        return self.detach().cpu().tolist()
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """Return the values as an array, if `force` says to copy them to the host.
+
+        Raises
+        ------
+        TypeError
+            `force` is not set: an array cannot lie over device memory.
+        """
+        if not force:
+            raise TypeError(
+                "can't convert hpu:0 device type tensor to numpy. "
+                "Use Tensor.cpu() to copy the tensor to host memory first."
+            )
+        return self.detach().cpu().numpy()
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.numpy()
 
     def is_pinned(self, device: Any = None) -> bool:  # noqa: ARG002
         """Return False: device memory is never pinned host memory."""
