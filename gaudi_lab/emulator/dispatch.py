@@ -53,6 +53,13 @@ def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return metadata.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
 
 
+def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run or record an operator with `out=`, which may give the tensor another size."""
+    if mode.lazy():
+        return compute(func, args, kwargs)
+    return metadata.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+
+
 def value(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run an operator that returns a Python value: whatever is recorded has to run first."""
     recorder.flush()
@@ -139,7 +146,7 @@ def _route(func: Any) -> Route:
         return value
     if func._can_decompose() and not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CPU"):
         return decompose
-    return compute
+    return fill if any(isinstance(where, str) for where in infer.writes(func)) else compute
 
 
 set_dispatcher(dispatch)
