@@ -102,10 +102,10 @@ class Attached:
     def _install(self, name: str, value: Any) -> Handle:
         modules = self.components
         if name == "attention":
+            # A pipeline has parts without attention. Where no part has any, the instrument says so.
+            having = [module for module in modules.values() if attention.has_attention(module)]
             return all_or_none(
-                _edit(attention.fused_sdpa, module, value)
-                for module in modules.values()
-                if attention.has_attention(module)
+                _edit(attention.fused_sdpa, module, value) for module in having or modules.values()
             )
         if name == "masks":
             return all_or_none(_edit(attention.static_masks, module) for module in modules.values())

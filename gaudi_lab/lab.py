@@ -217,7 +217,7 @@ class Lab:
                 for part, module in a.components.items()
             },
             settings="; ".join(settings),
-            captures=lambda: sum(len(a.captured()) for a in attached),
+            graphs=lambda: [graph.replays for a in attached for graph in a.captured()],
             memory=self._memory,
         )
 
@@ -261,7 +261,15 @@ class Lab:
         changed = {
             attached: settings for attached, settings in after.items() if settings != attached.settings
         }
-        changes = [ModelChange(a.name, a.settings, settings) for a, settings in changed.items()]
+        changes = [
+            ModelChange(
+                attached.name,
+                attached.settings,
+                settings,
+                graphs_wait=plan[attached].hpu_graphs and not settings.hpu_graphs,
+            )
+            for attached, settings in changed.items()
+        ]
         self._move(changed, lazy=mode.is_lazy)
         for attached, wish in plan.items():
             attached.wish = wish
@@ -319,9 +327,9 @@ def _as_process(wish: Settings) -> Settings:
 
 
 def _moved(wish: Settings, switches: Mapping[str, Any]) -> Settings:
+    if switches.get("fused_sdpa") is False:
+        switches = {"recompute": None, "softmax": None, **switches}
     moved = wish.replace(**switches)
-    if not moved.fused_sdpa and switches.get("fused_sdpa") is False:
-        moved = _without_fused_sdpa(moved)
     # HPU graphs asked for now are refused outside lazy mode; those asked for earlier wait for it.
     (moved if switches.get("hpu_graphs") else moved.in_mode(moved.mode)).check()
     return moved
@@ -351,8 +359,6 @@ def _how_switched() -> list[str]:
 def _remarks(changed: Mapping[Attached, Settings]) -> list[str]:
     remarks = []
     for attached, settings in changed.items():
-        if attached.wish.hpu_graphs and not settings.hpu_graphs:
-            remarks.append(f"HPU graphs of {attached.name} return with lazy mode")
         if settings.softmax is not None and not attached.computes_in_bfloat16:
             remarks.append(
                 f"softmax {settings.softmax} exists for bfloat16 and {attached.name} is not, "

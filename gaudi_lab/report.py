@@ -106,11 +106,14 @@ class ModelChange:
         The model.
     before, after
         Its switches; `before` is None for a model attached just now, `after` for one detached.
+    graphs_wait
+        HPU graphs went off with lazy mode and come back with it.
     """
 
     name: str
     before: Settings | None
     after: Settings | None
+    graphs_wait: bool = False
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
 from gaudi_lab import bridge
@@ -39,8 +41,8 @@ def compile_in_place(module: nn.Module, **options: Any) -> Handle:
         )
     had_one = _COMPILED_CALL in vars(module)
     before = vars(module).get(_COMPILED_CALL)
-    module.compile(**{"backend": bridge.COMPILE_BACKEND, "dynamic": False, **options})
-    ours = vars(module)[_COMPILED_CALL]
+    ours = torch.compile(_call_of(module), **{"backend": bridge.COMPILE_BACKEND, "dynamic": False, **options})
+    vars(module)[_COMPILED_CALL] = ours
 
     def undo() -> None:
         # Someone who compiled it again since has replaced ours; theirs is not ours to remove.
@@ -52,6 +54,21 @@ def compile_in_place(module: nn.Module, **options: Any) -> Handle:
             del vars(module)[_COMPILED_CALL]
 
     return Handle(undo)
+
+
+def _call_of(module: nn.Module) -> Callable[..., Any]:
+    """Return a function that calls `module`, to be compiled in place of `Module.compile`'s own.
+
+    Dynamo does not look into frames of torch itself. `Module.compile` hands it one, so that a module made
+    of torch's modules only, such as a `Sequential`, would not be compiled at all. And it limits compiles
+    by code object, which all modules would share: hence a copy of the code for each.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return module._call_impl(*args, **kwargs)  # noqa: SLF001 - what `Module.compile` compiles
+
+    call.__code__ = call.__code__.replace()
+    return call
 
 
 def is_compiled(module: nn.Module) -> bool:

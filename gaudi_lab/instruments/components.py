@@ -45,12 +45,12 @@ def of(model: Any) -> dict[str, nn.Module]:
 
 def is_pipeline(model: Any) -> bool:
     """Whether `model` is a diffusers pipeline. Does not import diffusers."""
-    return any(kind.__name__ == "DiffusionPipeline" for kind in type(model).__mro__)
+    return _is_a(model, "diffusers", "DiffusionPipeline")
 
 
 def is_trainer(model: Any) -> bool:
     """Whether `model` is a transformers Trainer or made from one. Does not import transformers."""
-    return any(kind.__name__ == "Trainer" for kind in type(model).__mro__)
+    return _is_a(model, "transformers", "Trainer")
 
 
 def device_type(model: Any) -> str | None:
@@ -79,6 +79,12 @@ def require_on_hpu(name: str, model: Any) -> None:
     if where not in (None, "hpu"):
         holder = f"{name}.model" if is_trainer(model) else name
         raise LabError(f"{name} is on {where}, not on hpu.", python=f'{holder}.to("hpu")')
+
+
+def _is_a(model: Any, library: str, name: str) -> bool:
+    return any(
+        kind.__name__ == name and kind.__module__.partition(".")[0] == library for kind in type(model).__mro__
+    )
 
 
 def _of_pipeline(pipeline: Any) -> dict[str, nn.Module]:

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-class _HelpWanted(Exception):  # noqa: N818 - nothing went wrong
+class _HelpWanted(Exception):
     """Raised by `-h`, which is neither an error nor something to do."""
 
 
 class _Help(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        print(parser.format_help())  # noqa: T201 - the reader asked for it
+        # The text is made for documentation: it starts with the mark of a literal block.
+        print(parser.format_help().removeprefix("::").strip())  # noqa: T201 - the reader asked for it
         raise _HelpWanted
 
 

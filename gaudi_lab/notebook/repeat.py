@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _NAME = "<gaudi_warmup>"
 
 
-class Interrupted(Exception):  # noqa: N818 - what happened, not what went wrong
+class Interrupted(Exception):
     """Ends the cell after an interrupt: cells queued behind it do not run, and nothing more is printed."""
 
     def _render_traceback_(self) -> list[str]:

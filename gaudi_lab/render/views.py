@@ -195,15 +195,15 @@ def _(change: Change) -> str:
 def _model_change(model: ModelChange, change: Change) -> str:
     if model.after is None:
         return f"{model.name} detached"
-    switched = list(_switched(model.before or Settings(model.after.mode), model.after, change))
+    switched = list(_switched(model, model.before or Settings(model.after.mode), model.after, change))
     if model.before is None:
         switched.insert(0, "attached")
     return f"{model.name}: {', '.join(switched)}" if switched else ""
 
 
-def _switched(before: Settings, after: Settings, change: Change) -> Iterable[str]:
+def _switched(model: ModelChange, before: Settings, after: Settings, change: Change) -> Iterable[str]:
     if before.hpu_graphs != after.hpu_graphs:
-        yield f"HPU graphs {_on(after.hpu_graphs)}"
+        yield f"HPU graphs {_on(after.hpu_graphs)}" + (" until lazy mode returns" * model.graphs_wait)
     options = ("fused_sdpa", "recompute", "softmax")
     if any(getattr(before, name) != getattr(after, name) for name in options):
         yield f"{after.sdpa_options} {_on(after.fused_sdpa)}"

@@ -70,7 +70,12 @@ class Memory:
 
 
 def other_causes(
-    found: Iterable[Cause], *, compilations: int, captures: int, fallbacks: Iterable[str]
+    found: Iterable[Cause],
+    *,
+    compilations: int,
+    captures: int,
+    first_replays: int,
+    fallbacks: Iterable[str],
 ) -> tuple[Cause, ...]:
     """Return the causes that can be told from what was counted, beside those already found.
 
@@ -80,6 +85,8 @@ def other_causes(
         Causes from `Memory.novelties`.
     compilations, captures
         Graphs compiled and HPU graphs captured meanwhile.
+    first_replays
+        HPU graphs replayed for the first time: copying inputs into a graph is compiled apart from it.
     fallbacks
         Operators that ran on the host.
     """
@@ -88,7 +95,9 @@ def other_causes(
         causes.append(Cause("graph", f"captured {captures} HPU graph{'s' if captures > 1 else ''}"))
     if names := ", ".join(sorted(fallbacks)):
         causes.append(Cause("fallback", f"ran on the host: {names}"))
-    if compilations and not captures and not list(found):
+    if compilations and first_replays > 0:
+        causes.append(Cause("graph", "first replay"))
+    if compilations and not (causes or list(found)):
         causes.append(Cause("unknown", "other operators or values"))
     return tuple(causes)
 

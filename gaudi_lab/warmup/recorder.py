@@ -30,15 +30,15 @@ class Watch:
         The models to observe, by name; their calls tell the shapes.
     settings
         The switches, as text.
-    captures
-        How many HPU graphs are captured so far.
+    graphs
+        For each HPU graph captured so far, how often it has been replayed.
     memory
         What has been seen before this recording.
     """
 
     modules: Mapping[str, Any] = field(default_factory=dict)
     settings: str = ""
-    captures: Callable[[], int] = lambda: 0
+    graphs: Callable[[], list[int]] = list
     memory: causes.Memory = field(default_factory=causes.Memory)
 
 
@@ -108,12 +108,12 @@ class Recorder:
             given = tuple(Shape(name, tuple(dims)) for name, dims in shapes.items())
             self._calls.append(causes.Call("", self, given))
         bridge.settle()
-        counted, captured, started = bridge.counters(), self._watch.captures(), self._clock()
+        counted, graphs, started = bridge.counters(), self._watch.graphs(), self._clock()
         yield
         bridge.settle()
         wall_time = self._clock() - started
         cost = bridge.counters().since(counted)
-        self._finish(wall_time, cost, self._watch.captures() - captured)
+        self._finish(wall_time, cost, graphs)
 
     @property
     def timeline(self) -> Timeline:
@@ -135,10 +135,16 @@ class Recorder:
             count += 1
         return count
 
-    def _finish(self, wall_time: float, cost: bridge.Counters, captures: int) -> None:
+    def _finish(self, wall_time: float, cost: bridge.Counters, graphs: list[int]) -> None:
         new_shapes, found = self._watch.memory.novelties(self._calls, self._watch.settings)
+        now = self._watch.graphs()
+        captures = max(len(now) - len(graphs), 0)
         found += causes.other_causes(
-            found, compilations=cost.compilations, captures=captures, fallbacks=cost.fallback_operators
+            found,
+            compilations=cost.compilations,
+            captures=captures,
+            first_replays=sum(map(bool, now)) - sum(map(bool, graphs)),
+            fallbacks=cost.fallback_operators,
         )
         iteration = Iteration(
             number=len(self._iterations) + 1,

@@ -1,0 +1,55 @@
+"""What unit tests share: a small fast emulated bridge, and a workbench that is left as it was found."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch: replay needs no C++ compiler, and one thread does not fight the other test workers for cores.
+os.environ.setdefault("GAUDI_LAB_COMPILER", "replay")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Iterator
+
+import pytest
+
+from gaudi_lab import bridge, lab
+
+
+@pytest.fixture
+def workbench() -> Iterator[lab.Lab]:
+    """The workbench of this process, empty and in eager mode."""
+    bridge.load()
+    current = lab.current()
+    current.close()
+    bridge.set_lazy(False)
+    yield current
+    current.close()
+    bridge.set_lazy(False)
+
+
+@pytest.fixture
+def net(workbench: lab.Lab):
+    """A small network on the device, ready for inference."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval().requires_grad_(False).to("hpu")
+
+
+@pytest.fixture
+def bert(workbench: lab.Lab):
+    """A transformers encoder with two tiny layers, on the device."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+    )
+    return BertModel(config).eval().requires_grad_(False).to("hpu")

@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from gaudi_lab import bridge
+from gaudi_lab.errors import LabError
+from gaudi_lab.instruments.compiling import compile_in_place, is_compiled
+
+
+def test_calls_are_compiled_once_a_shape_by_the_bridge(net):
+    x, y = torch.randn(3, 4), torch.randn(2, 4)
+    expected = [net(t.to("hpu")).cpu() for t in (x, y)]
+    before = bridge.counters()
+    costs = []
+    with compile_in_place(net):
+        for t, answer in ((x, expected[0]), (x, expected[0]), (y, expected[1]), (x, expected[0])):
+            torch.testing.assert_close(net(t.to("hpu")).cpu(), answer, atol=1e-5, rtol=0)
+            bridge.settle()
+            costs.append(bridge.counters().since(before).compilations)
+    assert costs[0] > 0
+    assert costs[1] == costs[0]
+    assert costs[2] > costs[1]
+    assert costs[3] == costs[2]
+
+
+def test_hooks_run_inside(net):
+    net.register_forward_pre_hook(lambda module, args: (args[0] * 0,))
+    expected = net(torch.ones(3, 4).to("hpu")).cpu()
+    with compile_in_place(net):
+        torch.testing.assert_close(net(torch.ones(3, 4).to("hpu")).cpu(), expected, atol=1e-5, rtol=0)
+
+
+def test_removing_it_leaves_no_trace(net):
+    before, forward = set(vars(net)), net.forward
+    with compile_in_place(net):
+        assert is_compiled(net)
+        assert net.forward == forward
+    assert set(vars(net)) == before
+    assert not is_compiled(net)
+
+
+def test_a_compile_of_the_users_own_is_put_back(net):
+    net.compile(backend="eager")
+    own = net._compiled_call_impl
+    with compile_in_place(net):
+        assert net._compiled_call_impl is not own
+    assert net._compiled_call_impl is own
+
+
+def test_a_later_compile_of_the_users_own_is_not_removed(net):
+    handle = compile_in_place(net)
+    net.compile(backend="eager")
+    own = net._compiled_call_impl
+    handle.remove()
+    assert net._compiled_call_impl is own
+
+
+def test_in_lazy_mode_it_is_refused_with_the_line_to_run(net):
+    bridge.set_lazy(True)
+    with pytest.raises(LabError) as caught:
+        compile_in_place(net)
+    assert caught.value.for_notebook().endswith("Run: %gaudi_mode eager")
+    assert not is_compiled(net)

@@ -1,0 +1,88 @@
+import pytest
+import torch
+
+from gaudi_lab import bridge
+from gaudi_lab.errors import LabError
+from gaudi_lab.instruments.graphs import hpu_graphs
+from gaudi_lab.shapes import Shape
+
+
+def frozen(module):
+    """What a user can see of a module that an edit might leave behind."""
+    return {name: id(value) for name, value in vars(module).items()}
+
+
+@pytest.fixture
+def lazy(workbench):
+    bridge.set_lazy(True)
+
+
+def test_graphs_are_captured_once_a_shape_and_then_replayed(net, lazy):
+    handle = hpu_graphs(net)
+    for rows in (3, 3, 2, 3):
+        net(torch.randn(rows, 4, device="hpu"))
+    assert [(g.shapes, g.replays) for g in handle.graphs] == [
+        ((Shape("input", (3, 4)),), 2),
+        ((Shape("input", (2, 4)),), 0),
+    ]
+
+
+def test_a_replay_computes_with_the_new_input(net, lazy):
+    inputs = [torch.randn(3, 4) for _ in range(3)]
+    expected = [net(x.to("hpu")).cpu() for x in inputs]
+    with hpu_graphs(net):
+        for x, y in zip(inputs, expected, strict=True):
+            torch.testing.assert_close(net(x.to("hpu")).cpu(), y)
+
+
+def test_removing_it_puts_every_attribute_back(net, lazy):
+    before, forward = frozen(net), net.forward
+    handle = hpu_graphs(net)
+    net(torch.randn(3, 4, device="hpu"))
+    assert frozen(net) != before
+    handle.remove()
+    assert frozen(net) == before
+    assert net.forward == forward
+    assert handle.graphs == ()
+
+
+def test_a_forward_of_the_users_own_is_put_back_too(net, lazy):
+    net.forward = own = lambda x: x + 1
+    with hpu_graphs(net):
+        torch.testing.assert_close(net(torch.zeros(2, device="hpu")).cpu(), torch.ones(2))
+    assert vars(net)["forward"] is own
+
+
+def test_what_was_wrapped_around_it_later_survives(net, lazy):
+    handle = hpu_graphs(net)
+    inner = net.forward
+    net.forward = around = lambda x: inner(x) * 0
+    x = torch.randn(3, 4, device="hpu")
+    net(x)
+    handle.remove()
+    assert net.forward is around
+    assert net(x).cpu().abs().max() == 0
+    assert handle.graphs == ()
+
+
+def test_clearing_the_cache_empties_the_account(net, lazy):
+    handle = hpu_graphs(net)
+    net(torch.randn(3, 4, device="hpu"))
+    net.clear_cache()
+    assert handle.graphs == ()
+    net(torch.randn(3, 4, device="hpu"))
+    assert [g.replays for g in handle.graphs] == [0]
+
+
+def test_beyond_max_graphs_nothing_is_accounted(net, lazy):
+    handle = hpu_graphs(net, max_graphs=1)
+    for rows in (3, 2, 2):
+        net(torch.randn(rows, 4, device="hpu"))
+    assert [g.shapes[0].dims for g in handle.graphs] == [(3, 4)]
+
+
+def test_in_eager_mode_nothing_is_touched(net):
+    before = frozen(net)
+    with pytest.raises(LabError, match="only in lazy mode"):
+        hpu_graphs(net)
+    assert frozen(net) == before

@@ -1,0 +1,39 @@
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gaudi_lab.instruments.inputs import key_of_call, of_call
+from gaudi_lab.shapes import Shape
+
+
+def forward(hidden, mask=None, **extra):
+    return hidden
+
+
+@dataclass
+class Batch:
+    tokens: Any
+
+
+def test_shapes_are_named_by_the_arguments_they_are_passed_as():
+    x, m = torch.zeros(2, 3), torch.zeros(2)
+    assert of_call(forward, (x, m), {}) == (Shape("hidden", (2, 3)), Shape("mask", (2,)))
+    assert of_call(forward, (x,), {"mask": None, "past": [m, m]}) == (
+        Shape("hidden", (2, 3)),
+        Shape("past.0", (2,)),
+        Shape("past.1", (2,)),
+    )
+
+
+def test_containers_and_dataclasses_are_looked_into():
+    assert of_call(forward, (Batch(torch.zeros(4)),), {}) == (Shape("hidden.tokens", (4,)),)
+
+
+def test_a_graph_is_keyed_by_shape_and_by_the_value_of_everything_else():
+    x, same, other = torch.zeros(2, 3), torch.ones(2, 3), torch.zeros(3, 2)
+    key = key_of_call((x,), {"scale": 2})
+    assert key == key_of_call((same,), {"scale": 2})
+    assert key != key_of_call((other,), {"scale": 2})
+    assert key != key_of_call((x,), {"scale": 3})
+    assert key != key_of_call((), {"hidden": x, "scale": 2})

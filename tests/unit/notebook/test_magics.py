@@ -1,0 +1,143 @@
+import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from torch import nn
+from traitlets.config import Config
+
+from gaudi_lab import bridge
+from gaudi_lab.modes import Mode
+from gaudi_lab.warmup.timeline import Timeline
+
+
+@pytest.fixture
+def shell(workbench):
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell = InteractiveShell.instance(config=config)
+    shell.run_line_magic("load_ext", "gaudi_lab")
+    yield shell
+    shell.run_line_magic("unload_ext", "gaudi_lab")
+    shell.reset(new_session=False)
+    InteractiveShell.clear_instance()
+
+
+def run(shell, cell):
+    result = shell.run_cell(cell)
+    result.raise_error()
+    return result.result
+
+
+def refused(shell, cell):
+    result = shell.run_cell(cell)
+    assert isinstance(result.error_in_exec, UsageError)
+    return str(result.error_in_exec)
+
+
+def test_mode_without_an_argument_says_where_things_are(shell, capsys):
+    run(shell, "%gaudi_mode")
+    assert capsys.readouterr().out.startswith("eager mode · no model attached · emulated on CPU")
+
+
+def test_mode_sets_and_says_so_in_one_line(shell, capsys):
+    run(shell, "%gaudi_mode lazy")
+    assert bridge.is_lazy()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("eager → lazy")
+
+
+def test_models_are_found_without_being_named(shell, net, workbench):
+    shell.user_ns["net"] = net
+    run(shell, "%gaudi_mode lazy\n%gaudi_graphs on")
+    assert workbench.models["net"].settings.hpu_graphs
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "remedy"),
+    [
+        ("", "%gaudi_graphs on", "%gaudi_mode lazy"),
+        ("%gaudi_mode compile", "%gaudi_graphs on net", "%gaudi_mode lazy"),
+        ("%gaudi_mode lazy", "%gaudi_mode compile", "%gaudi_mode eager"),
+        ("", "%gaudi_graphs off nett", "%gaudi_attach net"),
+        ("", "%gaudi_sdpa on elsewhere", 'elsewhere.to("hpu")'),
+        ("", "%gaudi_attach elsewhere", 'elsewhere.to("hpu")'),
+        ("", "%gaudi_attach --detach elsewhere", "%gaudi_attach model"),
+        ("", "%gaudi_sdpa off net --softmax fast", "%gaudi_sdpa on"),
+        ("", "%gaudi_warmup -n 0 net", "%%gaudi_warmup -n 5"),
+        ("", "%gaudi_warmup", "%gaudi_warmup -n 5 model(**batch)"),
+    ],
+)
+def test_what_cannot_be_done_names_the_line_to_run_and_changes_nothing(
+    shell, net, workbench, before, line, remedy
+):
+    shell.user_ns.update(net=net, elsewhere=nn.Linear(2, 2))
+    run(shell, f"{before}\n%gaudi_attach net")
+    mode, settings, attributes = workbench.mode, workbench.models["net"].settings, set(vars(net))
+    assert refused(shell, line).endswith(f"Run: {remedy}")
+    assert (workbench.mode, workbench.models["net"].settings, set(vars(net))) == (mode, settings, attributes)
+
+
+def test_without_any_model_on_the_device_the_line_moves_the_one_there_is(shell):
+    assert refused(shell, "%gaudi_graphs on").endswith('Run: model.to("hpu")')
+    shell.user_ns["judge"] = nn.Linear(2, 2)
+    assert refused(shell, "%gaudi_graphs on").endswith('Run: judge.to("hpu")')
+
+
+def test_a_misspelt_choice_lists_the_choices(shell):
+    assert "invalid choice: 'lzy' (choose from" in refused(shell, "%gaudi_mode lzy")
+
+
+@pytest.mark.parametrize("magic", ["mode", "attach", "graphs", "sdpa", "status", "warmup"])
+def test_help_is_complete_and_names_the_python_function(shell, capsys, magic):
+    run(shell, f"%gaudi_{magic} -h")
+    printed = capsys.readouterr().out
+    assert f"%gaudi_{magic}" in printed
+    assert "In Python: gaudi_lab." in printed
+    documented = shell.find_line_magic(f"gaudi_{magic}").__doc__
+    assert printed.strip() in documented.replace("::", "", 1) or "In Python" in documented
+
+
+def test_sdpa_takes_its_options(shell, bert, workbench):
+    shell.user_ns["bert"] = bert
+    run(shell, "%gaudi_sdpa on bert --recompute --softmax fast")
+    settings = workbench.models["bert"].settings
+    assert (settings.fused_sdpa, settings.recompute, settings.softmax) == (True, True, "fast")
+    run(shell, "%gaudi_sdpa off bert")
+    assert not workbench.models["bert"].settings.fused_sdpa
+
+
+def test_warmup_repeats_the_last_expression_and_keeps_names(shell, net):
+    shell.user_ns["net"] = net
+    cell = "%%gaudi_warmup -n 3\nimport torch\nx = torch.randn(3, 4).to('hpu')\nnet(x)"
+    timeline = run(shell, cell)
+    assert isinstance(timeline, Timeline)
+    assert [len(i.new_shapes) for i in timeline.iterations] == [1, 0, 0]
+    assert shell.user_ns["x"].shape == (3, 4)
+
+
+def test_the_line_form_takes_code_with_dashes_and_quotes(shell):
+    shell.user_ns["log"] = []
+    run(shell, "%gaudi_warmup -n 2 log.append(3 - 1) or log.append('a  b')")
+    assert shell.user_ns["log"] == [2, "a  b", 2, "a  b"]
+
+
+def test_a_model_whose_name_is_gone_is_detached(shell, net, workbench):
+    shell.user_ns["net"] = net
+    run(shell, "%gaudi_attach net")
+    run(shell, "1")
+    run(shell, "del net")
+    assert not workbench.models
+
+
+def test_unloading_leaves_everything_as_it_was(shell, bert, workbench):
+    before = set(vars(bert)), bert.forward, dict(vars(bert.config)), list(bert.state_dict())
+    matchers = list(shell.Completer.custom_matchers)
+    shell.user_ns["bert"] = bert
+    run(shell, "%gaudi_mode lazy\n%gaudi_graphs on\n%gaudi_sdpa on")
+    run(shell, "import torch; bert(torch.arange(6)[None].to('hpu'))")
+    run(shell, "%unload_ext gaudi_lab")
+    after = set(vars(bert)), bert.forward, dict(vars(bert.config)), list(bert.state_dict())
+    assert after == before
+    assert len(shell.Completer.custom_matchers) == len(matchers) - 1
+    assert shell.find_line_magic("gaudi_mode") is None
+    run(shell, "%load_ext gaudi_lab")
+    assert workbench.mode is Mode.LAZY

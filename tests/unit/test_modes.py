@@ -1,0 +1,50 @@
+import pytest
+
+from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.modes import Mode, Settings, check_mode_change, combinations
+
+
+def test_graphs_need_lazy_mode_and_nothing_else_is_forbidden():
+    valid = {(s.mode, s.hpu_graphs, s.fused_sdpa) for s in combinations()}
+    every = {(m, g, f) for m in Mode for g in (False, True) for f in (False, True)}
+    assert valid == {(m, g, f) for m, g, f in every if not g or m is Mode.LAZY}
+
+
+@pytest.mark.parametrize("mode", [Mode.EAGER, Mode.COMPILE])
+def test_graphs_outside_lazy_mode_name_the_line_to_run(mode):
+    with pytest.raises(LabError) as caught:
+        Settings(mode, hpu_graphs=True).check()
+    assert str(caught.value).endswith('Run: gaudi_lab.mode("lazy")')
+    assert caught.value.for_notebook().endswith("Run: %gaudi_mode lazy")
+
+
+def test_options_of_a_kernel_that_is_off_are_refused():
+    with pytest.raises(LabValueError, match="FusedSDPA is off"):
+        Settings(recompute=True).check()
+    with pytest.raises(LabValueError, match="'fp8' is not a softmax mode"):
+        Settings(fused_sdpa=True, softmax="fp8").check()
+
+
+def test_a_mode_that_does_not_exist_lists_those_that_do():
+    with pytest.raises(LabValueError, match="there are lazy, eager, compile"):
+        Mode.parse("lzy")
+    assert Mode.parse("lazy") is Mode.LAZY
+
+
+def test_compile_is_reached_from_eager_only():
+    with pytest.raises(LabError, match="needs eager mode"):
+        check_mode_change(Mode.LAZY, Mode.COMPILE)
+    for before, after in [(Mode.EAGER, Mode.COMPILE), (Mode.COMPILE, Mode.LAZY), (Mode.LAZY, Mode.EAGER)]:
+        check_mode_change(before, after)
+
+
+def test_going_to_a_mode_leaves_behind_what_does_not_exist_there():
+    everything = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True)
+    assert everything.in_mode(Mode.EAGER) == Settings(Mode.EAGER, fused_sdpa=True)
+    assert everything.in_mode(Mode.LAZY) == everything
+
+
+def test_settings_read_as_people_say_them():
+    assert str(Settings()) == "eager"
+    settings = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True, recompute=True, softmax="fast")
+    assert str(settings) == "lazy + HPU graphs + FusedSDPA (recompute, softmax fast)"

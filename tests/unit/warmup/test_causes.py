@@ -1,0 +1,59 @@
+import gc
+
+from gaudi_lab.shapes import Shape
+from gaudi_lab.warmup.causes import Call, Memory, other_causes
+
+
+class Model:
+    pass
+
+
+def call(model, *dims, name=""):
+    return Call(name, model, (Shape("input", dims),))
+
+
+def texts(causes):
+    return [str(cause) for cause in causes]
+
+
+def test_a_shape_is_new_once():
+    memory, model = Memory(), Model()
+    shapes, causes = memory.novelties([call(model, 3, 4), call(model, 3, 4)], "lazy")
+    assert shapes == (Shape("input", (3, 4)),)
+    assert texts(causes) == ["new shape 3×4"]
+    assert memory.novelties([call(model, 3, 4)], "lazy") == ((), ())
+
+
+def test_a_known_shape_under_other_switches_is_not_a_new_shape():
+    memory, model = Memory(), Model()
+    memory.novelties([call(model, 3, 4)], "eager")
+    shapes, causes = memory.novelties([call(model, 3, 4)], "lazy")
+    assert shapes == ()
+    assert texts(causes) == ["first with lazy"]
+
+
+def test_every_model_has_shapes_of_its_own_and_is_named():
+    memory, one, other = Memory(), Model(), Model()
+    memory.novelties([call(one, 3, 4, name="one")], "lazy")
+    shapes, causes = memory.novelties([call(other, 3, 4, name="other")], "lazy")
+    assert shapes == (Shape("input", (3, 4)),)
+    assert texts(causes) == ["new shape 3×4 for other"]
+
+
+def test_remembering_keeps_no_model_alive():
+    memory, model = Memory(), Model()
+    memory.novelties([call(model, 3, 4)], "lazy")
+    del model
+    gc.collect()
+    assert len(memory._met) == 0
+
+
+def test_what_was_counted_names_causes_that_shapes_do_not():
+    none = {"compilations": 0, "captures": 0, "first_replays": 0, "fallbacks": ()}
+    assert texts(other_causes((), **none)) == []
+    assert texts(other_causes((), **none | {"compilations": 1})) == ["other operators or values"]
+    assert texts(other_causes((), **none | {"captures": 2})) == ["captured 2 HPU graphs"]
+    assert texts(other_causes((), **none | {"compilations": 1, "first_replays": 1})) == ["first replay"]
+    assert texts(other_causes((), **none | {"fallbacks": ("aten::nonzero",)})) == [
+        "ran on the host: aten::nonzero"
+    ]
