@@ -2,7 +2,8 @@
 
 The lists are the bridge's documented ones. An operator in more than one counts for the first: lower precision,
 then float32, then promote. A file named by ``PT_HPU_AUTOCAST_LOWER_PRECISION_OPS_LIST`` or
-``PT_HPU_AUTOCAST_FP32_OPS_LIST``, one operator a line, takes the place of the list; both are read when the bridge loads.
+``PT_HPU_AUTOCAST_FP32_OPS_LIST``, one operator a line, takes the place of the list. Both are read when the
+bridge loads.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _OPERATORS = {
     "iadd": ("add_",),
 }
 _KEY = "AutocastPrivateUse1"
-_KEYS = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)
+_KEYS = torch._C.DispatchKeySet(torch._C._parse_dispatch_key(_KEY))
 
 Cast = Callable[[Any, Any], torch.dtype | None]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from . import eager, infer, metadata, mode, rng, serialization, transfer
+from . import collectives, eager, infer, metadata, mode, rng, serialization, transfer
 from .events import EventId, publish
 from .tensor import HpuTensor, set_dispatcher, wrap
 from .trace import recorder
@@ -139,6 +139,8 @@ def _route(func: Any) -> Route:
     """Choose the way of an operator, once."""
     if func in _SPECIAL:
         return _SPECIAL[func]
+    if func.namespace == "c10d":
+        return collectives.run
     if torch.Tag.inplace_view in func.tags:
         return metadata.in_place_view
     returns = [str(returned.type) for returned in func._schema.returns]

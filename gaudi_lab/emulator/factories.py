@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from .acquire import acquire
 from .cell import Cell
 from .dispatch import compute, dispatch, stock_attention
 from .tensor import CPU, HpuTensor
@@ -45,6 +46,11 @@ def register() -> list[torch.library.Library]:
     return [device, host]
 
 
+def _to_device(*args: Any, **kwargs: Any) -> Any:
+    acquire()
+    return dispatch(aten._to_copy.default, args, kwargs)
+
+
 def _pin_memory(tensor: torch.Tensor, device: Any = None) -> torch.Tensor:
     pinned = tensor.clone()
     pinned.untyped_storage()._pinned = True  # type: ignore[attr-defined]
@@ -62,6 +68,7 @@ def _overload(name: str) -> Any:
 
 def _factory(func: Any) -> Callable[..., Any]:
     def make(*args: Any, **kwargs: Any) -> Any:
+        acquire()
         kwargs = {name: x for name, x in kwargs.items() if name not in ("pin_memory", "layout")}
         kwargs["device"] = CPU
         return compute(func, args, kwargs)
@@ -89,6 +96,7 @@ def _empty_strided(
 
 
 def _fresh(host: torch.Tensor) -> HpuTensor:
+    acquire()
     cell = Cell(host)
     cell.fresh = True
     return HpuTensor(cell, host.shape, host.stride(), 0, host.dtype)

@@ -17,13 +17,6 @@ class HpuGenerator(_HostGenerator):
     What is recorded draws when it runs, so a change of the state lets everything recorded run first.
     """
 
-    def __new__(cls, device: Any = "hpu") -> HpuGenerator:
-        """Make a generator with the default seed."""
-        return super().__new__(cls, device="cpu")
-
-    def __init__(self, device: Any = "hpu") -> None:
-        super().__init__()
-
     @property
     def device(self) -> torch.device:  # type: ignore[override]
         """The device, `hpu:0`."""
@@ -45,7 +38,7 @@ class HpuGenerator(_HostGenerator):
         recorder.flush()
         return super().get_state()
 
-    def set_state(self, state: torch.Tensor) -> HpuGenerator:  # type: ignore[override]
+    def set_state(self, state: torch.Tensor) -> HpuGenerator:
         """Set the state, and return the generator."""
         recorder.flush()
         super().set_state(state.cpu())

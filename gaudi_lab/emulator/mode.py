@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 _lazy: bool | None = None
+_forced = False
 
 
 def lazy() -> bool:
@@ -30,5 +31,11 @@ def frozen() -> bool:
 
 def force(lazy: bool) -> None:
     """Set the mode, whatever the environment says. No bridge on hardware can do this."""
-    global _lazy
+    global _lazy, _forced
     _lazy = lazy
+    _forced = True
+
+
+def forced() -> bool:
+    """Return True if `force` has set the mode: the environment then says nothing about it."""
+    return _forced

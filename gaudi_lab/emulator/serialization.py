@@ -35,7 +35,7 @@ class HpuStorage(torch.UntypedStorage):
         """Return a copy in host memory."""
         return torch.UntypedStorage(self.nbytes()).copy_(self, False)
 
-    def to(self, *, device: Any, non_blocking: bool = False) -> torch.UntypedStorage:
+    def to(self, *, device: Any, non_blocking: bool = False) -> torch.UntypedStorage:  # noqa: ARG002
         """Return the storage on `device`: itself if it is there already."""
         target = torch.device(device)
         return self if target.type == "hpu" else self.cpu().to(device=target)
@@ -45,10 +45,10 @@ class HpuStorage(torch.UntypedStorage):
         return on_device(self.cpu())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HpuStorage:
-        memo = memo.setdefault("torch", {})  # type: ignore[arg-type]
-        if self._cdata not in memo:
-            memo[self._cdata] = self.clone()
-        return memo[self._cdata]
+        known = memo.get(id(self))
+        if known is None:
+            known = memo[id(self)] = self.clone()
+        return known
 
 
 def on_device(storage: torch.UntypedStorage) -> HpuStorage:
@@ -65,7 +65,7 @@ def storage_of(tensor: HpuTensor) -> HpuStorage:
 
 def reduce(tensor: HpuTensor) -> tuple[Any, ...]:
     """Return how to rebuild `tensor`, as PyTorch reduces its own tensors: over a storage that may be shared."""
-    host = tensor.detach()._cell.read()
+    host = tensor._cell.read()
     storage = torch.storage.TypedStorage(wrap_storage=storage_of(tensor), dtype=tensor.dtype, _internal=True)
     hooks: OrderedDict[Any, Any] = OrderedDict()
     layout = (storage, host.storage_offset(), tuple(host.size()), host.stride())
@@ -100,7 +100,7 @@ def _tag(storage: Any) -> str | None:
     return "hpu" if isinstance(storage, HpuStorage) else None
 
 
-def _restore(storage: torch.UntypedStorage, location: str) -> HpuStorage | None:
+def _restore(storage: Any, location: str) -> HpuStorage | None:
     if location == "hpu" or location.startswith("hpu:"):
         index = torch.device(location).index
         if index not in (None, 0):

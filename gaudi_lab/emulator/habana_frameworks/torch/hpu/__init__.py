@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.acquire import acquire, acquired
 from gaudi_lab.emulator.trace import recorder
 
-from . import events, graphs, memory, metrics, random, streams
+from . import events, graphs, memory, metrics, random, sdp, streams
 from .events import Event
 from .graphs import (
     CachedParams,
@@ -43,10 +44,8 @@ from .random import (
     set_rng_state,
     set_rng_state_all,
 )
+from .sdp import enable_recompute_sdp, recompute_sdp_enabled, sdp_kernel
 from .streams import Stream, current_stream, default_stream, set_stream, stream
-
-_initialized = False
-
 
 def is_available() -> bool:
     """Return True if there is a device; this does not acquire it."""
@@ -59,9 +58,14 @@ def device_count() -> int:
 
 
 def init() -> None:
-    """Acquire the device."""
-    global _initialized
-    _initialized = True
+    """Acquire the device.
+
+    Raises
+    ------
+    RuntimeError
+        The bridge was loaded for the other mode: see `gaudi_lab.emulator.acquire`.
+    """
+    acquire()
 
 
 _lazy_init = init
@@ -69,7 +73,7 @@ _lazy_init = init
 
 def is_initialized() -> bool:
     """Return True once the device has been acquired."""
-    return _initialized
+    return acquired()
 
 
 def _is_in_bad_fork() -> bool:

@@ -11,7 +11,9 @@ from gaudi_lab.emulator.trace import recorder
 class Event:
     """A point in the device's work. The emulated device works on the host, so its clock is the host's."""
 
-    def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False) -> None:
+    def __init__(
+        self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
+    ) -> None:
         self.enable_timing = enable_timing
         self._at: float | None = None
 

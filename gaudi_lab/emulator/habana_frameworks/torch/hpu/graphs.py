@@ -89,7 +89,9 @@ class HPUGraph:
 class graph:  # noqa: N801
     """Capture the device work of a `with` block into `hpu_graph`, on `stream` if one is given."""
 
-    def __init__(self, hpu_graph: HPUGraph, stream: streams.Stream | None = None, dry_run: bool = False) -> None:
+    def __init__(
+        self, hpu_graph: HPUGraph, stream: streams.Stream | None = None, dry_run: bool = False
+    ) -> None:
         self.hpu_graph = hpu_graph
         self.dry_run = dry_run
         self._stream = streams.stream(stream or streams.Stream())
@@ -144,7 +146,9 @@ def input_hash(obj: Any) -> int:
     if torch.is_tensor(obj):
         return hash((obj.shape, autocast))
     if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
-        return hash(tuple((field.name, input_hash(getattr(obj, field.name))) for field in dataclasses.fields(obj)))
+        return hash(
+            tuple((field.name, input_hash(getattr(obj, field.name))) for field in dataclasses.fields(obj))
+        )
     return hash((obj, autocast))
 
 

@@ -98,7 +98,10 @@ class CpuFallback(Metric):
         return [("TotalNumber", sum(self._operators.values())), ("FallbackOps", dict(self._operators))]
 
 
-_KINDS: dict[str, Callable[[str], Metric]] = {"graph_compilation": GraphCompilation, "cpu_fallback": CpuFallback}
+_KINDS: dict[str, Callable[[str], Metric]] = {
+    "graph_compilation": GraphCompilation,
+    "cpu_fallback": CpuFallback,
+}
 
 
 def _started(name: str) -> Metric:

@@ -1,1 +1,6 @@
-"""Not yet filled."""
+"""Fused normalisation and gradient clipping."""
+
+from .clip import FusedClipNorm
+from .rms import FusedRMSNorm, RmsNormBwdMode
+
+__all__ = ["FusedClipNorm", "FusedRMSNorm", "RmsNormBwdMode"]

@@ -1,0 +1,69 @@
+"""Attention over scaled 8-bit floats."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ...hpu.sdp import recompute_sdp_enabled
+
+_FP8 = torch.float8_e4m3fn
+
+
+def fp8_fused_sdpa(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    softmax_mode: str = "None",
+    d_scale_q: torch.Tensor | None = None,
+    d_scale_k: torch.Tensor | None = None,
+    d_scale_v: torch.Tensor | None = None,
+    q_scale_s: torch.Tensor | None = None,
+    q_scale_o: torch.Tensor | None = None,
+    d_scale_s: torch.Tensor | None = None,
+    is_amax_s: bool = False,
+    is_amax_o: bool = False,
+    valid_seq_len: torch.Tensor | None = None,
+    seq_padding_type: str = "left",
+    recompute: bool | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Attend as `FusedSDPA` does, inference only, over data that `d_scale_*` turn back into numbers.
+
+    Probabilities are rounded to 8 bits where `q_scale_s` and `d_scale_s` say how; the result is, where `q_scale_o`
+    does.
+
+    Returns
+    -------
+    out, amax_s, amax_o
+        Attention, and the largest probability and result (0 where they were not asked for).
+    """
+    scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
+    query, key, value = [_scaled(x, by) for x, by in ((q, d_scale_q), (k, d_scale_k), (v, d_scale_v))]
+    recompute = recompute_sdp_enabled() if recompute is None else recompute
+    zero = torch.zeros((), device=q.device)
+    if q_scale_s is None and not is_amax_s:
+        out, _ = torch.ops.hpu.sdpa_recomp_fwd(
+            query, key, value, attn_mask, 0.0, scale, is_causal, softmax_mode.lower(), valid_seq_len,
+            seq_padding_type, [-1, -1], None, None,
+        )  # fmt: skip
+        amax_s = zero
+    else:
+        _, weights, _ = torch.ops.hpu.sdpa_fwd(
+            query, key, value, attn_mask, 0.0, scale, is_causal, softmax_mode.lower(), None
+        )
+        amax_s = weights.amax() if is_amax_s else zero
+        if q_scale_s is not None and d_scale_s is not None:
+            weights = (weights * q_scale_s).to(_FP8).to(query.dtype) * d_scale_s
+        out = weights @ value.repeat_interleave(query.shape[1] // value.shape[1], 1)
+    amax_o = out.abs().amax() if is_amax_o else zero
+    return (out if q_scale_o is None else (out * q_scale_o).to(_FP8)), amax_s, amax_o
+
+
+def _scaled(x: torch.Tensor, by: torch.Tensor | None) -> torch.Tensor:
+    wide = x.to(torch.bfloat16) if x.dtype == _FP8 else x
+    return wide if by is None else wide * by.to(wide.dtype)

@@ -1,0 +1,114 @@
+"""Rotary position embedding."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import torch
+
+
+class RotaryPosEmbeddingMode(enum.IntEnum):
+    """Which features make a pair: the two halves of a row, or neighbours."""
+
+    BLOCKWISE = 0
+    PAIRWISE = 1
+
+
+def _rotate(
+    ctx: Any,
+    p: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    position_ids: torch.Tensor | None,
+    offset: int,
+    mode: RotaryPosEmbeddingMode,
+) -> torch.Tensor:
+    ctx.save_for_backward(cos, sin, position_ids)
+    ctx.rule = offset, int(mode)
+    rotated: torch.Tensor = torch.ops.hpu.rotary_pos_embedding(p, sin, cos, position_ids, offset, int(mode))
+    return rotated
+
+
+def _rotate_backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+    cos, sin, position_ids = ctx.saved_tensors
+    back: torch.Tensor = torch.ops.hpu.rotary_pos_embedding_backward(grad, sin, cos, position_ids, *ctx.rule)
+    return back
+
+
+class RotaryPosEmbeddingHelperV1(torch.autograd.Function):
+    """Rotates by the rows of a table from `offset` on. Call `apply(p, cos, sin, offset)`."""
+
+    @staticmethod
+    def forward(ctx: Any, p: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, offset: int) -> torch.Tensor:
+        """Rotate `p` (batch, heads, length, dim) by tables (..., positions, dim)."""
+        return _rotate(ctx, p, cos, sin, None, offset, RotaryPosEmbeddingMode.BLOCKWISE)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+        """Return the gradient of `p`; the tables get none."""
+        return _rotate_backward(ctx, grad), None, None, None
+
+
+class RotaryPosEmbeddingHelperV2(torch.autograd.Function):
+    """Rotates by the rows of a table at `position_ids`. Call `apply(p, cos, sin, position_ids)`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, p: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, position_ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Rotate `p` (batch, heads, length, dim) by tables (..., positions, dim) at `position_ids` (batch, length)."""
+        return _rotate(ctx, p, cos, sin, position_ids, 0, RotaryPosEmbeddingMode.BLOCKWISE)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+        """Return the gradient of `p`; the tables get none."""
+        return _rotate_backward(ctx, grad), None, None, None
+
+
+class RotaryPosEmbeddingHelperV3(torch.autograd.Function):
+    """Rotates neighbours by a cache of (cos, sin) pairs. Call `apply(p, rope_cache)`."""
+
+    @staticmethod
+    def forward(ctx: Any, p: torch.Tensor, rope_cache: torch.Tensor) -> torch.Tensor:
+        """Rotate `p` (length, batch, heads, dim) by a cache (positions, ..., rotated dim / 2, 2)."""
+        ctx.save_for_backward(rope_cache)
+        rotated: torch.Tensor = torch.ops.hpu.rotary_pos_embedding_cached(p, rope_cache, False)
+        return rotated
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+        """Return the gradient of `p`; the cache gets none."""
+        (rope_cache,) = ctx.saved_tensors
+        return torch.ops.hpu.rotary_pos_embedding_cached(grad, rope_cache, True), None
+
+
+class _Rotary(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        p: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        position_ids: torch.Tensor | None,
+        offset: int,
+        mode: RotaryPosEmbeddingMode,
+    ) -> torch.Tensor:
+        return _rotate(ctx, p, cos, sin, position_ids, offset, mode)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+        return _rotate_backward(ctx, grad), None, None, None, None, None
+
+
+def apply_rotary_pos_emb(
+    p: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    position_ids: torch.Tensor | None = None,
+    offset: int = 0,
+    mode: RotaryPosEmbeddingMode = RotaryPosEmbeddingMode.BLOCKWISE,
+) -> torch.Tensor:
+    """Rotate `p` by tables that broadcast to it, or by their rows at `position_ids`, in either mode."""
+    rotated: torch.Tensor = _Rotary.apply(p, cos, sin, position_ids, offset, mode)
+    return rotated
