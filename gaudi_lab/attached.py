@@ -15,6 +15,9 @@ from gaudi_lab.instruments.handle import Handle, all_or_none
 from gaudi_lab.modes import Mode, Settings
 from gaudi_lab.report import CapturedGraph, ModelStatus
 
+# It decides on values, on the host and for each image: no graph can contain that.
+_NEVER_CAPTURED = ("safety_checker",)
+
 
 class Attached:
     """One attached model, Trainer or pipeline.
@@ -44,6 +47,24 @@ class Attached:
         # What is installed: for each instrument the value it was installed with, and its handle.
         self._installed: dict[str, tuple[Any, Handle]] = {}
         self._graphs: dict[str, GraphHandle] = {}
+
+    @classmethod
+    def of(cls, name: str, model: Any) -> Attached:
+        """Return `model` as the workbench holds it: with the switches that it brings along, if it has some.
+
+        Parameters
+        ----------
+        name
+            What it is called on the workbench.
+        model
+            The user's object. One that has switches of its own, such as a Gaudi pipeline, keeps them in
+            `gaudi_switches.attached`, and the workbench moves those: there are never two for one thing.
+        """
+        own: Attached | None = getattr(getattr(model, "gaudi_switches", None), "attached", None)
+        if own is None:
+            return cls(name, model)
+        own.name = name
+        return own
 
     @property
     def has_attention(self) -> bool:
@@ -110,7 +131,11 @@ class Attached:
         if name == "masks":
             return all_or_none(_edit(attention.static_masks, module) for module in modules.values())
         if name == "graphs":
-            return all_or_none(_edit(self._capture, part, module) for part, module in modules.items())
+            return all_or_none(
+                _edit(self._capture, part, module)
+                for part, module in modules.items()
+                if part not in _NEVER_CAPTURED
+            )
         return all_or_none(_edit(compile_in_place, module) for module in modules.values())
 
     def _capture(self, component: str, module: nn.Module) -> Handle:

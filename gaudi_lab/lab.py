@@ -45,6 +45,8 @@ class Lab:
 
     def __init__(self) -> None:
         self._models: dict[str, Attached] = {}
+        # What each model asked for by itself before it was attached, and asks for again afterwards.
+        self._brought: dict[str, Settings] = {}
         self._wish = Settings()
         self._subscribers: list[Subscriber] = []
         self._memory = Memory()
@@ -95,14 +97,20 @@ class Lab:
 
         components.require_on_hpu(name or "model", model)
         bridge.load()
-        attached = Attached(name or self._unused(type(model).__name__.lower()), model)
-        attached.wish = self._for_all(attached)
         if known is not None:
             self.detach(known.name)
+        attached = Attached.of(name or self._unused(type(model).__name__.lower()), model)
+        brought = attached.wish
+        attached.wish = self._for_all(attached)
         if attached.name in self._models:
             self.detach(attached.name)
-        self._move({attached: attached.wish.in_mode(self.mode)})
+        try:
+            self._move({attached: attached.wish.in_mode(self.mode)})
+        except BaseException:
+            attached.wish = brought
+            raise
         self._models[attached.name] = attached
+        self._brought[attached.name] = brought
         change = self._change(self.mode, [ModelChange(attached.name, None, attached.settings)])
         self._tell(change)
         return ChangeHandle(lambda: self._detach_if_there(attached), change)
@@ -118,6 +126,7 @@ class Lab:
         attached = self.get(name)
         change = self._change(self.mode, [ModelChange(name, attached.settings, None)])
         attached.take_off(Settings())
+        attached.wish = self._brought.pop(name)
         del self._models[name]
         self._tell(change)
         return change
@@ -243,6 +252,7 @@ class Lab:
 
     def _for_all(self, attached: Attached) -> Settings:
         wish = _as_process(self._wish)
+        wish = wish.replace(hpu_graphs=wish.hpu_graphs or attached.wish.hpu_graphs)
         return wish if attached.has_attention else _without_fused_sdpa(wish)
 
     def _carry_out(self, plan: dict[Attached, Settings], mode: Mode, default: Settings | None) -> Change:
