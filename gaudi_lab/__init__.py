@@ -18,6 +18,7 @@ from gaudi_lab import emulator
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from gaudi_lab.api import apply as apply
     from gaudi_lab.api import attach as attach
     from gaudi_lab.api import compile as compile  # noqa: A004
     from gaudi_lab.api import detach as detach
@@ -40,6 +41,7 @@ _WHERE = {
     "Recorder": "gaudi_lab.warmup.recorder",
     "Settings": "gaudi_lab.modes",
     "Timeline": "gaudi_lab.warmup.timeline",
+    "apply": "gaudi_lab.api",
     "attach": "gaudi_lab.api",
     "compile": "gaudi_lab.api",
     "detach": "gaudi_lab.api",

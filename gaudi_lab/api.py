@@ -7,9 +7,8 @@ from typing import Any, overload
 
 from gaudi_lab import lab
 from gaudi_lab.errors import LabError
-from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.lab import ChangeHandle
-from gaudi_lab.modes import Mode, Softmax
+from gaudi_lab.modes import Mode, Settings, Softmax
 from gaudi_lab.report import Change, Status
 from gaudi_lab.warmup import recorder
 from gaudi_lab.warmup.timeline import Iteration, Timeline
@@ -45,19 +44,30 @@ def mode(name: str | Mode | None = None) -> Mode | ChangeHandle:
     >>> with gaudi_lab.mode("lazy"):
     ...     model(**batch)
     """
-    workbench = lab.current()
     if name is None:
-        return workbench.mode
-    before = workbench.mode
-    change = workbench.change(mode=Mode.parse(name))
+        return lab.current().mode
+    return _change(None, mode=Mode.parse(name))
 
-    def undo() -> None:
-        # compile is two steps away from lazy, as it is for users.
-        if workbench.mode.is_lazy and before is Mode.COMPILE:
-            workbench.change(mode=Mode.EAGER)
-        workbench.change(mode=before)
 
-    return ChangeHandle(undo, change)
+def apply(settings: Settings) -> ChangeHandle:
+    """Put all switches of all attached models into one position.
+
+    Parameters
+    ----------
+    settings
+        Where to put them, such as `Settings(Mode.LAZY, hpu_graphs=True)`.
+
+    Returns
+    -------
+    ChangeHandle
+        Puts things back.
+
+    Raises
+    ------
+    LabError
+        If it cannot be done. Nothing has changed then.
+    """
+    return _change(None, **settings.switches)
 
 
 def attach(model: Any, name: str | None = None) -> ChangeHandle:
@@ -219,22 +229,15 @@ def _switch(model: Any, **switches: Any) -> ChangeHandle:
     names = None if model is None else [_attached_name(model)]
     if names is None and not workbench.models:
         raise LabError("No model is attached.", python="gaudi_lab.attach(model)", magic="%gaudi_attach model")
-    before = {
-        name: {switch: getattr(attached.wish, switch) for switch in switches}
-        for name, attached in workbench.models.items()
-        if names is None or name in names
-    }
-    for_all = {switch: getattr(workbench.settings, switch) for switch in switches}
-    change = workbench.change(names, **switches)
+    return _change(names, **switches)
 
-    def undo() -> None:
-        if names is None:
-            workbench.change(**for_all)
-        for name, values in before.items():
-            if name in workbench.models:
-                workbench.change([name], **values)
 
-    return ChangeHandle(undo, change)
+def _change(models: list[str] | None, **switches: Any) -> ChangeHandle:
+    """Make a change and return what moves the same switches back, and no others."""
+    workbench = lab.current()
+    before = workbench.remember(switches, models)
+    change = workbench.change(models, **switches)
+    return ChangeHandle(lambda: workbench.put_back(before), change)
 
 
 def _attached_name(model: Any) -> str:
@@ -256,16 +259,3 @@ def _name(model: Any) -> str:
             magic="%gaudi_attach model",
         )
     return attached.name
-
-
-__all__ = [
-    "Handle",
-    "attach",
-    "compile",
-    "detach",
-    "fused_sdpa",
-    "hpu_graphs",
-    "mode",
-    "status",
-    "warmup",
-]

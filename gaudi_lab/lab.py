@@ -6,6 +6,7 @@ Models are edited only from here. A change is made as a whole or not at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +33,28 @@ class ChangeHandle(Handle):
         What was changed.
     """
 
-    def __init__(self, undo: Callable[[], None], change: Change) -> None:
+    def __init__(self, undo: Callable[[], object], change: Change) -> None:
         super().__init__(undo)
         self.change = change
 
     def __repr__(self) -> str:
         return str(self.change)
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where some switches were.
+
+    Attributes
+    ----------
+    for_all
+        For models attached later; None if it was about some models only.
+    each
+        For each model, by name.
+    """
+
+    for_all: Mapping[str, Any] | None
+    each: Mapping[str, Mapping[str, Any]]
 
 
 class Lab:
@@ -173,9 +190,7 @@ class Lab:
             If it cannot be done. Nothing has changed then.
         """
         settings.check()
-        chosen = self._chosen(models)
-        plan = dict.fromkeys(chosen, settings)
-        return self._carry_out(plan, settings.mode, settings if models is None else None)
+        return self.change(models, **settings.switches)
 
     def change(self, models: Iterable[str] | None = None, **switches: Any) -> Change:
         """Move some switches and leave the others where they are.
@@ -199,10 +214,44 @@ class Lab:
         LabError
             If it cannot be done. Nothing has changed then.
         """
+        mode = switches.get("mode", self.mode)
+        modes.check_mode_change(self.mode, mode)
         chosen = self._chosen(models)
         default = _moved(_as_process(self._wish), switches) if models is None else None
         plan = {attached: _moved(_as_process(attached.wish), switches) for attached in chosen}
-        return self._carry_out(plan, switches.get("mode", self.mode), default)
+        return self._carry_out(plan, mode, default)
+
+    def remember(self, switches: Iterable[str], models: Iterable[str] | None = None) -> Positions:
+        """Note where some switches are, for `put_back`.
+
+        Parameters
+        ----------
+        switches
+            Names of fields of `Settings`.
+        models
+            Names of models; None for all, and for those attached later.
+        """
+        names = list(switches)
+
+        def positions(wish: Settings) -> dict[str, Any]:
+            return {name: getattr(_as_process(wish), name) for name in names}
+
+        return Positions(
+            for_all=positions(self._wish) if models is None else None,
+            each={attached.name: positions(attached.wish) for attached in self._chosen(models)},
+        )
+
+    def put_back(self, positions: Positions) -> Change:
+        """Put switches back where they were, for the models that are still attached."""
+        default = None if positions.for_all is None else _as_process(self._wish).replace(**positions.for_all)
+        plan = {
+            self._models[name]: _as_process(self._models[name].wish).replace(**switches)
+            for name, switches in positions.each.items()
+            if name in self._models
+        }
+        wishes = [*plan.values(), *([default] if default is not None else [])]
+        mode = wishes[-1].mode if wishes else self.mode
+        return self._carry_out(plan, mode, default)
 
     def status(self) -> Status:
         """Describe the workbench as it is now. Loads nothing."""
@@ -258,7 +307,6 @@ class Lab:
     def _carry_out(self, plan: dict[Attached, Settings], mode: Mode, default: Settings | None) -> Change:
         """Make wishes come true, or leave everything as it is and raise."""
         before = self.mode
-        modes.check_mode_change(before, mode)
         notes: list[str] = []
         if default is not None:
             notes += _leave_out_without_attention(plan)

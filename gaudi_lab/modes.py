@@ -108,6 +108,11 @@ class Settings:
         return dataclasses.replace(self, **changes)
 
     @property
+    def switches(self) -> dict[str, Any]:
+        """Each switch by name, with its position."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @property
     def sdpa_options(self) -> SdpaOptions:
         """FusedSDPA's own switches."""
         return SdpaOptions(self.recompute, self.softmax)

@@ -56,6 +56,22 @@ def compile_in_place(module: nn.Module, **options: Any) -> Handle:
     return Handle(undo)
 
 
+def around_compiled(module: nn.Module, before: Callable[[tuple[Any, ...], dict[str, Any]], None]) -> Handle:
+    """Call `before` with the arguments of each call of a compiled module, outside of what is compiled."""
+    compiled = vars(module)[_COMPILED_CALL]
+
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        before(args, kwargs)
+        return compiled(*args, **kwargs)
+
+    def undo() -> None:
+        if vars(module).get(_COMPILED_CALL) is noting:
+            vars(module)[_COMPILED_CALL] = compiled
+
+    vars(module)[_COMPILED_CALL] = noting
+    return Handle(undo)
+
+
 def _call_of(module: nn.Module) -> Callable[..., Any]:
     """Return a function that calls `module`, to be compiled in place of `Module.compile`'s own.
 

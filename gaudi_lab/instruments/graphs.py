@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
+from torch.utils._pytree import tree_map_only
 
 from gaudi_lab import bridge
 from gaudi_lab.instruments import inputs
@@ -121,6 +123,9 @@ class _Account:
             # Read before the call: the forward may change the containers it is given.
             key = inputs.key_of_call(args, kwargs)
             shapes = inputs.of_call(self._original, args, kwargs)
+            if key not in self.graphs:
+                # The tensors of the first call become the graph's inputs, which later calls write into.
+                args, kwargs = tree_map_only(torch.Tensor, torch.clone, (args, kwargs))
             with bridge.plain_errors():
                 result = self._wrapped(*args, **kwargs)
             self._enter(key, shapes)

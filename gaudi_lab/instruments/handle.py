@@ -23,8 +23,8 @@ class Handle:
     ...     model(**batch)
     """
 
-    def __init__(self, undo: Callable[[], None]) -> None:
-        self._undo: Callable[[], None] | None = undo
+    def __init__(self, undo: Callable[[], object]) -> None:
+        self._undo: Callable[[], object] | None = undo
 
     @property
     def active(self) -> bool:

@@ -64,7 +64,7 @@ class Memory:
                 new.update(dict.fromkeys(fresh))
                 causes[_new_shape(call)] = None
             elif settings not in met[call.shapes]:
-                causes[Cause("switch", f"first with {settings}")] = None
+                causes[Cause("switch", f"first time with {settings}")] = None
             met.setdefault(call.shapes, set()).add(settings)
         return tuple(new), tuple(causes)
 

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gaudi_lab import bridge
+from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.shapes import Shape, Shapes
 from gaudi_lab.warmup import causes
 from gaudi_lab.warmup.timeline import Iteration, Timeline
@@ -77,18 +79,21 @@ class Recorder:
         self._clock = clock
         self._iterations: list[Iteration] = []
         self._calls: list[causes.Call] = []
-        self._hooks: list[Any] = []
+        self._watches: list[Handle] = []
         self._interrupted = False
 
     def __enter__(self) -> Recorder:
-        for name, module in self._watch.modules.items():
-            hook = module.register_forward_pre_hook(self._watcher(name), with_kwargs=True)
-            self._hooks.append(hook)
+        if self._watch.modules:
+            # Imported here: watching needs torch, and a recorder without models does not.
+            from gaudi_lab.instruments.watching import watch_calls
+
+            for name, module in self._watch.modules.items():
+                self._watches.append(watch_calls(module, partial(self._note, name, module)))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
-        while self._hooks:
-            self._hooks.pop().remove()
+        while self._watches:
+            self._watches.pop().remove()
         self._interrupted = kind is not None
 
     @contextmanager
@@ -159,15 +164,8 @@ class Recorder:
         if self._on_iteration is not None:
             self._on_iteration(iteration)
 
-    def _watcher(self, name: str) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], None]:
-        # Imported here: reading shapes needs torch, and a recorder without models does not.
-        from gaudi_lab.instruments import inputs
-
-        def watch(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            sizes: Shapes = inputs.of_call(module.forward, args, kwargs)
-            self._calls.append(causes.Call(name, module, sizes))
-
-        return watch
+    def _note(self, name: str, module: Any, sizes: Shapes) -> None:
+        self._calls.append(causes.Call(name, module, sizes))
 
 
 def run(

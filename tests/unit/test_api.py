@@ -3,7 +3,7 @@ import torch
 
 import gaudi_lab
 from gaudi_lab.errors import LabError
-from gaudi_lab.modes import Mode
+from gaudi_lab.modes import Mode, Settings
 
 
 def test_mode_shows_and_sets_and_goes_back(workbench):
@@ -20,6 +20,15 @@ def test_leaving_lazy_inside_compile_goes_back_to_compile(net):
     with gaudi_lab.mode("lazy"):
         pass
     assert gaudi_lab.mode() is Mode.COMPILE
+
+
+def test_apply_sets_every_switch_and_goes_back(bert, workbench):
+    gaudi_lab.attach(bert, "bert")
+    gaudi_lab.mode("compile")
+    gaudi_lab.mode("eager")
+    with gaudi_lab.apply(Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True, recompute=False)):
+        assert str(workbench.models["bert"].settings) == "lazy + HPU graphs + FusedSDPA (no recompute)"
+    assert workbench.models["bert"].settings == workbench.settings == Settings()
 
 
 def test_a_switch_attaches_its_model_and_its_handle_moves_only_that_switch_back(bert, workbench):

@@ -35,6 +35,14 @@ def test_a_replay_computes_with_the_new_input(net, lazy):
             torch.testing.assert_close(net(x.to("hpu")).cpu(), y)
 
 
+def test_the_callers_tensors_are_left_alone(net, lazy):
+    first, second = torch.zeros(3, 4, device="hpu"), torch.ones(3, 4, device="hpu")
+    with hpu_graphs(net):
+        net(first)
+        net(second)
+    assert first.cpu().abs().max() == 0
+
+
 def test_removing_it_puts_every_attribute_back(net, lazy):
     before, forward = frozen(net), net.forward
     handle = hpu_graphs(net)

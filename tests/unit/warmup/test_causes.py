@@ -29,7 +29,7 @@ def test_a_known_shape_under_other_switches_is_not_a_new_shape():
     memory.novelties([call(model, 3, 4)], "eager")
     shapes, causes = memory.novelties([call(model, 3, 4)], "lazy")
     assert shapes == ()
-    assert texts(causes) == ["first with lazy"]
+    assert texts(causes) == ["first time with lazy"]
 
 
 def test_every_model_has_shapes_of_its_own_and_is_named():

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from gaudi_lab import bridge
+from gaudi_lab.instruments.compiling import compile_in_place
 from gaudi_lab.shapes import Shape
 from gaudi_lab.warmup import recorder
 from gaudi_lab.warmup.recorder import Recorder, Watch
@@ -51,6 +52,19 @@ def test_shapes_of_watched_models_are_seen_and_the_hooks_are_gone_after(net):
     first, second = watching.timeline.iterations
     assert first.new_shapes == (Shape("input", (3, 4)),)
     assert (second.new_shapes, second.steady) == ((), True)
+
+
+def test_watching_a_compiled_model_compiles_nothing_more(net):
+    x = torch.randn(3, 4).to("hpu")
+    with compile_in_place(net):
+        net(x)
+        call = vars(net)["_compiled_call_impl"]
+        with Recorder(Watch({"": net}, "compile")) as watching, watching.iteration():
+            net(x)
+        assert vars(net)["_compiled_call_impl"] is call
+    (iteration,) = watching.timeline.iterations
+    assert iteration.compilations == 0
+    assert [shape.dims for shape in iteration.new_shapes] == [(3, 4)]
 
 
 def test_shapes_can_be_told_where_no_model_is_watched(workbench):
