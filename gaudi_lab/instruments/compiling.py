@@ -10,10 +10,8 @@ from torch import nn
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
+from gaudi_lab.instruments import calling
 from gaudi_lab.instruments.handle import Handle
-
-# Where `nn.Module.compile` keeps the compiled call; `forward` and the object's identity stay the same.
-_COMPILED_CALL = "_compiled_call_impl"
 
 
 def compile_in_place(module: nn.Module, **options: Any) -> Handle:
@@ -39,37 +37,10 @@ def compile_in_place(module: nn.Module, **options: Any) -> Handle:
             python='gaudi_lab.mode("eager")',
             magic="%gaudi_mode eager",
         )
-    had_one = _COMPILED_CALL in vars(module)
-    before = vars(module).get(_COMPILED_CALL)
-    ours = torch.compile(_call_of(module), **{"backend": bridge.COMPILE_BACKEND, "dynamic": False, **options})
-    vars(module)[_COMPILED_CALL] = ours
-
-    def undo() -> None:
-        # Someone who compiled it again since has replaced ours; theirs is not ours to remove.
-        if vars(module).get(_COMPILED_CALL) is not ours:
-            return
-        if had_one:
-            vars(module)[_COMPILED_CALL] = before
-        else:
-            del vars(module)[_COMPILED_CALL]
-
-    return Handle(undo)
-
-
-def around_compiled(module: nn.Module, before: Callable[[tuple[Any, ...], dict[str, Any]], None]) -> Handle:
-    """Call `before` with the arguments of each call of a compiled module, outside of what is compiled."""
-    compiled = vars(module)[_COMPILED_CALL]
-
-    def noting(*args: Any, **kwargs: Any) -> Any:
-        before(args, kwargs)
-        return compiled(*args, **kwargs)
-
-    def undo() -> None:
-        if vars(module).get(_COMPILED_CALL) is noting:
-            vars(module)[_COMPILED_CALL] = compiled
-
-    vars(module)[_COMPILED_CALL] = noting
-    return Handle(undo)
+    compiled = torch.compile(
+        _call_of(module), **{"backend": bridge.COMPILE_BACKEND, "dynamic": False, **options}
+    )
+    return calling.compile_with(module, compiled)
 
 
 def _call_of(module: nn.Module) -> Callable[..., Any]:
@@ -85,8 +56,3 @@ def _call_of(module: nn.Module) -> Callable[..., Any]:
 
     call.__code__ = call.__code__.replace()
     return call
-
-
-def is_compiled(module: nn.Module) -> bool:
-    """Whether calls of `module` go through `torch.compile`."""
-    return vars(module).get(_COMPILED_CALL) is not None

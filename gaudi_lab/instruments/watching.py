@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from torch import nn
 
-from gaudi_lab.instruments import compiling, inputs
+from gaudi_lab.instruments import calling, inputs
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.shapes import Shapes
 
@@ -28,11 +29,10 @@ def watch_calls(module: nn.Module, note: Callable[[Shapes], None]) -> Handle:
         Removing it ends the watch.
     """
 
-    def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def before(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AbstractContextManager[None]:
         note(inputs.of_call(module.forward, args, kwargs))
+        return nullcontext()
 
-    if compiling.is_compiled(module):
-        # A hook would be traced with the module and compile it anew, and again once the watch has ended.
-        return compiling.around_compiled(module, lambda args, kwargs: before(module, args, kwargs))
-    hook = module.register_forward_pre_hook(before, with_kwargs=True)
-    return Handle(hook.remove)
+    return calling.watch(module, before)

@@ -3,7 +3,8 @@ import torch
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
-from gaudi_lab.instruments.compiling import compile_in_place, is_compiled
+from gaudi_lab.instruments.calling import is_compiled
+from gaudi_lab.instruments.compiling import compile_in_place
 
 
 def test_calls_are_compiled_once_a_shape_by_the_bridge(net):

@@ -1,0 +1,99 @@
+"""What stands at the door of a module: its compiled call, and those who watch it being called.
+
+Both want the one place that torch offers for it. Hooks would not do for watching: under `torch.compile` they
+are compiled with the model, so that watching it would change what is compiled.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+from torch import nn
+
+from gaudi_lab.instruments.handle import Handle
+
+Call = Callable[..., Any]
+Watcher = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], AbstractContextManager[Any]]
+
+# `nn.Module.__call__` calls this instead of `_call_impl` if it is set. It is neither copied nor pickled.
+_PLACE = "_compiled_call_impl"
+
+
+class _Door:
+    """Takes the calls of one module. Does not keep the module alive."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.compiled: Call | None = None
+        self.watchers: list[Watcher] = []
+        self.before = vars(module).get(_PLACE)
+        self._had_one = _PLACE in vars(module)
+        self._module = weakref.ref(module)
+        vars(module)[_PLACE] = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        module = self._module()
+        assert module is not None, "a module is called while it exists"
+        call = self.compiled or self.before or module._call_impl  # noqa: SLF001 - what torch calls
+        if not self.watchers:
+            return call(*args, **kwargs)
+        with ExitStack() as watching:
+            for watcher in tuple(self.watchers):
+                watching.enter_context(watcher(module, args, kwargs))
+            return call(*args, **kwargs)
+
+    def close_if_unused(self) -> None:
+        """Leave, unless there is something left to do here or someone else has taken the place."""
+        module = self._module()
+        if module is None or self.compiled or self.watchers or vars(module).get(_PLACE) is not self:
+            return
+        if self._had_one:
+            vars(module)[_PLACE] = self.before
+        else:
+            del vars(module)[_PLACE]
+
+
+def compile_with(module: nn.Module, compiled: Call) -> Handle:
+    """Send the calls of `module` to `compiled`."""
+    door = _door(module)
+    before, door.compiled = door.compiled, compiled
+
+    def undo() -> None:
+        if door.compiled is compiled:
+            door.compiled = before
+        door.close_if_unused()
+
+    return Handle(undo)
+
+
+def watch(module: nn.Module, watcher: Watcher) -> Handle:
+    """Have each call of `module` from outside made inside `watcher(module, args, kwargs)`.
+
+    Parameters
+    ----------
+    module
+        Any module, compiled or not, under HPU graphs or not. It computes as before.
+    watcher
+        Returns a context manager. It runs outside of whatever is compiled or captured.
+    """
+    door = _door(module)
+    door.watchers.append(watcher)
+
+    def undo() -> None:
+        door.watchers.remove(watcher)
+        door.close_if_unused()
+
+    return Handle(undo)
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether calls of `module` go through `torch.compile`."""
+    here = vars(module).get(_PLACE)
+    return (here.compiled or here.before) is not None if isinstance(here, _Door) else here is not None
+
+
+def _door(module: nn.Module) -> _Door:
+    here = vars(module).get(_PLACE)
+    return here if isinstance(here, _Door) else _Door(module)
