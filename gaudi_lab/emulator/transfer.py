@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from . import eager, infer, mode
+from .compiler import on_the_host
 from .tensor import HpuTensor, wrap
 from .trace import recorder
 
@@ -58,6 +59,16 @@ def copy_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         cell.host.copy_(source.detach())
         return target
     return _on_device(func, (target, wrap(source.detach().clone())), {})
+
+
+def move(target: HpuTensor, source: torch.Tensor) -> None:
+    """Copy into device memory at once, without a graph, as a DMA engine does.
+
+    What is recorded runs first: it may still owe the source, or read the target.
+    """
+    recorder.flush()
+    with on_the_host():
+        target._cell.read().copy_(_value(source))
 
 
 def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
