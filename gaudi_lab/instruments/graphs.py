@@ -8,6 +8,7 @@ which graphs it holds: an observer around the wrapped forward keeps account by t
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -126,8 +127,14 @@ class _Account:
             if key not in self.graphs:
                 # The tensors of the first call become the graph's inputs, which later calls write into.
                 args, kwargs = tree_map_only(torch.Tensor, torch.clone, (args, kwargs))
-            with bridge.plain_errors():
-                result = self._wrapped(*args, **kwargs)
+            try:
+                with bridge.plain_errors():
+                    result = self._wrapped(*args, **kwargs)
+            except BaseException as error:
+                # The bridge leaves a capture open until its graph dies, and the traceback, which a notebook
+                # keeps, holds the graph. No other graph could be captured until then.
+                traceback.clear_frames(error.__traceback__)
+                raise
             self._enter(key, shapes)
             return result
 
