@@ -6,6 +6,7 @@ where no real one is; the device exists once `habana_frameworks.torch` has been 
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 from . import finder
@@ -40,3 +41,5 @@ def set_lazy(lazy: bool) -> None:
 
     recorder.flush()
     mode.force(lazy)
+    if not lazy:
+        importlib.import_module("habana_frameworks.torch.dynamo.compile_backend")  # registers `hpu_backend`

@@ -41,7 +41,7 @@ _OPERATORS = {
     "iadd": ("add_",),
 }
 _KEY = "AutocastPrivateUse1"
-_KEYS = torch._C.DispatchKeySet(torch._C._parse_dispatch_key(_KEY))
+_KEYS = torch._C.DispatchKeySet(torch._C._parse_dispatch_key(_KEY))  # type: ignore[arg-type]
 
 Cast = Callable[[Any, Any], torch.dtype | None]
 

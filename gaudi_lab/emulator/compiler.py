@@ -89,7 +89,9 @@ class Graph:
         hosts = [holder.host for holder in holders]
         with on_the_host():
             if self._runner is None:
+                publish(EventId.CACHE_MISS, recipe_id=self.name)
                 return self._first(hosts)
+            publish(EventId.CACHE_HIT, recipe_id=self.name)
             return self._runner(*hosts)
 
     def _first(self, hosts: list[Any]) -> Sequence[torch.Tensor]:

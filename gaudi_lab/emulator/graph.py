@@ -23,7 +23,7 @@ class Segment(NamedTuple):
 
     graph: Graph
     inputs: list[Cell | Outside]
-    outputs: list[Cell]
+    outputs: list[Cell | None]
 
 
 class CapturedGraph:
@@ -67,7 +67,7 @@ class CapturedGraph:
 
     def segment(self, graph: Graph, inputs: list[Any], owed: list[Cell]) -> Sequence[torch.Tensor]:
         """Note a program that is about to run, and return its values."""
-        self.segments.append(Segment(graph, list(inputs), list(owed)))
+        self.segments.append(Segment(graph, list(inputs), [*owed]))
         if not self._dry_run:
             return graph(inputs)
         graph.compile([holder.host for holder in inputs])
@@ -94,7 +94,18 @@ class CapturedGraph:
             values = graph(read)
             with on_the_host():
                 for cell, value in zip(outputs, values, strict=True):
-                    _refresh(cell, value)
+                    if cell is not None:
+                        _refresh(cell, value)
+
+    def reads(self) -> set[Any]:
+        """Return the cells that enter the programs."""
+        return {holder for _, inputs, _ in self.segments for holder in inputs}
+
+    def keep_only(self, kept: Sequence[Cell]) -> None:
+        """Let go of results that are neither in `kept` nor read by another program: replay leaves them as they are."""
+        needed = {*kept, *self.reads()}
+        for _, _, outputs in self.segments:
+            outputs[:] = [cell if cell in needed else None for cell in outputs]
 
     def clear(self) -> None:
         """Let go of the programs and their memory."""
@@ -106,7 +117,7 @@ class CapturedGraph:
         storages = {}
         for _, inputs, outputs in self.segments:
             for cell in [*inputs, *outputs]:
-                if isinstance(cell.host, torch.Tensor):
+                if cell is not None and isinstance(cell.host, torch.Tensor):
                     storage = cell.host.untyped_storage()
                     storages[storage._cdata] = storage.nbytes()
         return sum(storages.values())

@@ -60,7 +60,9 @@ def make_site(folder: Path) -> Path:
     _link(folder / "habana_frameworks", _PACKAGE / "emulator" / "habana_frameworks")
     info = folder / f"habana_torch_plugin-{version()}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: habana-torch-plugin\nVersion: {version()}\n")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: habana-torch-plugin\nVersion: {version()}\n"
+    )
     (info / "INSTALLER").write_text("gaudi-lab\n")
     (info / "RECORD").write_text("")
     (info / "entry_points.txt").write_text("[torch.backends]\ngaudi_lab = gaudi_lab_autoload:autoload\n")

@@ -140,7 +140,9 @@ def _recompute_forward(
         return _flash(query, key, value, terms, scale)
     outs, log_sums = [], []
     for start, stop in _blocks(query, key):
-        rows = _softmax(_scores(query[..., start:stop, :], key, scale, terms, start, softmax_mode), terms, softmax_mode)
+        rows = _softmax(
+            _scores(query[..., start:stop, :], key, scale, terms, start, softmax_mode), terms, softmax_mode
+        )
         kept = _kept(seed, dropout_p, rows.probabilities.shape, start)
         outs.append(_weighted(_dropped(rows.probabilities, kept, dropout_p), value).to(query.dtype))
         log_sums.append(rows.log_sums.squeeze(-1))
@@ -207,9 +209,7 @@ class _Gradients:
         heads, groups = grad.shape[1], self._key.shape[1]
         grad, out, probabilities = grad.float(), out.float(), probabilities.float()
         d_dropped = _unfolded(_folded(grad, groups) @ self._value.transpose(-2, -1), heads)
-        d_scores = probabilities * (
-            _dropped(d_dropped, kept, dropout_p) - (grad * out).sum(-1, keepdim=True)
-        )
+        d_scores = probabilities * (_dropped(d_dropped, kept, dropout_p) - (grad * out).sum(-1, keepdim=True))
         d_scores = _folded(d_scores, groups)
         query = _folded(self._inputs[0][..., start:stop, :].float(), groups)
         weights = _folded(_dropped(probabilities, kept, dropout_p), groups)
@@ -275,7 +275,9 @@ def _scores(
     mask = terms.mask
     if mask is not None:
         part = mask[..., start : start + rows, :] if mask.shape[-2] > 1 else mask
-        scores = scores.masked_fill(part.logical_not(), -torch.inf) if part.dtype == torch.bool else scores + part
+        scores = (
+            scores.masked_fill(part.logical_not(), -torch.inf) if part.dtype == torch.bool else scores + part
+        )
     hidden = _hidden(terms, start, rows, keys)
     return scores if hidden is None else scores.masked_fill(hidden, -torch.inf)
 

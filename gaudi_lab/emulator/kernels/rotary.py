@@ -79,4 +79,8 @@ def _like_first(data, *rest):  # type: ignore[no-untyped-def]
 _TAIL = "Tensor sin, Tensor cos, Tensor? position_ids, int offset, int mode) -> Tensor"
 define("rotary_pos_embedding(Tensor input, " + _TAIL, _rotate, _like_first)
 define("rotary_pos_embedding_backward(Tensor grad_in, " + _TAIL, _rotate_backward, _like_first)
-define("rotary_pos_embedding_cached(Tensor input, Tensor rope_cache, bool inverse) -> Tensor", _rotate_cached, _like_first)
+define(
+    "rotary_pos_embedding_cached(Tensor input, Tensor rope_cache, bool inverse) -> Tensor",
+    _rotate_cached,
+    _like_first,
+)

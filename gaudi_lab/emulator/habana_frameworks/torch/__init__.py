@@ -16,7 +16,7 @@ from . import hpu  # noqa: E402
 device.set_up(hpu)
 sys.modules["torch.hpu"] = hpu
 
-from gaudi_lab.emulator import kernels as _kernels  # noqa: E402, F401
+from gaudi_lab.emulator import kernels as _kernels  # noqa: E402
 
 from . import core, hpex, utils  # noqa: E402
 

@@ -10,6 +10,14 @@ from gaudi_lab.emulator.trace import recorder
 
 from .. import hpu
 from ..utils.internal import is_lazy, lazy_only
+from .inference import (
+    hpu_inference_initialize,
+    hpu_initialize,
+    hpu_reset_env,
+    hpu_set_env,
+    hpu_set_inference_env,
+    hpu_teardown_inference_env,
+)
 
 _closures: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
@@ -37,6 +45,17 @@ def add_step_closure(closure: Callable[..., Any], args: Sequence[Any] = ()) -> N
 
 
 if not is_lazy():
-    from ..dynamo import compile_backend  # noqa: F401 - registers `hpu_backend`
+    from ..dynamo import compile_backend
 
-__all__ = ["add_step_closure", "hpu", "iter_mark_step", "mark_step"]
+__all__ = [
+    "add_step_closure",
+    "hpu",
+    "hpu_inference_initialize",
+    "hpu_initialize",
+    "hpu_reset_env",
+    "hpu_set_env",
+    "hpu_set_inference_env",
+    "hpu_teardown_inference_env",
+    "iter_mark_step",
+    "mark_step",
+]

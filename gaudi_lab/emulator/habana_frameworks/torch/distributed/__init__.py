@@ -1,1 +1,1 @@
-"""Not yet filled."""
+"""Several devices working together."""

@@ -1,4 +1,4 @@
-"""Gaudi's fused operators."""
+"""Gaudi's fused operators and optimizers."""
 
 from . import kernels, normalization
 

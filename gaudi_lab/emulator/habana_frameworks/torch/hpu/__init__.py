@@ -7,19 +7,14 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator import flags, rng
 from gaudi_lab.emulator.acquire import acquire, acquired
+from gaudi_lab.emulator.release import release
 from gaudi_lab.emulator.trace import recorder
 
+from ..utils.internal import is_lazy
 from . import events, graphs, memory, metrics, random, sdp, streams
 from .events import Event
-from .graphs import (
-    CachedParams,
-    HPUGraph,
-    graph,
-    is_current_stream_capturing,
-    wrap_in_hpu_graph,
-    wrap_in_hpu_graph_func,
-)
 from .memory import (
     empty_cache,
     max_memory_allocated,
@@ -32,7 +27,7 @@ from .memory import (
     reset_accumulated_memory_stats,
     reset_peak_memory_stats,
 )
-from .metrics import metric_global, metric_localcontext
+from .metrics import MetricNotFound, metric_global, metric_localcontext, metrics_dump
 from .random import (
     get_rng_state,
     get_rng_state_all,
@@ -46,6 +41,14 @@ from .random import (
 )
 from .sdp import enable_recompute_sdp, recompute_sdp_enabled, sdp_kernel
 from .streams import Stream, current_stream, default_stream, set_stream, stream
+
+
+def __getattr__(name: str) -> Any:
+    # Up to 1.20 eager mode has no HPU graphs at all; later it has their names, and the first capture fails.
+    if name in graphs.__all__ and (is_lazy() or release() >= (1, 21)):
+        return getattr(graphs, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 def is_available() -> bool:
     """Return True if there is a device; this does not acquire it."""
@@ -158,3 +161,27 @@ def set_autocast_hpu_enabled(enabled: bool) -> None:
 def set_autocast_hpu_dtype(dtype: torch.dtype) -> None:
     """Choose the dtype of autocast outside a `with`."""
     torch.set_autocast_dtype("hpu", dtype)
+
+
+def enable_dynamic_shape() -> None:
+    """Let graphs serve a range of shapes. The emulated device compiles one for each shape all the same."""
+    flags.put("PT_HPU_ENABLE_REFINE_DYNAMIC_SHAPES", True)
+
+
+def disable_dynamic_shape() -> None:
+    """Compile a graph for each shape."""
+    flags.put("PT_HPU_ENABLE_REFINE_DYNAMIC_SHAPES", False)
+
+
+def enable_const_section_serialization(
+    path: str, clear_path: bool = False, use_compression: bool = False
+) -> None:
+    """Let weights that were marked as constant be kept on disk. The emulated device keeps none apart."""
+
+
+def utilization(device: Any = None) -> int:
+    """Return how busy the device is, in percent: while this is asked the host is not computing for it."""
+    return 0
+
+
+default_generators = (rng.generator,)

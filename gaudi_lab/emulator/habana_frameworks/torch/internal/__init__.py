@@ -1,1 +1,5 @@
-"""Not yet filled."""
+"""Settings of the bridge."""
+
+from . import bridge_config
+
+__all__ = ["bridge_config"]

@@ -1,5 +1,5 @@
 """Utilities of the bridge."""
 
-from . import internal
+from . import event_dispatcher, internal, lib_utils
 
-__all__ = ["internal"]
+__all__ = ["event_dispatcher", "internal", "lib_utils"]

@@ -1,1 +1,33 @@
-"""Not yet filled."""
+"""The backend ``"hccl"`` of `torch.distributed`. The emulated device computes on the host, so Gloo carries it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch.distributed as dist
+
+
+def _create(store: Any, rank: int, size: int, timeout: Any) -> Any:
+    return dist.ProcessGroupGloo(store, rank, size, timeout)
+
+
+if dist.is_available() and not hasattr(dist.Backend, "HCCL"):
+    dist.Backend.register_backend("hccl", _create, devices=["cpu", "hpu"])
+
+
+def initialize_distributed_hpu(
+    world_size: int | None = None, rank: int | None = None, local_rank: int | None = None
+) -> tuple[int, int, int]:
+    """Return world size, rank and local rank: as given, else as the launcher's environment says."""
+    return (
+        _given(world_size, "WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", default=1),
+        _given(rank, "RANK", "OMPI_COMM_WORLD_RANK", default=0),
+        _given(local_rank, "LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", default=0),
+    )
+
+
+def _given(value: int | None, *names: str, default: int) -> int:
+    if value is not None:
+        return value
+    return int(next((os.environ[name] for name in names if name in os.environ), default))

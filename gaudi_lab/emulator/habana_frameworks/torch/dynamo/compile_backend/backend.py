@@ -8,8 +8,18 @@ from torch._dynamo import register_backend
 
 from gaudi_lab.emulator import dynamo
 
+from . import config
+
 
 @register_backend
 def hpu_backend(graph_module: Any, example_inputs: Any, **kwargs: Any) -> Any:
-    """Compile `graph_module` for the device; `options` of `torch.compile` arrive as keywords."""
-    return dynamo.compile_graph(graph_module, example_inputs)
+    """Compile `graph_module` for the device, with the `options` of `torch.compile` as settings of the backend.
+
+    Raises
+    ------
+    AttributeError
+        An option is no setting of the backend.
+    """
+    options = kwargs.get("options") or {}
+    with config.patch(dict(options)):  # type: ignore[attr-defined]
+        return dynamo.compile_graph(graph_module, example_inputs)

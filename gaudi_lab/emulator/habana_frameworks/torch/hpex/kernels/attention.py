@@ -12,7 +12,6 @@ from gaudi_lab.emulator.release import release
 
 from ...hpu.sdp import recompute_sdp_enabled
 
-
 _RELEASE = release()
 
 
@@ -92,7 +91,9 @@ class FusedSDPA(torch.autograd.Function):
         headless = q.dim() == 3
         if headless:
             q, k, v = q.unsqueeze(1), k.unsqueeze(1), v.unsqueeze(1)
-            attn_mask = attn_mask.unsqueeze(1) if attn_mask is not None and attn_mask.dim() == 3 else attn_mask
+            attn_mask = (
+                attn_mask.unsqueeze(1) if attn_mask is not None and attn_mask.dim() == 3 else attn_mask
+            )
         hpu = torch.ops.hpu
         extra: list[torch.Tensor] = []
         # What only the blockwise kernel can do, it does in either mode: for inference the modes differ in memory.
@@ -104,7 +105,9 @@ class FusedSDPA(torch.autograd.Function):
             )  # fmt: skip
             ctx.save_for_backward(q, k, v, attn_mask, out, log_sums, seed)
         else:
-            out, probabilities, kept = hpu.sdpa_fwd(q, k, v, attn_mask, dropout_p, scale, is_causal, mode, seed)
+            out, probabilities, kept = hpu.sdpa_fwd(
+                q, k, v, attn_mask, dropout_p, scale, is_causal, mode, seed
+            )
             ctx.save_for_backward(q, k, v, probabilities, kept, out)
             extra += [kept] if return_dropout_mask else []
             extra += [probabilities] if return_attn_probs else []
@@ -156,12 +159,13 @@ def _check(
             "Optimized softmax mode is supported in recompute training mode only in causal(triangular) mask case"
         )
     if mode == "fp32" and _RELEASE >= (1, 21):
-        low = all(x.dtype == torch.bfloat16 for x in (q, k, v))
-        assert not training and low, (
+        supported = not training and all(x.dtype == torch.bfloat16 for x in (q, k, v))
+        assert supported, (
             "softmax_mode = fp32 is supported only for inference mode and when q/k/v inputs are BF16"
         )
     if valid_seq_len is not None:
-        assert not training and is_causal and attn_mask is None, (
+        supported = not training and is_causal and attn_mask is None
+        assert supported, (
             "Valid sequence length is supported only in inference with is_causal(triangular) mask case"
         )
     if return_attn_probs:

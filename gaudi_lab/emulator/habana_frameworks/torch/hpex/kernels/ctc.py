@@ -31,7 +31,7 @@ class CTCLoss(torch.autograd.Function):
         return ctx.loss.detach()
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         """Return the gradient of `log_probs`."""
         (d_log_probs,) = torch.autograd.grad(ctx.loss, ctx.log_probs, grad)
         ctx.loss = ctx.log_probs = None

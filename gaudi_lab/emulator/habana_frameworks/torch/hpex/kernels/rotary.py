@@ -45,7 +45,7 @@ class RotaryPosEmbeddingHelperV1(torch.autograd.Function):
         return _rotate(ctx, p, cos, sin, None, offset, RotaryPosEmbeddingMode.BLOCKWISE)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         """Return the gradient of `p`; the tables get none."""
         return _rotate_backward(ctx, grad), None, None, None
 
@@ -61,7 +61,7 @@ class RotaryPosEmbeddingHelperV2(torch.autograd.Function):
         return _rotate(ctx, p, cos, sin, position_ids, 0, RotaryPosEmbeddingMode.BLOCKWISE)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         """Return the gradient of `p`; the tables get none."""
         return _rotate_backward(ctx, grad), None, None, None
 
@@ -77,7 +77,7 @@ class RotaryPosEmbeddingHelperV3(torch.autograd.Function):
         return rotated
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         """Return the gradient of `p`; the cache gets none."""
         (rope_cache,) = ctx.saved_tensors
         return torch.ops.hpu.rotary_pos_embedding_cached(grad, rope_cache, True), None
@@ -97,7 +97,7 @@ class _Rotary(torch.autograd.Function):
         return _rotate(ctx, p, cos, sin, position_ids, offset, mode)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         return _rotate_backward(ctx, grad), None, None, None, None, None
 
 

@@ -18,7 +18,7 @@ class CustomSoftmax(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         """Return the gradient of the input."""
         (out,) = ctx.saved_tensors
         return torch.ops.hpu.custom_softmax_backward(grad, out), None

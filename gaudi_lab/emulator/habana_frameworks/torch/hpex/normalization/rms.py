@@ -37,7 +37,7 @@ class FusedRMSNorm(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         """Return the gradients of `data_in` and `gamma`."""
         d_data, d_gamma = torch.ops.hpu.rms_norm_backward(grad, *ctx.saved_tensors)
         return d_data, d_gamma, None, None, None, None

@@ -1,0 +1,96 @@
+"""Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ... import core
+from ...utils.internal import is_lazy
+from .base import FusedOptimizer, counted
+
+
+class FusedAdamW(FusedOptimizer):
+    """Adam with decoupled weight decay.
+
+    `eps` is added before the bias is corrected, so its default is a hundredth of what it is elsewhere.
+
+    Parameters
+    ----------
+    moments_dtype
+        The dtype of both moments; by default the parameter's. A pair gives each its own.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        bias_correction: bool = True,
+        moments_dtype: Any = None,
+    ) -> None:
+        if lr < 0.0:
+            raise ValueError(f"Invalid learning rate: {lr} - should be >= 0.0")
+        if not all(0.0 <= beta < 1.0 for beta in betas):
+            raise ValueError(f"Invalid beta parameters: {betas} - should be in [0.0, 1.0[")
+        if eps < 0.0:
+            raise ValueError(f"Invalid epsilon value: {eps} - should be >= 0.0")
+        self._dtypes = (
+            moments_dtype if isinstance(moments_dtype, (tuple, list)) else (moments_dtype, moments_dtype)
+        )
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "bias_correction": bias_correction,
+        }
+        super().__init__(params, defaults)
+
+    def update(
+        self,
+        parameter: torch.Tensor,
+        grad: torch.Tensor,
+        rate: torch.Tensor,
+        group: dict[str, Any],
+        state: dict[str, Any],
+    ) -> None:
+        """Update `parameter` by `grad`."""
+        beta1, beta2 = group["betas"]
+        step = counted(parameter, state)
+        if "exp_avg" not in state:
+            for name, dtype in zip(("exp_avg", "exp_avg_sq"), self._dtypes, strict=True):
+                state[name] = torch.zeros_like(parameter, dtype=dtype or parameter.dtype)
+        mean, square = state["exp_avg"], state["exp_avg_sq"]
+        mean.mul_(beta1).add_(grad, alpha=1 - beta1)
+        square.mul_(beta2).addcmul_(grad.to(square.dtype), grad.to(square.dtype), value=1 - beta2)
+        size = rate
+        if group["bias_correction"]:
+            size = torch.sqrt(1 - beta2**step) / (1 - beta1**step) * rate
+        if group["weight_decay"]:
+            parameter.mul_(1 - rate * group["weight_decay"])
+        parameter.sub_((size * mean / (square.sqrt() + group["eps"])).to(parameter.dtype))
+
+
+class _Stepping:
+    """Marks a step before and after the update, so that it is a graph of its own."""
+
+    def step(self, closure: Any = None) -> Any:
+        """Update every parameter that has a gradient."""
+        if is_lazy():
+            core.mark_step()
+        loss = super().step(closure)  # type: ignore[misc]
+        if is_lazy():
+            core.mark_step()
+        return loss
+
+
+class Adam(_Stepping, torch.optim.Adam):
+    """PyTorch's Adam with a step of its own."""
+
+
+class AdamW(_Stepping, torch.optim.AdamW):
+    """PyTorch's AdamW with a step of its own."""

@@ -1,0 +1,107 @@
+"""The key under which a graph is cached, and the copy of new inputs into those that it was captured with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import UserDict
+from typing import Any
+
+import torch
+
+from gaudi_lab.emulator.release import release
+from gaudi_lab.emulator.tensor import HpuTensor
+from gaudi_lab.emulator.transfer import move
+
+from .capture import HPUGraph
+
+# Up to 1.20 a UserDict counts by the tensors that its values iterate over, and a dataclass as any other object.
+_BY_ELEMENTS = release() >= (1, 21)
+
+
+class CachedParams:
+    """A graph with the static inputs and outputs that it was captured with."""
+
+    def __init__(
+        self,
+        graph_inputs: Any,
+        graph_outputs: Any,
+        graph: HPUGraph | None,
+        out_tinfo_list: Any = None,
+        asynchronous: bool = False,
+    ) -> None:
+        self.graph_inputs = graph_inputs
+        self.graph_outputs = graph_outputs
+        self.graph = graph
+        self.out_tinfo_list = out_tinfo_list
+        self.asynchronous = asynchronous
+
+
+def input_hash(obj: Any) -> int:
+    """Return the key under which a forward call with these arguments is cached.
+
+    A tensor counts by its shape and by whether autocast is on: neither dtype nor device nor strides are in the
+    key. Everything else counts by value, so a number that changes with each call means a graph for each call.
+
+    Raises
+    ------
+    TypeError
+        Something in `obj` cannot be hashed.
+    """
+    if isinstance(obj, UserDict) and not _BY_ELEMENTS:
+        return hash(tuple((name, tuple(x)) for name, x in obj.items()))
+    if isinstance(obj, (dict, UserDict)):
+        return hash(tuple((name, input_hash(x)) for name, x in obj.items()))
+    if isinstance(obj, (list, tuple)):
+        return hash(tuple(input_hash(x) for x in obj))
+    autocast = torch.is_autocast_enabled("hpu")
+    if torch.is_tensor(obj):
+        return hash((obj.shape, autocast))
+    if _is_dataclass(obj):
+        return hash(
+            tuple((field.name, input_hash(getattr(obj, field.name))) for field in dataclasses.fields(obj))
+        )
+    return hash((obj, autocast))
+
+
+def copy_to(dst: Any, src: Any) -> None:
+    """Copy every tensor of `src` into its counterpart in `dst`, which has the same structure.
+
+    Raises
+    ------
+    AssertionError
+        The two differ in their containers.
+    """
+    assert type(dst) is type(src)
+    if isinstance(dst, (dict, UserDict)):
+        for name, x in dst.items():
+            copy_to(x, src[name])
+    elif isinstance(dst, (list, tuple)):
+        for x, y in zip(dst, src, strict=True):
+            copy_to(x, y)
+    elif torch.is_tensor(dst):
+        if dst is src:
+            return
+        if isinstance(dst, HpuTensor):
+            move(dst, src)
+        else:
+            dst.copy_(src, non_blocking=True)
+    elif _is_dataclass(dst):
+        for field in dataclasses.fields(dst):
+            copy_to(getattr(dst, field.name), getattr(src, field.name))
+
+
+def tensors_of(obj: Any) -> list[torch.Tensor]:
+    """Return the tensors in `obj`, depth first."""
+    if torch.is_tensor(obj):
+        return [obj]
+    if isinstance(obj, (dict, UserDict)):
+        return [x for value in obj.values() for x in tensors_of(value)]
+    if isinstance(obj, (list, tuple)):
+        return [x for value in obj for x in tensors_of(value)]
+    if _is_dataclass(obj):
+        return [x for field in dataclasses.fields(obj) for x in tensors_of(getattr(obj, field.name))]
+    return []
+
+
+def _is_dataclass(obj: Any) -> bool:
+    return _BY_ELEMENTS and dataclasses.is_dataclass(obj) and not isinstance(obj, type)

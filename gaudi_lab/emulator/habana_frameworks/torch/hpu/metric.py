@@ -1,0 +1,144 @@
+"""The metrics, one class for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gaudi_lab.emulator import events, flags
+from gaudi_lab.emulator.events import EventId
+
+
+class Metric:
+    """Counts some kinds of events from `start` to `stop`."""
+
+    counted: tuple[EventId, ...]
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._handles: list[tuple[EventId, int]] = []
+        self.reset()
+
+    def name(self) -> str:
+        """Return the metric's name."""
+        return self._name
+
+    def start(self) -> None:
+        """Count from now on."""
+        if not self._handles:
+            self._handles = [events.subscribe(event, self._listener(event)) for event in self.counted]
+
+    def stop(self) -> None:
+        """Count no more; what was counted can still be read."""
+        for handle in self._handles:
+            events.unsubscribe(handle)
+        self._handles = []
+
+    def reset(self) -> None:
+        """Start from zero."""
+        raise NotImplementedError
+
+    def stats(self) -> list[tuple[str, Any]]:
+        """Return the counts as (tag, value) pairs."""
+        raise NotImplementedError
+
+    def _listener(self, event: EventId) -> events.Callback:
+        return lambda timestamp, params: self._count(event, dict(params))
+
+    def _count(self, event: EventId, params: dict[str, str]) -> None:
+        raise NotImplementedError
+
+
+class GraphCompilation(Metric):
+    """Graphs compiled, and the time that took (µs)."""
+
+    counted = (EventId.GRAPH_COMPILATION,)
+
+    def reset(self) -> None:
+        """Start from zero."""
+        self._recipes: list[tuple[str, float]] = []
+
+    def _count(self, event: EventId, params: dict[str, str]) -> None:
+        self._recipes.append((params["recipe"], float(params["duration"])))
+
+    def stats(self) -> list[tuple[str, Any]]:
+        """Return TotalNumber, TotalTime (µs), AvgTime (µs), and each recipe if PT_HPU_METRICS_GC_DETAILS is set."""
+        number = len(self._recipes)
+        total = sum(micros for _, micros in self._recipes)
+        stats: list[tuple[str, Any]] = [
+            ("TotalNumber", number),
+            ("TotalTime", total),
+            ("AvgTime", total / number if number else 0),
+        ]
+        if flags.get("PT_HPU_METRICS_GC_DETAILS"):
+            stats.append(("recipe", list(self._recipes)))
+        return stats
+
+
+class CpuFallback(Metric):
+    """Operators that ran on the host, outside any graph."""
+
+    counted = (EventId.CPU_FALLBACK,)
+
+    def reset(self) -> None:
+        """Start from zero."""
+        self._operators: dict[str, int] = {}
+
+    def _count(self, event: EventId, params: dict[str, str]) -> None:
+        _add(self._operators, params["op_name"])
+
+    def stats(self) -> list[tuple[str, Any]]:
+        """Return TotalNumber and FallbackOps (operator -> times)."""
+        return [("TotalNumber", sum(self._operators.values())), ("FallbackOps", dict(self._operators))]
+
+
+class MemoryDefragmentation(Metric):
+    """Defragmentations of device memory (ms). The host's memory needs none, so none happen."""
+
+    counted = (EventId.MEMORY_DEFRAGMENTATION,)
+
+    def reset(self) -> None:
+        """Start from zero."""
+        self._times: list[float] = []
+        self._successful = 0
+
+    def _count(self, event: EventId, params: dict[str, str]) -> None:
+        self._times.append(float(params["milliseconds"]))
+        self._successful += params["success"] == "True"
+
+    def stats(self) -> list[tuple[str, Any]]:
+        """Return TotalNumber, TotalSuccessful, AvgTime (ms) and MaxTime (ms)."""
+        number = len(self._times)
+        return [
+            ("TotalNumber", number),
+            ("TotalSuccessful", self._successful),
+            ("AvgTime", sum(self._times) / number if number else 0),
+            ("MaxTime", max(self._times, default=0)),
+        ]
+
+
+class RecipeCache(Metric):
+    """Graphs that were run and had been compiled before, or had not."""
+
+    counted = (EventId.CACHE_HIT, EventId.CACHE_MISS)
+
+    def reset(self) -> None:
+        """Start from zero."""
+        self._found: dict[EventId, dict[str, int]] = {event: {} for event in self.counted}
+
+    def _count(self, event: EventId, params: dict[str, str]) -> None:
+        _add(self._found[event], params["recipe_id"])
+
+    def stats(self) -> list[tuple[str, Any]]:
+        """Return TotalHit, RecipeHit (recipe -> times), TotalMiss and RecipeMiss."""
+        stats: list[tuple[str, Any]] = []
+        for event, tag in zip(self.counted, ("Hit", "Miss"), strict=True):
+            found = self._found[event]
+            stats += [(f"Total{tag}", sum(found.values())), (f"Recipe{tag}", dict(found))]
+        return stats
+
+
+def _add(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
+
+
+__all__ = ["CpuFallback", "GraphCompilation", "MemoryDefragmentation", "Metric", "RecipeCache"]
