@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from gaudi_lab.errors import LabError as LabError
     from gaudi_lab.modes import Mode as Mode
     from gaudi_lab.modes import Settings as Settings
+    from gaudi_lab.transformers.config import GaudiConfig as GaudiConfig
+    from gaudi_lab.transformers.trainer import GaudiTrainer as GaudiTrainer
+    from gaudi_lab.transformers.training_args import GaudiTrainingArguments as GaudiTrainingArguments
     from gaudi_lab.warmup.recorder import Recorder as Recorder
     from gaudi_lab.warmup.timeline import Timeline as Timeline
 
@@ -36,6 +39,9 @@ emulator.install()
 
 # Public name -> the module it is in, imported when the name is first used (PEP 562).
 _WHERE = {
+    "GaudiConfig": "gaudi_lab.transformers.config",
+    "GaudiTrainer": "gaudi_lab.transformers.trainer",
+    "GaudiTrainingArguments": "gaudi_lab.transformers.training_args",
     "LabError": "gaudi_lab.errors",
     "Mode": "gaudi_lab.modes",
     "Recorder": "gaudi_lab.warmup.recorder",
@@ -52,7 +58,7 @@ _WHERE = {
 }
 
 # `warmup` is a package that can be called; see there.
-_PACKAGES = ("warmup",)
+_PACKAGES = ("transformers", "warmup")
 
 __all__ = [*_WHERE, *_PACKAGES]
 

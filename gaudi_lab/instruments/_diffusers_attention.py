@@ -111,6 +111,11 @@ def fused(module: nn.Module, options: SdpaOptions) -> list[Callable[[], Handle]]
     return [lambda: all_or_none([functools.partial(_use, attn, options) for attn in modules])]
 
 
+def named(module: nn.Module, name: str) -> list[Callable[[], Handle]]:  # noqa: ARG001
+    """Return no edits: these are names of transformers."""
+    return []
+
+
 def static_masks(module: nn.Module) -> list[Callable[[], Handle]]:  # noqa: ARG001 - one interface for both
     """Return no edits: diffusers passes masks on as they are."""
     return []

@@ -18,6 +18,7 @@ FLOORS = [
     {"attached"},
     {"lab"},
     {"api"},
+    {"transformers"},
     {"notebook"},
 ]
 

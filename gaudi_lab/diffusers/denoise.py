@@ -1,0 +1,111 @@
+"""The denoising loop of one batch. Every step is the same work on tensors of the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
+
+from gaudi_lab.diffusers.batches import Batch
+from gaudi_lab.diffusers.request import Request, Tensors
+
+
+def denoise(
+    pipeline: Any,
+    request: Request,
+    batch: Batch,
+    tensors: Tensors,
+    *,
+    step: Callable[[], AbstractContextManager[None]],
+    stepped: Callable[[], None],
+) -> torch.Tensor:
+    """Turn the noise of one batch into latents.
+
+    Parameters
+    ----------
+    pipeline
+        The Stable Diffusion pipeline, with guidance and adapter options as its stock properties give them.
+    request, batch, tensors
+        What to make; `tensors` are those of the batch.
+    step
+        Entered around each step, to measure it.
+    stepped
+        Called after each step.
+
+    Returns
+    -------
+    torch.Tensor
+        Latents of the batch, padding included.
+    """
+    # Rolled, so that each step reads element 0 of a tensor of its own: reading element i of one tensor is
+    # another graph for each i. Guidance may be changed by a callback, so it is asked for in each step.
+    timesteps = request.timesteps
+    for number in range(len(request.timesteps)):
+        if pipeline.interrupt:
+            break
+        with step():
+            # A copy: a captured graph writes into the tensors that it was captured with.
+            timestep = timesteps[0].clone()
+            timesteps = torch.roll(timesteps, -1, 0)
+            prediction = _predict(pipeline, tensors, timestep)
+            tensors.latents = pipeline.scheduler.step(
+                prediction,
+                timestep,
+                tensors.latents,
+                **_step_options(request, batch, tensors, number),
+                return_dict=False,
+            )[0]
+        if request.callback is not None:
+            _call_back(pipeline, request, batch, tensors, number, timestep)
+        stepped()
+    return tensors.latents
+
+
+def _predict(pipeline: Any, tensors: Tensors, timestep: torch.Tensor) -> torch.Tensor:
+    """Predict the noise in a sample, guided by the prompt."""
+    guided = pipeline.do_classifier_free_guidance
+    latents = torch.cat([tensors.latents] * 2) if guided else tensors.latents
+    if hasattr(pipeline.scheduler, "scale_model_input"):
+        latents = pipeline.scheduler.scale_model_input(latents, timestep)
+    images = tensors.image_embeds
+    predicted: torch.Tensor = pipeline.unet(
+        latents,
+        timestep,
+        encoder_hidden_states=tensors.prompt_embeds,
+        timestep_cond=tensors.timestep_cond,
+        cross_attention_kwargs=pipeline.cross_attention_kwargs,
+        added_cond_kwargs=None if images is None else {"image_embeds": images},
+        return_dict=False,
+    )[0]
+    if not guided:
+        return predicted
+    without, with_prompt = predicted.chunk(2)
+    predicted = without + pipeline.guidance_scale * (with_prompt - without)
+    if pipeline.guidance_rescale > 0.0:
+        predicted = rescale_noise_cfg(predicted, with_prompt, guidance_rescale=pipeline.guidance_rescale)
+    return predicted
+
+
+def _step_options(request: Request, batch: Batch, tensors: Tensors, number: int) -> dict[str, Any]:
+    options = dict(request.step_options)
+    if tensors.step_noise is not None:
+        options["variance_noise"] = tensors.step_noise[number]
+    elif "generator" in options:
+        options["generator"] = batch.take_generators(options["generator"])
+    return options
+
+
+def _call_back(
+    pipeline: Any, request: Request, batch: Batch, tensors: Tensors, number: int, timestep: torch.Tensor
+) -> None:
+    """Show a step to the caller, without padding, and take over what the caller changes."""
+    assert request.callback is not None
+    shown = {name: getattr(tensors, name) for name in request.callback_tensors}
+    given = {name: batch.cut(value) if value is not None else None for name, value in shown.items()}
+    changed = request.callback(pipeline, number, timestep, dict(given))
+    for name in ("latents", "prompt_embeds", "negative_prompt_embeds"):
+        if (value := changed.get(name)) is not None and value is not given.get(name):
+            setattr(tensors, name, batch.pad(value))
