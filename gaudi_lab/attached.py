@@ -80,6 +80,12 @@ class Attached:
         """Raise if the weights are not on the device."""
         components.require_on_hpu(self.name, self.model)
 
+    def let_go(self) -> Settings:
+        """Take everything off, for someone else who switches this model, and return what was wanted."""
+        self.take_off(Settings())
+        self.settings = Settings(self.settings.mode if self.settings.mode.is_lazy else Mode.EAGER)
+        return self.wish
+
     def take_off(self, settings: Settings) -> None:
         """Remove what `settings` does not want, last installed first."""
         wanted = _instruments(settings)

@@ -31,6 +31,7 @@ COMPILE_BACKEND = "hpu_backend"
 _BRIDGE = "habana_frameworks.torch"
 _LAZY_VARIABLE = "PT_HPU_LAZY_MODE"
 _EAGER_BY_DEFAULT_SINCE = (1, 21)
+_chosen = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,11 @@ def is_lazy() -> bool:
     return _release(identity().version) < _EAGER_BY_DEFAULT_SINCE
 
 
+def mode_chosen() -> bool:
+    """Whether someone has chosen the mode, by `PT_HPU_LAZY_MODE` or `set_lazy`, and it is not just the default."""
+    return _chosen or _LAZY_VARIABLE in os.environ
+
+
 def set_lazy(lazy: bool) -> None:
     """Put the process into lazy or eager mode, loading the bridge if need be.
 
@@ -147,12 +153,14 @@ def set_lazy(lazy: bool) -> None:
         If a real bridge is already loaded in the other mode: it chose one of two libraries when it was
         imported and cannot unload it.
     """
+    global _chosen
     if not loaded():
         _load_in_mode(lazy)
     elif is_lazy() != lazy:
         if not identity().emulated:
             raise _frozen(lazy)
         emulator.set_lazy(lazy)
+    _chosen = True
 
 
 def mark_step() -> None:

@@ -110,19 +110,22 @@ class Lab:
         # Instruments need torch, and whoever has a model has imported it. Before that it stays out, because
         # importing it can load the bridge and so decide the mode.
         from gaudi_lab.attached import Attached
-        from gaudi_lab.instruments import components
+        from gaudi_lab.instruments import components, holding
 
         components.require_on_hpu(name or "model", model)
         bridge.load()
         if known is not None:
             self.detach(known.name)
         attached = Attached.of(name or self._unused(type(model).__name__.lower()), model)
+        held = holding.hold(attached.components.values(), attached)
+        if held is not None:
+            attached.wish = held
         brought = attached.wish
         attached.wish = self._for_all(attached)
         if attached.name in self._models:
             self.detach(attached.name)
         try:
-            self._move({attached: attached.wish.in_mode(self.mode)})
+            self._move({attached: attached.wish.in_mode(attached.wish.mode)})
         except BaseException:
             attached.wish = brought
             raise
@@ -301,7 +304,12 @@ class Lab:
 
     def _for_all(self, attached: Attached) -> Settings:
         wish = _as_process(self._wish)
-        wish = wish.replace(hpu_graphs=wish.hpu_graphs or attached.wish.hpu_graphs)
+        brought = attached.wish
+        wish = wish.replace(hpu_graphs=wish.hpu_graphs or brought.hpu_graphs)
+        if brought.fused_sdpa and not wish.fused_sdpa:
+            wish = wish.replace(fused_sdpa=True, recompute=brought.recompute, softmax=brought.softmax)
+        if brought.mode is Mode.COMPILE and not wish.mode.is_lazy:
+            wish = wish.replace(mode=Mode.COMPILE)
         return wish if attached.has_attention else _without_fused_sdpa(wish)
 
     def _carry_out(self, plan: dict[Attached, Settings], mode: Mode, default: Settings | None) -> Change:

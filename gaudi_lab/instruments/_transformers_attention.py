@@ -34,6 +34,11 @@ def fused(module: nn.Module, options: SdpaOptions) -> list[Callable[[], Handle]]
     return [functools.partial(_use, model, _fused_name(options)) for model in _models(module)]
 
 
+def named(module: nn.Module, name: str) -> list[Callable[[], Handle]]:
+    """Return one edit for each outermost transformers model in `module`."""
+    return [functools.partial(_use, model, name) for model in _models(module)]
+
+
 def static_masks(module: nn.Module) -> list[Callable[[], Handle]]:
     """Return one edit for each outermost transformers model that leaves masks out by their values."""
     AttentionInterface.register(_STATIC, sdpa_attention_forward)

@@ -62,6 +62,29 @@ def fused_sdpa(module: nn.Module, options: SdpaOptions | None = None) -> Handle:
     return all_or_none(edits)
 
 
+def named(module: nn.Module, name: str) -> Handle:
+    """Compute the attention of a transformers model with one of the library's own, such as "eager" or "sdpa".
+
+    Parameters
+    ----------
+    module
+        A transformers model, or a module that contains some.
+    name
+        As transformers' `attn_implementation`.
+
+    Returns
+    -------
+    Handle
+        Removing it puts every config back as it was.
+
+    Raises
+    ------
+    LabError
+        If a model does not let its attention be switched.
+    """
+    return all_or_none([edit for library in _libraries_of(module) for edit in library.named(module, name)])
+
+
 def has_attention(module: nn.Module) -> bool:
     """Whether `fused_sdpa` finds anything to switch in `module`."""
     return any(library.fused(module, SdpaOptions()) for library in _libraries_of(module))

@@ -1,0 +1,39 @@
+"""Name the smaller last batch where it is what compiled, and the ways out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from gaudi_lab.warmup.timeline import Cause, Iteration, Timeline
+
+
+def explained(timeline: Timeline, sizes: Sequence[int]) -> Timeline:
+    """Return `timeline` with a smaller last batch named as the cause of what it compiled.
+
+    Parameters
+    ----------
+    timeline
+        One iteration a batch.
+    sizes
+        How many samples each batch had.
+    """
+    if len(sizes) != len(timeline.iterations) or len(sizes) < 2:
+        return timeline
+    full, rest = max(sizes), sizes[-1]
+    last = timeline.iterations[-1]
+    if rest == full or not (last.compilations or last.captures):
+        return timeline
+    named = tuple(_named(cause, rest, full) for cause in last.causes)
+    iteration: Iteration = dataclasses.replace(last, causes=named)
+    return dataclasses.replace(timeline, iterations=(*timeline.iterations[:-1], iteration))
+
+
+def _named(cause: Cause, rest: int, full: int) -> Cause:
+    if cause.kind != "shape":
+        return cause
+    return Cause(
+        "last batch",
+        f"{cause.text}, the last batch with {rest} of {full} samples (dataloader_drop_last=True drops {rest}, "
+        "pad_last_batch=True fills it up)",
+    )

@@ -1,0 +1,72 @@
+"""Fill a batch that is smaller than the others up to their size, and take the filling out of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from gaudi_lab.errors import LabValueError
+
+IGNORED = -100
+"""The label that PyTorch's and transformers' classification losses leave out of their mean."""
+
+
+def fill(batch: Mapping[str, Any], size: int, labels: list[str]) -> dict[str, Any]:
+    """Repeat the last sample of a batch until it has `size` of them. Labels of the filling are ignored.
+
+    It is filled up on the host: on the device that would be one more graph to compile.
+
+    Parameters
+    ----------
+    batch
+        Tensors by name, each with one row a sample. Others are left alone.
+    size
+        How many samples to return; at least as many as there are.
+    labels
+        Which tensors are labels.
+
+    Raises
+    ------
+    LabValueError
+        For labels that are not classes: their loss would count the filling.
+    """
+    count = next(x.shape[0] for x in batch.values() if isinstance(x, torch.Tensor) and x.dim())
+    filled = dict(batch)
+    for name, value in batch.items():
+        if not (isinstance(value, torch.Tensor) and value.dim() and value.shape[0] == count):
+            continue
+        host = value.cpu()
+        rest = host[-1:].expand(size - count, *host.shape[1:])
+        if name in labels:
+            if value.is_floating_point():
+                raise LabValueError(
+                    f"pad_last_batch=True cannot fill {name!r} up: these are not classes, and their loss would "
+                    "count the filling.",
+                    python="GaudiTrainingArguments(dataloader_drop_last=True)",
+                )
+            rest = torch.full_like(rest, IGNORED)
+        filled[name] = torch.cat([host, rest]).to(value.device)
+    return filled
+
+
+def cut(results: Any, count: int, size: int) -> Any:
+    """Return nested results without the rows of the filling.
+
+    Parameters
+    ----------
+    results
+        Tensors in tuples, lists or mappings; those with `size` rows are cut.
+    count
+        How many samples there were.
+    size
+        How many there are with the filling.
+    """
+    if isinstance(results, torch.Tensor):
+        return results[:count] if results.dim() and results.shape[0] == size else results
+    if isinstance(results, Mapping):
+        return type(results)({name: cut(value, count, size) for name, value in results.items()})  # type: ignore[call-arg]
+    if isinstance(results, (tuple, list)):
+        return type(results)(cut(value, count, size) for value in results)
+    return results

@@ -1,0 +1,134 @@
+"""Shows in a notebook what an evaluation is doing, and in the end what it did."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from transformers.utils import notebook
+
+from gaudi_lab import bridge, shapes
+from gaudi_lab.render import views
+from gaudi_lab.render.mixin import Rendered
+from gaudi_lab.shapes import Shapes
+from gaudi_lab.warmup.timeline import Timeline
+
+_OFTEN = 0.2
+"""Seconds between two updates while nothing new happens."""
+
+
+@dataclass(frozen=True, repr=False)
+class Phase(Rendered):
+    """What is going on.
+
+    Attributes
+    ----------
+    batch
+        1 for the first.
+    batches
+        How many there are; None where that is not known.
+    graph
+        Number of the graph that is being compiled; None if none is expected.
+    new
+        The shapes, if they are new.
+    emulated
+        Whether the device is emulated on the CPU.
+    """
+
+    batch: int
+    batches: int | None
+    graph: int | None = None
+    new: Shapes = ()
+    emulated: bool = False
+
+
+@views.line.register
+def _(phase: Phase) -> str:
+    doing = [f"compiling graph {phase.graph}"] if phase.graph is not None else []
+    if phase.new:
+        doing.append(f"new shape {shapes.text(phase.new)}")
+    where = f"batch {phase.batch}" + (f" of {phase.batches}" if phase.batches is not None else "")
+    return " · ".join(filter(None, [where, ", ".join(doing), views.EMULATED if phase.emulated else ""]))
+
+
+class Silent:
+    """Shows nothing: outside a notebook transformers' own progress bar does."""
+
+    def batch(self, phase: Phase) -> None:
+        """Do nothing."""
+
+    def done(self, timeline: Timeline) -> None:
+        """Do nothing."""
+
+
+class Display(Silent):
+    """One output of a notebook cell: the phase while it runs, then the timeline."""
+
+    def __init__(self) -> None:
+        self._output: Any = None
+        self._shown_at = 0.0
+
+    def batch(self, phase: Phase) -> None:
+        """Show `phase`, unless something as plain was shown just now."""
+        plain = phase.graph is None and not phase.new
+        if plain and time.monotonic() - self._shown_at < _OFTEN:
+            return
+        self._show(phase)
+
+    def done(self, timeline: Timeline) -> None:
+        """Leave the timeline in the output."""
+        self._show(timeline)
+
+    def _show(self, result: Any) -> None:
+        from IPython.display import display
+
+        self._shown_at = time.monotonic()
+        if self._output is None:
+            self._output = display(result, display_id=True)
+        else:
+            self._output.update(result)
+
+
+def display_here() -> Silent:
+    """Return a `Display` in a notebook, and otherwise something that shows nothing."""
+    return Display() if in_notebook() else Silent()
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a kernel that shows HTML."""
+    if "IPython" not in sys.modules:
+        return False
+    shell = sys.modules["IPython"].get_ipython()
+    return shell is not None and shell.has_trait("kernel")
+
+
+class NotebookCallback(notebook.NotebookProgressCallback):
+    """transformers' own progress while training, and nothing outside: `Display` is there.
+
+    Its `on_evaluate` takes runtime and throughput out of the metrics that `evaluate` then returns.
+    """
+
+    def on_prediction_step(self, *args: Any, **kwargs: Any) -> None:
+        """Pass on what happens while training."""
+        if self.training_tracker is not None:
+            super().on_prediction_step(*args, **kwargs)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        """Pass on what happens while training."""
+        if self.training_tracker is not None:
+            super().on_evaluate(args, state, control, metrics=dict(metrics or {}), **kwargs)
+
+
+def expected_graph(compiled: int, *, new: bool) -> int | None:
+    """Return the number of the graph that a batch is about to compile, None if it should compile none.
+
+    Parameters
+    ----------
+    compiled
+        Graphs compiled so far.
+    new
+        Whether its shapes are.
+    """
+    return compiled + 1 if new and bridge.loaded() else None

@@ -1,0 +1,206 @@
+"""Which training arguments do not go together, each with what to write instead. Pure: looks, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gaudi_lab import bridge
+from gaudi_lab.errors import LabValueError
+from gaudi_lab.transformers import elsewhere
+
+if TYPE_CHECKING:
+    from gaudi_lab.transformers.training_args import GaudiTrainingArguments
+
+FUSED_SDPA = "gaudi_fused_sdpa"
+ATTENTION = ("eager", "sdpa", FUSED_SDPA)
+STRATEGIES = ("ddp",)
+
+
+@dataclass(frozen=True)
+class Process:
+    """The execution mode of the process, as far as it is decided.
+
+    Attributes
+    ----------
+    lazy
+        Whether it is in lazy mode, or will be.
+    decided
+        Whether arguments must keep to that: someone chose it, or a real bridge is loaded, which keeps it.
+    """
+
+    lazy: bool
+    decided: bool
+
+    @classmethod
+    def now(cls) -> Process:
+        """Return the mode of this process."""
+        real = bridge.loaded() and not bridge.identity().emulated
+        return cls(bridge.is_lazy(), real or bridge.mode_chosen())
+
+
+def check(args: GaudiTrainingArguments, process: Process) -> None:
+    """Raise the first problem with `args`.
+
+    Parameters
+    ----------
+    args
+        As they were given; `use_lazy_mode` is None where it was not.
+    process
+        What the process allows.
+
+    Raises
+    ------
+    LabValueError
+        Naming what was asked, why it cannot be, and the line to write instead.
+    """
+    for problem in _problems(args, process):
+        raise problem
+
+
+def _problems(args: GaudiTrainingArguments, process: Process) -> Iterator[LabValueError]:
+    yield from _device(args)
+    yield from _numbers(args)
+    yield from _attention(args)
+    if args.use_habana:
+        yield from _precision(args)
+        yield from _compile(args)
+        yield from _mode(args, process)
+    yield from _graphs(args, process)
+    yield from elsewhere.problems(args)
+
+
+def _device(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
+    if args.use_habana and args.use_cpu:
+        yield LabValueError(
+            "use_habana=True and use_cpu=True ask for two devices.",
+            python="GaudiTrainingArguments(use_habana=False)",
+        )
+    if args.use_habana:
+        return
+    asked = {
+        "use_lazy_mode=True": bool(args.use_lazy_mode),
+        "use_hpu_graphs_for_inference=True": args.use_hpu_graphs_for_inference,
+        f"gaudi_config_name={args.gaudi_config_name!r}": args.gaudi_config_name is not None,
+        f'attn_implementation="{FUSED_SDPA}"': args.attn_implementation == FUSED_SDPA,
+    }
+    for name, given in asked.items():
+        if given:
+            yield LabValueError(
+                f"{name} is about a Gaudi, and use_habana is False. On the CPU leave it out; otherwise:",
+                python=f"GaudiTrainingArguments(use_habana=True, {name})",
+            )
+
+
+def _numbers(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
+    if args.throughput_warmup_steps < 0:
+        yield LabValueError(
+            f"throughput_warmup_steps={args.throughput_warmup_steps} is negative; it is how many first batches "
+            "the steady throughput leaves out.",
+            python="GaudiTrainingArguments(throughput_warmup_steps=3)",
+        )
+    if args.max_hpu_graphs is not None and args.max_hpu_graphs < 1:
+        yield LabValueError(
+            f"max_hpu_graphs={args.max_hpu_graphs} would capture none.",
+            python="GaudiTrainingArguments(use_hpu_graphs_for_inference=False)",
+        )
+
+
+def _precision(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
+    for name in ("fp16", "fp16_full_eval"):
+        if getattr(args, name):
+            instead = name.replace("fp16", "bf16")
+            yield LabValueError(
+                f"{name}=True: a Gaudi's half precision is bfloat16.",
+                python=f"GaudiTrainingArguments({instead}=True)",
+            )
+    if args.tf32 is not None:
+        yield LabValueError(
+            f"tf32={args.tf32}: a Gaudi has no TF32. Leave it out, or use bfloat16.",
+            python="GaudiTrainingArguments(bf16=True)",
+        )
+
+
+def _compile(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
+    backend = args.torch_compile_backend
+    if backend not in (None, bridge.COMPILE_BACKEND):
+        yield LabValueError(
+            f"torch_compile_backend={backend!r} does not compile for a Gaudi.",
+            python=f'GaudiTrainingArguments(torch_compile=True, torch_compile_backend="{bridge.COMPILE_BACKEND}")',
+        )
+    if not args.compiles:
+        for name in ("use_regional_compilation", "compile_dynamic"):
+            if getattr(args, name):
+                yield LabValueError(
+                    f"{name}={getattr(args, name)} is an option of torch.compile, which is off.",
+                    python=f"GaudiTrainingArguments(torch_compile=True, {name}={getattr(args, name)})",
+                )
+
+
+def _mode(args: GaudiTrainingArguments, process: Process) -> Iterator[LabValueError]:
+    if args.compiles and args.use_lazy_mode:
+        yield LabValueError(
+            "torch_compile=True needs eager mode, and use_lazy_mode=True asks for lazy mode.",
+            python="GaudiTrainingArguments(torch_compile=True, use_lazy_mode=False)",
+        )
+    if not process.decided:
+        return
+    if args.compiles and process.lazy:
+        yield _other_mode("torch_compile=True needs eager mode", lazy=False)
+    if args.use_lazy_mode is not None and args.use_lazy_mode != process.lazy:
+        wanted = "lazy" if args.use_lazy_mode else "eager"
+        yield _other_mode(
+            f"use_lazy_mode={args.use_lazy_mode} asks for {wanted} mode", lazy=args.use_lazy_mode
+        )
+
+
+def _graphs(args: GaudiTrainingArguments, process: Process) -> Iterator[LabValueError]:
+    if not args.use_hpu_graphs_for_inference:
+        for name in ("disable_tensor_cache_hpu_graphs", "max_hpu_graphs"):
+            if getattr(args, name):
+                yield LabValueError(
+                    f"{name}={getattr(args, name)} is an option of HPU graphs, which are off.",
+                    python=f"GaudiTrainingArguments(use_hpu_graphs_for_inference=True, "
+                    f"{name}={getattr(args, name)})",
+                )
+        return
+    if args.compiles:
+        yield LabValueError(
+            "use_hpu_graphs_for_inference=True and torch_compile=True exclude each other: HPU graphs exist in "
+            "lazy mode, torch.compile in eager mode.",
+            python="GaudiTrainingArguments(use_hpu_graphs_for_inference=True, torch_compile=False)",
+        )
+    if args.use_lazy_mode is False:
+        yield LabValueError(
+            "use_hpu_graphs_for_inference=True needs lazy mode, and use_lazy_mode is False.",
+            python="GaudiTrainingArguments(use_hpu_graphs_for_inference=True, use_lazy_mode=True)",
+        )
+    if process.decided and not process.lazy:
+        yield _other_mode("use_hpu_graphs_for_inference=True needs lazy mode", lazy=True)
+
+
+def _attention(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
+    if args.attn_implementation not in (None, *ATTENTION):
+        yield LabValueError(
+            f"attn_implementation={args.attn_implementation!r} is none of {', '.join(ATTENTION)}.",
+            python=f'GaudiTrainingArguments(attn_implementation="{FUSED_SDPA}")',
+        )
+    if args.attn_implementation != FUSED_SDPA:
+        for name in ("flash_attention_recompute", "flash_attention_fast_softmax"):
+            if getattr(args, name):
+                yield LabValueError(
+                    f"{name}=True is an option of FusedSDPA, which attn_implementation does not ask for.",
+                    python=f'GaudiTrainingArguments(attn_implementation="{FUSED_SDPA}", {name}=True)',
+                )
+
+
+def _other_mode(asked: str, *, lazy: bool) -> LabValueError:
+    now, wanted = ("eager", "lazy") if lazy else ("lazy", "eager")
+    real = bridge.loaded() and not bridge.identity().emulated
+    # A real bridge keeps its mode until the process ends, so the line to run is another first line.
+    python = f'os.environ["PT_HPU_LAZY_MODE"] = "{int(lazy)}"' if real else f'gaudi_lab.mode("{wanted}")'
+    when = " before anything imports the bridge" if real else f" (or start with PT_HPU_LAZY_MODE={int(lazy)})"
+    return LabValueError(
+        f"{asked}, and this process is in {now} mode{when}.", python=python, magic=f"%gaudi_mode {wanted}"
+    )

@@ -1,0 +1,316 @@
+"""`transformers.Trainer` on a Gaudi: evaluation that tells its warm-up, and training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+import transformers
+from accelerate.utils import TorchDynamoPlugin
+from torch import nn
+from transformers.trainer_utils import EvalLoopOutput, has_length
+from transformers.utils import logging
+
+from gaudi_lab import bridge
+from gaudi_lab.errors import LabValueError
+from gaudi_lab.transformers import (
+    batches,
+    devices,
+    last_batch,
+    padding,
+    progress,
+    speed,
+    wanted,
+)
+from gaudi_lab.transformers.callbacks import MarkStep, use_notebook_progress
+from gaudi_lab.transformers.config import GaudiConfig
+from gaudi_lab.transformers.switches import NoSwitches, Switches
+from gaudi_lab.transformers.training_args import GaudiTrainingArguments
+from gaudi_lab.warmup.causes import Memory
+from gaudi_lab.warmup.recorder import Recorder, Watch
+from gaudi_lab.warmup.timeline import Timeline
+
+logger = logging.get_logger(__name__)
+
+
+class GaudiTrainer(transformers.Trainer):
+    """A `transformers.Trainer` that runs on a Gaudi, or on the emulated one.
+
+    Nothing is patched: what `args` switch on is put on `model` at the first evaluation or training, and
+    `release` takes it off. `gaudi_lab.attach(trainer)` puts the trainer on the workbench, whose switches
+    then hold.
+
+    Parameters
+    ----------
+    model
+        As in `transformers.Trainer`.
+    gaudi_config
+        How to compute; read from `args.gaudi_config_name` if it is not given, else the defaults.
+    args
+        `GaudiTrainingArguments`.
+    *rest, **options
+        As in `transformers.Trainer`, in its order from `data_collator` on. `tokenizer` is taken as
+        `processing_class`.
+
+    Attributes
+    ----------
+    warmup
+        `Timeline` of the last evaluation or prediction, one iteration a batch.
+
+    Raises
+    ------
+    LabValueError
+        If `args` are not `GaudiTrainingArguments`, or `args.gaudi_config_name` cannot be read.
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        gaudi_config: GaudiConfig | None = None,
+        args: GaudiTrainingArguments | None = None,
+        *rest: Any,
+        **options: Any,
+    ) -> None:
+        if args is None:
+            args = GaudiTrainingArguments(output_dir="tmp_trainer", use_habana=True)
+        if not isinstance(args, GaudiTrainingArguments):
+            raise LabValueError(
+                f"GaudiTrainer takes GaudiTrainingArguments, and args are {type(args).__name__}.",
+                python='GaudiTrainingArguments(use_habana=True, output_dir="out")',
+            )
+        if "tokenizer" in options:
+            options["processing_class"] = options.pop("tokenizer")
+        self.gaudi_config = _gaudi_config(gaudi_config, args)
+        self.warmup = Timeline()
+        self._probe = batches.Probe()
+        self._memory = Memory()
+        self._met: set[Any] = set()
+        self._at_work = False
+        self._recorder: Recorder | None = None
+        self._display = progress.Silent()
+
+        devices.prepare(args)
+        super().__init__(model, args, *rest, **options)
+        self._leave_to_us()
+        self._process_state = devices.State()
+        # Under a name that the workbench looks for: attaching the trainer hands these over.
+        self.gaudi_switches: Switches | NoSwitches = (
+            Switches(self, wanted.of_arguments(args)) if args.use_habana else NoSwitches()
+        )
+        if args.use_habana:
+            self.add_callback(MarkStep)
+        use_notebook_progress(self)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate, as `transformers.Trainer.evaluate`, and return what it cost beside the other metrics.
+
+        Returns
+        -------
+        dict
+            The stock metrics and, after the prefix: warmup_runtime (s), graph_compilations,
+            graph_compilation_time (s), steady_samples_per_second (None if no batch was steady),
+            cpu_fallbacks. optimum-habana's names are understood too.
+        """
+        with self._working():
+            return super().evaluate(*args, **kwargs)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Predict, as `transformers.Trainer.predict`, with the same metrics as `evaluate`."""
+        with self._working():
+            return super().predict(*args, **kwargs)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, as `transformers.Trainer.train`. HPU graphs go off: they hold the inference forward."""
+        with self._working(training=True):
+            return super().train(*args, **kwargs)
+
+    def release(self) -> None:
+        """Take everything that `args` have put on the model off it; the next evaluation puts it on again."""
+        self.gaudi_switches.take_off()
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Run the stock loop, with each batch as one iteration of `warmup`."""
+        watch = Watch({"": self._probe}, self._settings(), self.gaudi_switches.replays, self._memory)
+        self._probe.sizes.clear()
+        self._display = progress.Silent() if self.is_in_train else self._new_display()
+        self._batches = len(dataloader) if has_length(dataloader) else None
+        before = bridge.counters()
+        recorder = self._recorder = Recorder(watch)
+        try:
+            with recorder:
+                output = super().evaluation_loop(
+                    batches.Measured(dataloader, recorder),
+                    description,
+                    prediction_loss_only,
+                    ignore_keys,
+                    metric_key_prefix,
+                )
+                self._on_device(bridge.settle)
+        finally:
+            self.warmup = self._told(recorder.timeline)
+            self._display.done(self.warmup)
+        cost = self._cost(bridge.counters().since(before))
+        metrics = {**output.metrics, **{f"{metric_key_prefix}_{name}": x for name, x in cost.items()}}
+        memory = bridge.memory() if self.args.use_habana else None
+        return output._replace(metrics=speed.Metrics(metrics, metric_key_prefix, memory))
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Any, Any, Any]:
+        """Run the stock step and bring its results to the host, filling a smaller batch up if asked to."""
+        full = self.args.eval_batch_size
+        count = _samples(inputs)
+        short = self.args.pad_last_batch and 0 < count < full
+        if short:
+            inputs = padding.fill(inputs, full, self.label_names)
+        self._announce(inputs, count)
+        results = super().prediction_step(
+            self.gaudi_switches.in_use(model), inputs, prediction_loss_only, ignore_keys
+        )
+        self._on_device(bridge.mark_step)
+        loss, logits, labels = map(self._to_host, results)
+        if short:
+            logits, labels = padding.cut(logits, count, full), padding.cut(labels, count, full)
+        return loss, logits, labels
+
+    def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Run the stock step; in lazy mode forward and backward are then one graph."""
+        loss = super().training_step(self.gaudi_switches.in_use(model), *args, **kwargs)
+        self._on_device(bridge.mark_step)
+        return loss
+
+    def autocast_smart_context_manager(
+        self, cache_enabled: bool | None = True
+    ) -> AbstractContextManager[Any]:
+        """Return `torch.autocast` in bfloat16 if the arguments or the `GaudiConfig` ask for it."""
+        if self._in_bfloat16:
+            return torch.autocast(self.args.device.type, torch.bfloat16, cache_enabled=cache_enabled)
+        return nullcontext()
+
+    @property
+    def _in_bfloat16(self) -> bool:
+        return bool(self.args.bf16 or (self.args.use_habana and self.gaudi_config.use_torch_autocast))
+
+    @contextmanager
+    def _working(self, *, training: bool = False) -> Iterator[None]:
+        """Have accelerate's state and the model's switches as this trainer needs them, meanwhile."""
+        if self._at_work:  # an evaluation while training, or one of several data sets
+            yield
+            return
+        self._at_work = True
+        try:
+            with self._process_state.in_force():
+                self._place()
+                with self.gaudi_switches.on(training=training):
+                    yield
+        finally:
+            self._at_work = False
+
+    def _place(self) -> None:
+        """Bring the model back to the device of the arguments, should another trainer have moved it."""
+        where = next((p.device for p in self.model.parameters()), None)
+        if self.place_model_on_device and where is not None and where.type != self.args.device.type:
+            self.gaudi_switches.take_off()
+            self._move_model_to_device(self.model, self.args.device)
+
+    def _leave_to_us(self) -> None:
+        """Keep accelerate from what it would put on the model for good: autocast and torch.compile."""
+        if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
+            self.accelerator.native_amp = False
+            if self.args.use_habana:
+                self.accelerator.state.dynamo_plugin = TorchDynamoPlugin(backend="no")
+
+    def _settings(self) -> str:
+        return f"{self.gaudi_switches} + bf16 autocast" if self._in_bfloat16 else str(self.gaudi_switches)
+
+    def _new_display(self) -> progress.Silent:
+        return progress.Silent() if self.args.disable_tqdm else progress.display_here()
+
+    def _announce(self, inputs: dict[str, Any], samples: int) -> None:
+        """Tell recorder and reader which batch comes now."""
+        shapes = self._probe.see(inputs, samples)
+        met = (shapes, self._settings())
+        new = met not in self._met
+        self._met.add(met)
+        recorder = self._recorder
+        done = recorder.timeline if recorder is not None else Timeline()
+        compiles = self.args.use_habana and (bridge.is_lazy() or self.args.compiles)
+        graph = progress.expected_graph(done.compilations, new=new) if compiles else None
+        self._display.batch(
+            progress.Phase(
+                len(done.iterations) + 1,
+                self._batches,
+                graph,
+                shapes if new else (),
+                emulated=self.args.use_habana and bridge.identity().emulated,
+            )
+        )
+
+    def _told(self, timeline: Timeline) -> Timeline:
+        if not self.args.use_habana:
+            timeline = dataclasses.replace(timeline, emulated=False)
+        return last_batch.explained(timeline, self._probe.sizes)
+
+    def _cost(self, counted: bridge.Counters) -> dict[str, Any]:
+        steps = self.args.throughput_warmup_steps
+        if 0 < len(self.warmup.iterations) <= steps:
+            logger.warning(
+                f"throughput_warmup_steps={steps} leaves out all {len(self.warmup.iterations)} batches, so every "
+                "steady one counts."
+            )
+        counted = counted if self.args.use_habana else bridge.Counters()
+        return speed.of_timeline(self.warmup, self._probe.sizes, counted, warmup_steps=steps)
+
+    def _to_host(self, results: Any) -> Any:
+        """Bring results to the host, in float32.
+
+        There the stock loop joins those of all batches. On the device it would compile anew for every batch,
+        as what is joined grows; and a replayed graph writes into the same outputs each time.
+        """
+        if isinstance(results, torch.Tensor):
+            if results.dtype in (torch.bfloat16, torch.float16):
+                results = results.float()
+            return results if self.accelerator.use_distributed else results.cpu()
+        if isinstance(results, (tuple, list)):
+            return type(results)(map(self._to_host, results))
+        if isinstance(results, dict):
+            return type(results)({name: self._to_host(value) for name, value in results.items()})
+        return results
+
+    def _on_device(self, step: Any) -> None:
+        if self.args.use_habana:
+            step()
+
+
+def _gaudi_config(given: GaudiConfig | None, args: GaudiTrainingArguments) -> GaudiConfig:
+    config = given
+    if config is None and args.gaudi_config_name is not None:
+        config = GaudiConfig.from_pretrained(args.gaudi_config_name)
+    if config is None:
+        return GaudiConfig()
+    if not isinstance(config, GaudiConfig):
+        raise LabValueError(
+            f"gaudi_config is a {type(config).__name__}.",
+            python="GaudiTrainer(model, gaudi_config=GaudiConfig(), args=args)",
+        )
+    if args.use_habana:
+        config.declare_autocast_bf16_fp32_ops()
+    return config
+
+
+def _samples(inputs: dict[str, Any]) -> int:
+    return next((x.shape[0] for x in inputs.values() if isinstance(x, torch.Tensor) and x.dim()), 0)

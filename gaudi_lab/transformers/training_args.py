@@ -1,0 +1,132 @@
+"""`transformers.TrainingArguments` for a Gaudi, under the names that optimum-habana gave them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+
+from transformers import TrainingArguments
+
+from gaudi_lab import bridge, lab
+from gaudi_lab.modes import Mode
+from gaudi_lab.transformers import devices, rules
+from gaudi_lab.transformers.elsewhere import Elsewhere
+
+
+@dataclass
+class GaudiTrainingArguments(Elsewhere, TrainingArguments):
+    """Arguments of a `GaudiTrainer`; those of `transformers.TrainingArguments`, and these.
+
+    Combinations that cannot work are refused here, before anything runs.
+
+    Parameters
+    ----------
+    use_habana
+        Run on the Gaudi, or on the emulated one where there is none. False runs on the CPU.
+    gaudi_config_name
+        Folder or hub name of a `gaudi_config.json`. A `GaudiConfig` given to the trainer goes first.
+    use_lazy_mode
+        Lazy mode (True) or eager mode (False). It has to be that of the process once that is decided; None
+        takes it as it is, and lazy mode, as in optimum-habana, where nothing has decided it yet.
+    use_hpu_graphs_for_inference
+        Capture the model's forward once per input shape and replay it. Not while training.
+    disable_tensor_cache_hpu_graphs, max_hpu_graphs
+        Options of HPU graphs: hold no copies of intermediate tensors; capture at most so many shapes.
+    throughput_warmup_steps
+        First batches that the steady throughput leaves out, beside those that compiled or captured.
+    use_regional_compilation
+        With `torch_compile`: compile the model's repeated blocks once, by accelerate's `compile_regions`,
+        and not the model as a whole.
+    compile_dynamic
+        Passed to `torch.compile` as `dynamic`. None compiles for each size.
+    attn_implementation
+        "eager", "sdpa" or "gaudi_fused_sdpa", put on the model that the trainer is given while it works.
+        None leaves the model's own.
+    flash_attention_recompute, flash_attention_fast_softmax
+        Options of FusedSDPA.
+    pad_last_batch
+        Fill a smaller last batch up by repeating its last sample, and leave the results of the filling out:
+        no second graph is compiled for it, and no sample is dropped.
+
+    Raises
+    ------
+    LabValueError
+        A `ValueError`: what was asked, why it cannot be, and the line to write instead.
+    """
+
+    use_habana: bool = field(default=False, metadata={"help": "Run on the Gaudi."})
+    gaudi_config_name: str | None = field(
+        default=None, metadata={"help": "Folder or hub name of a gaudi_config.json."}
+    )
+    use_lazy_mode: bool | None = field(
+        default=None, metadata={"help": "Lazy mode or eager mode; has to be that of the process."}
+    )
+    use_hpu_graphs: bool = field(
+        default=False, metadata={"help": "Deprecated. Use use_hpu_graphs_for_inference."}
+    )
+    use_hpu_graphs_for_inference: bool = field(
+        default=False, metadata={"help": "Capture the forward once per input shape and replay it."}
+    )
+    disable_tensor_cache_hpu_graphs: bool = field(
+        default=False, metadata={"help": "HPU graphs hold no copies of intermediate tensors."}
+    )
+    max_hpu_graphs: int | None = field(
+        default=None, metadata={"help": "The most HPU graphs to capture; further shapes run without."}
+    )
+    throughput_warmup_steps: int = field(
+        default=0, metadata={"help": "First batches that the steady throughput leaves out."}
+    )
+    use_regional_compilation: bool = field(
+        default=False, metadata={"help": "Compile repeated blocks instead of the whole model."}
+    )
+    compile_dynamic: bool | None = field(default=None, metadata={"help": "torch.compile's dynamic."})
+    attn_implementation: str | None = field(
+        default=None, metadata={"help": "eager, sdpa or gaudi_fused_sdpa; the model's own by default."}
+    )
+    flash_attention_recompute: bool = field(default=False, metadata={"help": "FusedSDPA recomputes."})
+    flash_attention_fast_softmax: bool = field(
+        default=False, metadata={"help": "FusedSDPA's fast softmax, for bfloat16."}
+    )
+    pad_last_batch: bool = field(
+        default=False, metadata={"help": "Fill a smaller last batch up; its filling is left out of results."}
+    )
+
+    # Where optimum-habana departs from transformers, so that a script trains alike. `adamw_torch_fused`,
+    # the default since torch 2.8, has no kernel on a Gaudi.
+    optim: str = field(default="adamw_torch", metadata={"help": "The optimizer."})
+    adam_epsilon: float = field(default=1e-6, metadata={"help": "Epsilon of AdamW."})
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Leave NaN and inf out of losses."})
+
+    def __post_init__(self) -> None:
+        if self.use_hpu_graphs:
+            warnings.warn(
+                "use_hpu_graphs is deprecated. Write use_hpu_graphs_for_inference=True.",
+                FutureWarning,
+                stacklevel=3,
+            )
+            self.use_hpu_graphs_for_inference = True
+        rules.check(self, rules.Process.now())
+        if self.use_habana:
+            self.use_lazy_mode = _enter_mode(self.use_lazy_mode, compiles=self.compiles)
+            devices.see_hpu()
+        else:
+            self.use_lazy_mode = False
+            self.use_cpu = True
+        super().__post_init__()
+
+    @property
+    def compiles(self) -> bool:
+        """Whether `torch.compile` is asked for, by whichever argument."""
+        return bool(self.torch_compile or self.torch_compile_backend or self.torch_compile_mode)
+
+
+def _enter_mode(asked: bool | None, *, compiles: bool) -> bool:
+    """Put the process into the mode asked for, where nothing has decided it yet, and return the mode."""
+    process = rules.Process.now()
+    if not process.decided:
+        lazy = not compiles if asked is None else asked
+        # By the workbench: models that are on it go along.
+        lab.current().change(mode=Mode.LAZY if lazy else Mode.EAGER)
+        bridge.set_lazy(lazy)
+    bridge.load()
+    return bridge.is_lazy()
