@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from gaudi_lab.api import hpu_graphs as hpu_graphs
     from gaudi_lab.api import mode as mode
     from gaudi_lab.api import status as status
+    from gaudi_lab.diffusers import GaudiDDIMScheduler as GaudiDDIMScheduler
+    from gaudi_lab.diffusers import GaudiStableDiffusionPipeline as GaudiStableDiffusionPipeline
     from gaudi_lab.errors import LabError as LabError
     from gaudi_lab.modes import Mode as Mode
     from gaudi_lab.modes import Settings as Settings
@@ -39,6 +41,8 @@ emulator.install()
 
 # Public name -> the module it is in, imported when the name is first used (PEP 562).
 _WHERE = {
+    "GaudiDDIMScheduler": "gaudi_lab.diffusers",
+    "GaudiStableDiffusionPipeline": "gaudi_lab.diffusers",
     "GaudiConfig": "gaudi_lab.transformers.config",
     "GaudiTrainer": "gaudi_lab.transformers.trainer",
     "GaudiTrainingArguments": "gaudi_lab.transformers.training_args",

@@ -11,7 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
+from diffusers.models.attention import AttentionModuleMixin
+from diffusers.models.attention_processor import (
+    Attention,
+    AttnProcessor,
+    AttnProcessor2_0,
+    JointAttnProcessor2_0,
+)
+from diffusers.models.embeddings import apply_rotary_emb
+from diffusers.models.transformers.transformer_flux import FluxAttnProcessor, _get_qkv_projections
 from torch import nn
 
 from gaudi_lab.instruments.attention import attend
@@ -96,11 +104,149 @@ class FusedSDPAProcessor:
         return output / attn.rescale_output_factor
 
 
-# What each known processor is replaced by. Flux, SD3 and others get a line and a class each.
+class FusedJointProcessor:
+    """Stands in for `JointAttnProcessor2_0`, the processor of Stable Diffusion 3.
+
+    Parameters
+    ----------
+    options
+        FusedSDPA's own switches.
+    """
+
+    def __init__(self, options: SdpaOptions) -> None:
+        self.options = options
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,  # noqa: ARG002 - ignored by the stock one too
+        **_: Any,
+    ) -> Any:
+        """Attend over image and text together, the image first.
+
+        Parameters
+        ----------
+        attn
+            The module this processor belongs to.
+        hidden_states, encoder_hidden_states
+            Image and text, (batch, length, channels).
+        attention_mask
+            Not used.
+
+        Returns
+        -------
+        torch.Tensor or tuple of torch.Tensor
+            The new image states, and the text's where they were given.
+        """
+        streams = [_heads(attn, hidden_states, attn.to_q, attn.to_k, attn.to_v)]
+        _normalise(streams[0], attn.norm_q, attn.norm_k)
+        if encoder_hidden_states is not None:
+            text = _heads(attn, encoder_hidden_states, attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
+            _normalise(text, attn.norm_added_q, attn.norm_added_k)
+            streams.append(text)
+        query, key, value = (torch.cat(parts, dim=2) for parts in zip(*streams, strict=True))
+        attended = attend(query, key, value, None, options=self.options)
+        attended = attended.transpose(1, 2).flatten(2).to(query.dtype)
+
+        length = hidden_states.shape[1]
+        projection, dropout = attn.to_out
+        image = dropout(projection(attended[:, :length]))
+        if encoder_hidden_states is None:
+            return image
+        rest = attended[:, length:]
+        return image, rest if attn.context_pre_only else attn.to_add_out(rest)
+
+
+class FusedFluxProcessor(FluxAttnProcessor):
+    """Stands in for `FluxAttnProcessor`.
+
+    Parameters
+    ----------
+    options
+        FusedSDPA's own switches.
+    """
+
+    def __init__(self, options: SdpaOptions) -> None:
+        super().__init__()
+        self.options = options
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        image_rotary_emb: Any = None,
+    ) -> Any:
+        """Attend over text and image together, the text first.
+
+        Parameters
+        ----------
+        attn
+            The `FluxAttention` this processor belongs to.
+        hidden_states, encoder_hidden_states
+            Image and text, (batch, length, channels); in Flux's later blocks both come as the first.
+        attention_mask
+            As `scaled_dot_product_attention` takes it.
+        image_rotary_emb
+            Cosines and sines of the positions.
+
+        Returns
+        -------
+        torch.Tensor or tuple of torch.Tensor
+            The new image states, and the text's where they were given.
+        """
+        states = _get_qkv_projections(attn, hidden_states, encoder_hidden_states)
+        image, text = (
+            [state.unflatten(-1, (-1, attn.head_dim)) for state in group if isinstance(state, torch.Tensor)]
+            for group in (states[:3], states[3:])
+        )
+        _normalise(image, attn.norm_q, attn.norm_k)
+        if text:
+            _normalise(text, attn.norm_added_q, attn.norm_added_k)
+            image = [torch.cat(pair, dim=1) for pair in zip(text, image, strict=True)]
+        query, key, value = image
+        if image_rotary_emb is not None:
+            query = apply_rotary_emb(query, image_rotary_emb, sequence_dim=1)
+            key = apply_rotary_emb(key, image_rotary_emb, sequence_dim=1)
+        query, key, value = (state.transpose(1, 2) for state in (query, key, value))
+        attended = attend(query, key, value, attention_mask, options=self.options)
+        attended = attended.transpose(1, 2).flatten(2, 3).to(query.dtype)
+        if encoder_hidden_states is None:
+            return attended
+        length = encoder_hidden_states.shape[1]
+        projection, dropout = attn.to_out
+        return dropout(projection(attended[:, length:].contiguous())), attn.to_add_out(
+            attended[:, :length].contiguous()
+        )
+
+
+# What each known processor is replaced by.
 _STAND_INS: dict[type, Callable[[SdpaOptions], Any]] = {
     AttnProcessor: FusedSDPAProcessor,
     AttnProcessor2_0: FusedSDPAProcessor,
+    JointAttnProcessor2_0: FusedJointProcessor,
+    FluxAttnProcessor: FusedFluxProcessor,
 }
+_OURS = (FusedSDPAProcessor, FusedJointProcessor, FusedFluxProcessor)
+_SDPA = (AttnProcessor2_0, JointAttnProcessor2_0, FluxAttnProcessor)
+
+
+def _heads(attn: Any, states: torch.Tensor, *projections: nn.Module) -> list[torch.Tensor]:
+    """Return query, key and value as (batch, heads, length, head size)."""
+    return [
+        projected.view(*projected.shape[:2], attn.heads, -1).transpose(1, 2)
+        for projected in (projection(states) for projection in projections)
+    ]
+
+
+def _normalise(stream: list[torch.Tensor], *norms: nn.Module | None) -> None:
+    """Apply a norm to query and to key, where the module has one."""
+    for position, norm in enumerate(norms):
+        if norm is not None:
+            stream[position] = norm(stream[position])
 
 
 def fused(module: nn.Module, options: SdpaOptions) -> list[Callable[[], Handle]]:
@@ -126,17 +272,18 @@ def in_use(module: nn.Module) -> list[str]:
     return [_readable(attn.processor) for attn in _attention_modules(module)]
 
 
-def _attention_modules(module: nn.Module) -> list[Attention]:
-    return [part for part in module.modules() if isinstance(part, Attention)]
+def _attention_modules(module: nn.Module) -> list[Any]:
+    # Newer models have attention classes of their own, which have this mixin in common.
+    return [part for part in module.modules() if isinstance(part, (Attention, AttentionModuleMixin))]
 
 
-def _use(attn: Attention, options: SdpaOptions) -> Handle:
+def _use(attn: Any, options: SdpaOptions) -> Handle:
     before = attn.processor
     attn.set_processor(_STAND_INS[type(before)](options))
     return Handle(lambda: attn.set_processor(before))
 
 
 def _readable(processor: Any) -> str:
-    if isinstance(processor, FusedSDPAProcessor):
+    if isinstance(processor, _OURS):
         return str(processor.options)
-    return "sdpa" if isinstance(processor, AttnProcessor2_0) else type(processor).__name__
+    return "sdpa" if isinstance(processor, _SDPA) else type(processor).__name__

@@ -18,7 +18,7 @@ FLOORS = [
     {"attached"},
     {"lab"},
     {"api"},
-    {"transformers"},
+    {"diffusers", "transformers"},
     {"notebook"},
 ]
 
