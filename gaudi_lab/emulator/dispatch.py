@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from . import collectives, eager, infer, metadata, mode, rng, serialization, transfer
+from . import collectives, conjugate, eager, infer, metadata, mode, rng, serialization, transfer
 from .events import EventId, publish
 from .tensor import HpuTensor, set_dispatcher, wrap
 from .trace import recorder
@@ -33,24 +33,41 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return eager.run(func, args, kwargs)
     try:
         return recorder.run.record(func, args, kwargs)
-    except infer.NotRecordable:
-        return on_host(func, args, kwargs)
+    except infer.NotRecordable as error:
+        if recorder.capture is not None and (refusal := infer.refusal(error)) is not None:
+            raise refusal from None
+    return on_host(func, args, kwargs)
 
 
 def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run an operator outside any graph: what it returns depends on values, so no graph can hold it.
+
+    It is also where an operator goes whose arguments do not suit it: the host's message says why.
 
     Raises
     ------
     RuntimeError
         An HPU graph is being captured: it can hold only what the device itself runs.
     """
-    if mode.lazy():
-        if recorder.capture is not None:
-            raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
-        publish(EventId.CPU_FALLBACK, op_name=str(func))
-        recorder.flush()
-    return metadata.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+    if not mode.lazy():
+        return metadata.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+    if recorder.capture is not None:
+        raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
+    recorder.flush()
+    out = metadata.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+    publish(EventId.CPU_FALLBACK, op_name=str(func))
+    return out
+
+
+def view(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run or record a view.
+
+    A view of a tensor that is none of inference mode's own stays an ordinary one there, as on the host.
+    """
+    if torch.is_inference_mode_enabled() and not args[0].is_inference():
+        with torch.inference_mode(False):
+            return compute(func, args, kwargs)
+    return compute(func, args, kwargs)
 
 
 def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -123,6 +140,8 @@ _SPECIAL: dict[Any, Route] = {
     aten.scaled_dot_product_attention.default: _math_attention,
     aten.resize_.default: metadata.resize_,
     aten.set_.source_Tensor: metadata.set_,
+    aten._conj.default: conjugate.conj,
+    aten._neg_view.default: conjugate.neg,
     aten.set_.source_Storage: serialization.set_storage,
     aten.set_.source_Storage_storage_offset: serialization.set_storage,
     aten.index.Tensor: _indexed,
@@ -148,6 +167,8 @@ def _route(func: Any) -> Route:
         return value
     if func._can_decompose() and not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CPU"):
         return decompose
+    if any(returned.alias_info is not None and not returned.alias_info.is_write for returned in func._schema.returns):
+        return view
     return fill if any(isinstance(where, str) for where in infer.writes(func)) else compute
 
 

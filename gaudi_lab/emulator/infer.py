@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from typing import Any
 
 import torch
@@ -18,7 +19,11 @@ from .tensor import CPU, HpuTensor
 
 
 class NotRecordable(Exception):
-    """What the operator returns depends on values, or nobody can say: it has to run on the host."""
+    """What the operator returns depends on values, or nobody can say: it has to run on the host.
+
+    Its cause, where it is no class of the fake tensors' own, is what the operator itself raised for arguments of
+    these shapes.
+    """
 
 
 def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -27,25 +32,69 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     Raises
     ------
     NotRecordable
-        It cannot be told without running the operator.
-    Exception
-        Whatever the operator itself raises for these arguments, at the line that called it.
+        It cannot be told without running the operator, or these arguments do not suit it.
     """
-    with _fake_mode():
+    with _fake_mode(), _quiet():
         stand_ins = [_stand_in(x) for x in args]
         named = {name: _stand_in(x) for name, x in kwargs.items()}
         before = [_shape(x) for x in written(func, stand_ins, named)]
         try:
+            if any(isinstance(where, str) for where in writes(func)):
+                _check_out(func, stand_ins, named)
             out = func(*stand_ins, **named)
-        except (
-            DynamicOutputShapeException,
-            DataDependentOutputException,
-            UnsupportedOperatorException,
-        ) as error:
+        except NotRecordable:
+            raise
+        except Exception as error:
             raise NotRecordable(str(func)) from error
         if before != [_shape(x) for x in written(func, stand_ins, named)]:
             raise NotRecordable(f"{func} resizes its output")
     return _template(out, returned_aliases(func))
+
+
+def refusal(error: NotRecordable) -> BaseException | None:
+    """Return what the operator itself raised for its arguments, if that is why it cannot be recorded."""
+    cause = error.__cause__
+    unknown = (DynamicOutputShapeException, DataDependentOutputException, UnsupportedOperatorException)
+    return None if isinstance(cause, unknown) else cause
+
+
+def _check_out(func: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Refuse an `out=` of another size: not every fake operator gives it the size that the host's would."""
+    twin = without_out(func)
+    if twin is None:
+        raise NotRecordable(f"{func}: nobody can say which size its output has")
+    outs = {name for name in writes(func) if isinstance(name, str)}
+    made = twin(*args, **{name: x for name, x in kwargs.items() if name not in outs})
+    if len(outs) == 1:
+        made = [made]
+    for name, x in zip((a.name for a in func._schema.arguments if a.name in outs), made, strict=False):
+        if _shape(kwargs.get(name)) != _shape(x):
+            raise NotRecordable(f"{func} resizes {name}")
+
+
+@functools.cache
+def without_out(func: Any) -> Any:
+    """Return the operator that returns what `func` writes into its `out=` arguments; None if there is none."""
+    outs = {name for name in writes(func) if isinstance(name, str)}
+    wanted = [(a.name, str(a.type)) for a in func._schema.arguments if a.name not in outs]
+    for name in func.overloadpacket.overloads():
+        twin = getattr(func.overloadpacket, name)
+        if [(a.name, str(a.type)) for a in twin._schema.arguments] == wanted:
+            return twin
+    return None
+
+
+class _quiet:  # noqa: N801 - reads as a statement
+    """No log lines from the fake tensors: what they cannot do, the host does, or refuses with its own message."""
+
+    def __enter__(self) -> None:
+        _log.disabled = True
+
+    def __exit__(self, *exc: object) -> None:
+        _log.disabled = False
+
+
+_log = logging.getLogger("torch._subclasses.fake_tensor")
 
 
 def on_host(x: Any) -> Any:
@@ -144,6 +193,8 @@ def _template_of(out: Any, alias: Alias | None) -> Any:
     if out is None:
         return None
     if isinstance(out, torch.Tensor):
+        if out.layout is not torch.strided:
+            raise NotRecordable(f"a {out.layout} result")
         return Meta(out.shape, out.stride(), int(out.storage_offset()), out.dtype)
     if isinstance(out, (list, tuple)):
         return [_template_of(x, None) for x in out]

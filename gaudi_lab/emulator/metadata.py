@@ -6,6 +6,7 @@ with dispatch switched off, so that autograd sees an in-place view.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -21,9 +22,19 @@ def in_place_view(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run `unsqueeze_`, `t_`, `transpose_` and their like: take the view, and let the tensor be the view."""
     from .dispatch import dispatch  # these are made of their out-of-place twins
 
-    packet = func._schema.name.split("::")[1].removesuffix("_")
-    twin = getattr(getattr(aten, packet), func._overloadname)
-    return adopt(args[0], dispatch(twin, args, kwargs))
+    return adopt(args[0], dispatch(_twin(func), args, kwargs))
+
+
+@functools.cache
+def _twin(func: Any) -> Any:
+    """Return the operator that makes the view which `func` turns its tensor into."""
+    packet = getattr(aten, func._schema.name.split("::")[1].removesuffix("_"))
+    wanted = [str(argument.type) for argument in func._schema.arguments]
+    for name in packet.overloads():
+        twin = getattr(packet, name)
+        if [str(argument.type) for argument in twin._schema.arguments] == wanted:
+            return twin
+    raise NotImplementedError(f"{func} is not supported on hpu")
 
 
 def resize_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -43,11 +54,12 @@ def set_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 def refreshed(func: Any, out: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Return `out`, with the shape of every tensor that `func` was given to write into brought up to date."""
-    for tensor in infer.written(func, args, kwargs):
-        if isinstance(tensor, HpuTensor):
-            host = tensor._cell.read()
-            if host.shape != tensor.shape or host.stride() != tensor.stride():
-                adopt(tensor, wrap(host))
+    for x in infer.written(func, args, kwargs):
+        for tensor in x if isinstance(x, (list, tuple)) else (x,):
+            if isinstance(tensor, HpuTensor):
+                host = tensor._cell.read()
+                if host.shape != tensor.shape or host.stride() != tensor.stride():
+                    adopt(tensor, wrap(host))
     return out
 
 

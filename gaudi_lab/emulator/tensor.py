@@ -59,6 +59,17 @@ class HpuTensor(torch.Tensor):
         """Run or record one operator."""
         return _dispatch(func, args, kwargs or {})
 
+    @property
+    def data(self) -> torch.Tensor:
+        """The tensor without its history. Setting it gives this tensor the shape and the memory of another."""
+        return torch.Tensor.data.__get__(self)  # type: ignore[attr-defined]
+
+    @data.setter
+    def data(self, other: torch.Tensor) -> None:
+        torch.Tensor.data.__set__(self, other)  # type: ignore[attr-defined]
+        if isinstance(other, HpuTensor):
+            self._cell = other._cell  # PyTorch moves the shape; the memory hangs on the Python object
+
     # What torch.compile needs: the host tensor is the one inner tensor.
     @property
     def _host(self) -> torch.Tensor:
@@ -80,7 +91,8 @@ class HpuTensor(torch.Tensor):
         with torch.no_grad():
             host = self.detach().cpu()
             contents = tensor_contents or ("[]" if host.numel() == 0 else _tensor_str(host, len("tensor(")))
-            return _str_intern(self, tensor_contents=contents).replace("HpuTensor(", "tensor(", 1)
+            text = _str_intern(self, tensor_contents=contents)
+        return text.replace(f"{type(self).__name__}(", "tensor(", 1)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Copy value, dtype, `requires_grad`, gradient and attributes, as PyTorch does for its own tensors."""
@@ -152,5 +164,15 @@ class HpuTensor(torch.Tensor):
 
 
 def wrap(host: torch.Tensor) -> HpuTensor:
-    """Make the `hpu` tensor whose value is `host`; they share the memory."""
+    """Make the `hpu` tensor whose value is `host`; they share the memory.
+
+    Raises
+    ------
+    NotImplementedError
+        `host` is sparse.
+    """
+    if host.layout is not torch.strided:
+        raise NotImplementedError(
+            f"hpu has no {host.layout} tensors, only dense ones. Keep it on the host, or call .to_dense() first."
+        )
     return HpuTensor(Cell(host), host.shape, host.stride(), host.storage_offset(), host.dtype)
