@@ -21,6 +21,10 @@ from gaudi_lab.modes import SdpaOptions
 # One module per library, imported only when a model of that library is met.
 _LIBRARIES = ("transformers", "diffusers")
 
+# Looked up when attention is switched to it. Importing it during a call would break the graph that
+# torch.compile makes of the model.
+_kernel: Any = None
+
 _LEADING = (
     "attn_mask",
     "dropout_p",
@@ -51,7 +55,8 @@ def fused_sdpa(module: nn.Module, options: SdpaOptions | None = None) -> Handle:
     LabError
         If `module` has no attention that can be switched.
     """
-    _require_known_signature()
+    global _kernel
+    _kernel = _known_kernel()
     options = options or SdpaOptions()
     edits = [edit for library in _libraries_of(module) for edit in library.fused(module, options)]
     if not edits:
@@ -149,7 +154,7 @@ def attend(
         # The kernel does not repeat a mask over the batch.
         mask = mask.expand(query.shape[0], *mask.shape[1:])
     softmax = options.softmax if query.dtype is torch.bfloat16 else None
-    return bridge.fused_sdpa_kernel().apply(
+    return _kernel.apply(
         query,
         key,
         value,
@@ -172,14 +177,17 @@ def additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return torch.where(mask, torch.zeros((), dtype=dtype, device=mask.device), torch.finfo(dtype).min)
 
 
-def _require_known_signature() -> None:
-    parameters = list(inspect.signature(bridge.fused_sdpa_kernel().forward).parameters)
+def _known_kernel() -> Any:
+    """Return the kernel, or raise if this release of it takes its arguments in another order."""
+    kernel = bridge.fused_sdpa_kernel()
+    parameters = list(inspect.signature(kernel.forward).parameters)
     start = parameters.index("attn_mask") if "attn_mask" in parameters else 0
     if tuple(parameters[start : start + len(_LEADING)]) != _LEADING:
         raise LabError(
             f"FusedSDPA of bridge {bridge.identity().version} takes its arguments in an order unknown to "
             f"this version of Gaudi Lab: {', '.join(parameters)}."
         )
+    return kernel
 
 
 def _libraries_of(module: nn.Module) -> list[Any]:

@@ -3,8 +3,10 @@ import torch
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
+from gaudi_lab.instruments.attention import fused_sdpa
 from gaudi_lab.instruments.calling import is_compiled
 from gaudi_lab.instruments.compiling import compile_in_place
+from gaudi_lab.modes import SdpaOptions
 
 
 def test_calls_are_compiled_once_a_shape_by_the_bridge(net):
@@ -21,6 +23,15 @@ def test_calls_are_compiled_once_a_shape_by_the_bridge(net):
     assert costs[1] == costs[0]
     assert costs[2] > costs[1]
     assert costs[3] == costs[2]
+
+
+def test_a_model_with_fused_attention_is_one_graph(bert):
+    ids = torch.arange(12).reshape(2, 6).to("hpu")
+    before = bridge.counters()
+    with fused_sdpa(bert, SdpaOptions()), compile_in_place(bert):
+        bert(ids)
+        bridge.settle()
+    assert bridge.counters().since(before).compilations == 1
 
 
 def test_hooks_run_inside(net):
