@@ -105,11 +105,17 @@ class Attached:
     def captured(self) -> tuple[CapturedGraph, ...]:
         """Return the captured HPU graphs, component by component."""
         return tuple(
-            CapturedGraph(component, graph.shapes, graph.replays)
+            CapturedGraph(component, graph.shapes, graph.replays, graph.size)
             for component, handle in self._graphs.items()
             if handle.active
             for graph in handle.graphs
         )
+
+    def free_graphs(self) -> None:
+        """Let go of the captured HPU graphs and their memory; the next calls capture anew."""
+        for handle in self._graphs.values():
+            if handle.active:
+                handle.free()
 
     def status(self) -> ModelStatus:
         """Describe the model as it is now."""

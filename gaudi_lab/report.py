@@ -22,11 +22,14 @@ class CapturedGraph:
         The inputs it was captured for.
     replays
         How often it has been replayed.
+    size
+        Bytes of device memory that capturing it took; None where that is not known.
     """
 
     component: str
     shapes: Shapes
     replays: int
+    size: int | None = None
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,13 @@ class Graph:
         The inputs it was captured for.
     replays
         How often it has run since, without Python.
+    size
+        Bytes of device memory that capturing it took; None where that is not known.
     """
 
     shapes: Shapes
     replays: int = 0
+    size: int | None = None
 
 
 class GraphHandle(Handle):
@@ -52,6 +55,10 @@ class GraphHandle(Handle):
     def graphs(self) -> tuple[Graph, ...]:
         """The captured graphs, oldest first."""
         return tuple(self._account.graphs.values())
+
+    def free(self) -> None:
+        """Let go of the captured graphs and their memory; the next calls capture anew."""
+        self._account.free()
 
 
 def hpu_graphs(module: nn.Module, **options: Any) -> GraphHandle:
@@ -89,13 +96,12 @@ def hpu_graphs(module: nn.Module, **options: Any) -> GraphHandle:
     observed = account.observer()
     vars(module)["forward"] = observed
     if release is not None:
-        vars(module)["clear_cache"] = account.clearing(release)
+        account.release = release
+        vars(module)["clear_cache"] = account.free
 
     def undo() -> None:
-        account.graphs.clear()
         account.bypass = True
-        if release is not None:
-            release()
+        account.free()
         # If someone wrapped our forward in the meantime, cutting it out would cut theirs out too. It then
         # stays, and only passes calls on to the original.
         if module.__dict__.get("forward") is observed:
@@ -110,6 +116,8 @@ class _Account:
     def __init__(self, wrapped: Callable[..., Any], original: Callable[..., Any], limit: int | None) -> None:
         self.graphs: dict[int, Graph] = {}
         self.bypass = False
+        # What the bridge frees its graphs with, where its release has that.
+        self.release: Callable[[], Any] | None = None
         self._wrapped = wrapped
         self._original = original
         self._limit = limit
@@ -124,7 +132,9 @@ class _Account:
             # Read before the call: the forward may change the containers it is given.
             key = inputs.key_of_call(args, kwargs)
             shapes = inputs.of_call(self._original, args, kwargs)
+            memory = None
             if key not in self.graphs:
+                memory = bridge.memory()
                 # The tensors of the first call become the graph's inputs, which later calls write into.
                 args, kwargs = tree_map_only(torch.Tensor, torch.clone, (args, kwargs))
             try:
@@ -135,24 +145,23 @@ class _Account:
                 # keeps, holds the graph. No other graph could be captured until then.
                 traceback.clear_frames(error.__traceback__)
                 raise
-            self._enter(key, shapes)
+            self._enter(key, shapes, memory)
             return result
 
         return forward
 
-    def clearing(self, release: Callable[[], Any]) -> Callable[[], Any]:
-        @functools.wraps(release)
-        def clear_cache() -> Any:
-            self.graphs.clear()
-            return release()
+    def free(self) -> None:
+        self.graphs.clear()
+        if self.release is not None:
+            self.release()
 
-        return clear_cache
-
-    def _enter(self, key: int, shapes: Shapes) -> None:
+    def _enter(self, key: int, shapes: Shapes, memory: bridge.Memory | None) -> None:
         if key in self.graphs:
             self.graphs[key].replays += 1
         elif self._limit is None or len(self.graphs) < self._limit:
-            self.graphs[key] = Graph(shapes)
+            now = bridge.memory()
+            size = None if memory is None or now is None else max(now.in_use - memory.in_use, 0)
+            self.graphs[key] = Graph(shapes, size=size)
 
 
 def _restore(module: nn.Module, before: dict[str, Any]) -> None:

@@ -94,3 +94,17 @@ def test_in_eager_mode_nothing_is_touched(net):
     with pytest.raises(LabError, match="only in lazy mode"):
         hpu_graphs(net)
     assert frozen(net) == before
+
+
+def test_a_graph_tells_the_memory_it_took_and_freeing_it_captures_anew(net):
+    bridge.set_lazy(True)
+    x = torch.ones(3, 4, device="hpu")
+    with hpu_graphs(net) as handle:
+        net(x)
+        (graph,) = handle.graphs
+        # Its own copy of the input, and the output that every replay writes into.
+        assert graph.size >= (3 * 4 + 3 * 2) * 4
+        handle.free()
+        assert handle.graphs == ()
+        net(x)
+        assert len(handle.graphs) == 1
