@@ -74,12 +74,15 @@ class Graph:
         What the counters call it, such as ``graph_12``.
     steps, wanted
         What it computes, and the slots that it returns, in this order.
+    dtype
+        PyTorch's default dtype while it was recorded: what an operator makes of integers depends on it.
     """
 
-    __slots__ = ("_runner", "name", "steps", "wanted")
+    __slots__ = ("_runner", "dtype", "name", "steps", "wanted")
 
-    def __init__(self, steps: list[Step], wanted: tuple[int, ...]) -> None:
+    def __init__(self, steps: list[Step], wanted: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
         self.name = next_name("graph")
+        self.dtype = dtype
         self.steps = steps
         self.wanted = wanted
         self._runner: Runner | None = None
@@ -87,7 +90,7 @@ class Graph:
     def __call__(self, holders: Sequence[Any]) -> Sequence[torch.Tensor]:
         """Run on the values of `holders`, the program's inputs in order."""
         hosts = [holder.host for holder in holders]
-        with on_the_host():
+        with on_the_host(self.dtype):
             if self._runner is None:
                 publish(EventId.CACHE_MISS, recipe_id=self.name)
                 return self._first(hosts)
@@ -119,28 +122,46 @@ class Graph:
         )
 
 
-def on_the_host() -> Any:
-    """Return a context in which host tensors compute plainly, whatever the user's code is in the middle of."""
-    return _OnTheHost()
+def on_the_host(dtype: torch.dtype | None = None) -> Any:
+    """Return a context in which host tensors compute plainly, whatever the user's code is in the middle of.
+
+    With `dtype`, that is PyTorch's default dtype in it.
+    """
+    return _OnTheHost(dtype)
 
 
 class _OnTheHost:
     """Outside inference mode, below autograd, without autocast: the user's modes are about the device."""
 
-    __slots__ = ("_guards",)
+    __slots__ = ("_dtype", "_guards", "_outer")
+
+    def __init__(self, dtype: torch.dtype | None) -> None:
+        self._dtype = dtype
 
     def __enter__(self) -> None:
+        self._outer = torch.get_default_dtype()
+        if self._dtype is not None and self._dtype is not self._outer:
+            torch.set_default_dtype(self._dtype)
+        # While an operator is dispatched to Python, PyTorch ignores conjugate bits; host kernels need them.
+        plain = torch._C._ForceDispatchKeyGuard(_INCLUDED, _EXCLUDED)
+        plain.__enter__()  # at once: the next guards act when they are made
         self._guards = (
+            plain,
             torch._C._InferenceMode(False),
             torch._C._AutoDispatchBelowAutograd(),
             torch._C._ExcludeDispatchKeyGuard(_AUTOCAST),
         )
-        for guard in self._guards:
+        for guard in self._guards[1:]:
             guard.__enter__()
 
     def __exit__(self, *exc: object) -> None:
         for guard in reversed(self._guards):
             guard.__exit__(*exc)
+        if self._dtype is not None and self._dtype is not self._outer:
+            torch.set_default_dtype(self._outer)
 
 
 _AUTOCAST = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
+# What a thread has switched on and off that is doing nothing special: this is read while the bridge loads.
+_INCLUDED = torch._C._dispatch_tls_local_include_set()
+_EXCLUDED = torch._C._dispatch_tls_local_exclude_set()

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from . import rng
+from . import infer, rng
 from .program import Meta, Slot, Step
 
 
@@ -28,8 +28,11 @@ def interpret(steps: list[Step], wanted: tuple[int, ...], inputs: Sequence[Any])
             continue
         args = [_resolved(x, values) for x in step.args]
         kwargs = {name: _resolved(x, values) for name, x in step.kwargs.items()}
+        before = None if step.checked else [x.shape for x in _written(step.func, args, kwargs)]
         out = _callable(step.func)(*args, **kwargs)
-        if not step.checked:
+        if before is not None:
+            if before != [x.shape for x in _written(step.func, args, kwargs)]:
+                raise RuntimeError(f"{step.func} gave its output another size: {_REPORT}")
             step.loose = not _agrees(out, step.result, step.func)
             step.checked = True
         if step.loose:
@@ -97,9 +100,13 @@ def last_uses(steps: list[Step], wanted: tuple[int, ...]) -> dict[int, list[int]
 def conform(out: Any, result: Any) -> Any:
     """Return `out` laid out in the strides of `result`; what agrees already is returned as it is."""
     if isinstance(result, Meta):
-        if out.stride() == result.stride:
+        if _same_layout(out, result):
             return out
-        laid = torch.empty_strided(result.size, result.stride, dtype=out.dtype)
+        if result.offset:
+            extent = 1 + result.offset + sum((n - 1) * step for n, step in zip(result.size, result.stride, strict=True))
+            laid = torch.empty(extent, dtype=out.dtype).as_strided(result.size, result.stride, result.offset)
+        else:
+            laid = torch.empty_strided(result.size, result.stride, dtype=out.dtype)
         return laid.copy_(out)
     if isinstance(result, (list, tuple)) and result.__class__ in (list, tuple):
         return [conform(x, meta) for x, meta in zip(out, result, strict=True)]
@@ -146,12 +153,40 @@ def _agrees(out: Any, result: Any, func: Any) -> bool:
         if out.shape != result.size or out.dtype != result.dtype:
             raise RuntimeError(
                 f"{func} returned {tuple(out.shape)} {out.dtype} where {tuple(result.size)} {result.dtype} "
-                "was recorded: please report this, the emulated bridge recorded it wrongly"
+                f"was recorded: {_REPORT}"
             )
-        return bool(out.stride() == result.stride)
+        if _same_layout(out, result):
+            return True
+        if _is_view(func):  # a copy would no longer share memory with what it is a view of
+            raise RuntimeError(
+                f"{func} returned strides {out.stride()} at {out.storage_offset()} where {result.stride} at "
+                f"{result.offset} were recorded: {_REPORT}"
+            )
+        return False
     if result.__class__ is list or result.__class__ is tuple:
         return all(_agrees(x, meta, func) for x, meta in zip(out, result, strict=True))
     return True
+
+
+_REPORT = "please report this, the emulated bridge recorded it wrongly"
+
+
+def _same_layout(out: torch.Tensor, meta: Meta) -> bool:
+    """Return True if every element lies where `meta` says. Steps over one element, or over none, mean nothing."""
+    if out.storage_offset() != meta.offset:
+        return out.numel() == 0
+    if out.stride() == meta.stride or out.numel() == 0:
+        return True
+    return all(n == 1 or a == b for n, a, b in zip(meta.size, out.stride(), meta.stride, strict=True))
+
+
+def _is_view(func: Any) -> bool:
+    return any(x.alias_info is not None and not x.alias_info.is_write for x in func._schema.returns)
+
+
+def _written(func: Any, args: Any, kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    found = infer.written(func, args, kwargs)
+    return [x for y in found for x in (y if isinstance(y, list) else [y]) if isinstance(x, torch.Tensor)]
 
 
 def _tensors(out: Any, result: Any) -> Iterator[Any]:

@@ -62,10 +62,12 @@ class Outside:
 class Recording:
     """One program in the making."""
 
-    __slots__ = ("inputs", "live", "node", "slots", "steps")
+    __slots__ = ("dtype", "inputs", "live", "node", "slots", "steps")
 
     def __init__(self) -> None:
-        self.node = trie.root
+        # What an operator makes of integers depends on it, so it chooses the trie.
+        self.dtype = torch.get_default_dtype()
+        self.node = trie.root(self.dtype)
         self.slots = 0
         self.steps = 0
         self.inputs: list[Any] = []
@@ -98,13 +100,16 @@ class Recording:
         """Turn one argument into its part of the step's key.
 
         A tensor is its slot, a bare int. A scalar is its class and value, because 1, 1.0 and True are three
-        different steps; so are 0.0 and -0.0, and NaN must find itself again.
+        different steps; so are 0.0 and -0.0, and NaN must find itself again. A bare complex number could equal
+        a slot.
         """
         kind = x.__class__
         if kind is int or kind is bool:
             return kind, x
         if kind is float:
             return (kind, x) if x == x and x != 0.0 else (kind, repr(x))
+        if kind is complex:
+            return kind, repr(x)
         if isinstance(x, HpuTensor):
             return self.operand(x._cell)
         if kind is tuple or kind is list:
@@ -126,6 +131,8 @@ class Recording:
         NotRecordable
             What the operator returns depends on values; it has to run on the host.
         """
+        if torch.get_default_dtype() is not self.dtype:
+            return recorder.restart().record(func, args, kwargs)
         part = self._part
         parts = [x._cell.slot if x.__class__ is HpuTensor and x._cell.run is self else part(x) for x in args]
         named = tuple([(name, part(x)) for name, x in kwargs.items()]) if kwargs else ()
@@ -166,6 +173,11 @@ class Recording:
             return None
         return result.__class__([self._results(x, args, kwargs) for x in result])
 
+    def forget(self) -> None:
+        """Let go of the inputs: a cell that knew its recording would keep it alive, and all its inputs."""
+        for holder in self.inputs:
+            holder.run = None
+
     def execute(self) -> None:
         """Run what was recorded, compiling it first if this program was not seen before."""
         recorder.flush()
@@ -193,7 +205,14 @@ class Trie:
     def clear(self) -> None:
         """Forget every program."""
         self.size = 0
-        self.root = Node(None, None)
+        self._roots: dict[torch.dtype, Node] = {}
+
+    def root(self, dtype: torch.dtype) -> Node:
+        """Return where the programs begin that are recorded under the default dtype `dtype`."""
+        root = self._roots.get(dtype)
+        if root is None:
+            root = self._roots[dtype] = Node(None, None)
+        return root
 
     def grow(self, node: Node) -> Node:
         """Count a new node."""
@@ -214,6 +233,13 @@ class Recorder:
         self.run = Recording()
         self.capture: Capture | None = None
 
+    def restart(self) -> Recording:
+        """Run what was recorded so far and return an empty recording."""
+        self.flush()
+        self.run.forget()
+        self.run = Recording()
+        return self.run
+
     def flush(self) -> None:
         """Run what was recorded so far; compile it first if this program was not seen before."""
         run = self.run
@@ -227,7 +253,7 @@ class Recorder:
         try:
             graph = run.node.graphs.get(wanted)
             if graph is None:
-                graph = run.node.graphs[wanted] = Graph(run.node.program(), wanted)
+                graph = run.node.graphs[wanted] = Graph(run.node.program(), wanted, run.dtype)
             capture = self.capture
             values = graph(run.inputs) if capture is None else capture.segment(graph, run.inputs, owed)
         except BaseException as error:
@@ -235,8 +261,7 @@ class Recorder:
                 cell.fail(f"this tensor was never computed: the graph that owed it failed with {error!r}")
             raise
         finally:
-            for holder in run.inputs:
-                holder.run = None  # a cell that knew its recording would keep it alive, and all its inputs
+            run.forget()
         for cell, value in zip(owed, values, strict=True):
             cell.settle(value)
 
