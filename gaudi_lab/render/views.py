@@ -47,7 +47,7 @@ def html(result: Any) -> str:
 def _(iteration: Iteration) -> str:
     what = ", ".join(map(str, iteration.causes)) or "steady"
     compiled = units.count(iteration.compilations, "compile")
-    return _join(f"iteration {iteration.number}", units.seconds(iteration.wall_time), compiled, what)
+    return _join(f"run {iteration.number}", units.seconds(iteration.wall_time), compiled, what)
 
 
 @line.register
@@ -58,10 +58,10 @@ def _(timeline: Timeline) -> str:
 def summary(timeline: Timeline) -> list[str]:
     """Return what a warm-up comes to, in phrases."""
     if not timeline.iterations:
-        return ["no iterations"]
+        return ["nothing was run"]
     phrases = []
     if timeline.interrupted:
-        phrases.append(f"interrupted after {units.count(len(timeline.iterations), 'iteration')}")
+        phrases.append(f"interrupted after {units.count(len(timeline.iterations), 'run')}")
     if timeline.warmup_time:
         phrases.append(f"warm-up {units.seconds(timeline.warmup_time)}")
     if timeline.compilations:
@@ -73,7 +73,7 @@ def summary(timeline: Timeline) -> list[str]:
     elif to_steady == 0:
         phrases.append("steady from the start")
     else:
-        phrases.append(f"steady after {units.count(to_steady, 'iteration')}")
+        phrases.append(f"steady after {units.count(to_steady, 'run')}")
     if timeline.steady_median is not None:
         runs = units.count(len(timeline.steady), "run")
         median = (
@@ -97,7 +97,7 @@ def _(timeline: Timeline) -> str:
         )
         for i in timeline.iterations
     ]
-    table = _table(("", "wall time", "compiled", "compile time", "what was new"), rows, left={4})
+    table = _table(("run", "wall time", "compiled", "compile time", "what was new"), rows, left={4})
     return "\n".join((*([timeline.settings] if timeline.settings else []), *table, str(timeline)))
 
 

@@ -69,6 +69,27 @@ class Memory:
         return tuple(new), tuple(causes)
 
 
+def all_causes(
+    found: Iterable[Cause],
+    *,
+    compilations: int,
+    captures: int,
+    first_replays: int,
+    fallbacks: Iterable[str],
+) -> tuple[Cause, ...]:
+    """Return the causes already found together with those of `other_causes`, each said once."""
+    found = list(found)
+    others = other_causes(
+        found,
+        compilations=compilations,
+        captures=captures,
+        first_replays=first_replays,
+        fallbacks=fallbacks,
+    )
+    # That a graph was captured already says that the switches are new.
+    return (*(cause for cause in found if not (captures and cause.kind == "switch")), *others)
+
+
 def other_causes(
     found: Iterable[Cause],
     *,
@@ -92,7 +113,9 @@ def other_causes(
     """
     causes = []
     if captures:
-        causes.append(Cause("graph", f"captured {captures} HPU graph{'s' if captures > 1 else ''}"))
+        causes.append(
+            Cause("graph", f"captured {captures} HPU graphs" if captures > 1 else "captured an HPU graph")
+        )
     if names := ", ".join(sorted(fallbacks)):
         causes.append(Cause("fallback", f"ran on the host: {names}"))
     if compilations and first_replays > 0:

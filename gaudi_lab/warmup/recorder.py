@@ -144,7 +144,7 @@ class Recorder:
         new_shapes, found = self._watch.memory.novelties(self._calls, self._watch.settings)
         now = self._watch.graphs()
         captures = max(len(now) - len(graphs), 0)
-        found += causes.other_causes(
+        found = causes.all_causes(
             found,
             compilations=cost.compilations,
             captures=captures,

@@ -12,7 +12,7 @@ from gaudi_lab.shapes import Shape
 from gaudi_lab.warmup.timeline import Cause, Iteration, Timeline
 
 SUMMARY = (
-    "warm-up 2.00 s · 2 graphs compiled in 1.50 s · steady after 1 iteration · "
+    "warm-up 2.00 s · 2 graphs compiled in 1.50 s · steady after 1 run · "
     "then 600 ms ± 50.0 ms (2 runs) · emulated on CPU, these are not Gaudi times"
 )
 
@@ -78,10 +78,10 @@ class Text(HTMLParser):
 def test_a_timeline_in_text_is_a_table_and_a_summary():
     assert repr(TIMELINE).splitlines() == [
         "lazy",
-        "   wall time  compiled  compile time  what was new",
-        "1     2.00 s         2        1.50 s  new shape <3×4>",
-        "2     500 ms         –             –  –",
-        "3     700 ms         –             –  –",
+        "run  wall time  compiled  compile time  what was new",
+        "  1     2.00 s         2        1.50 s  new shape <3×4>",
+        "  2     500 ms         –             –  –",
+        "  3     700 ms         –             –  –",
         SUMMARY,
     ]
 
@@ -143,9 +143,9 @@ def test_a_change_is_one_line():
 
 def test_what_is_not_steady_yet_and_what_was_interrupted_say_so():
     unsettled = Timeline(TIMELINE.iterations[:1], interrupted=True)
-    assert "interrupted after 1 iteration" in str(unsettled)
+    assert "interrupted after 1 run" in str(unsettled)
     assert "not steady yet" in str(unsettled)
-    assert str(Timeline()) == "no iterations"
+    assert str(Timeline()) == "nothing was run"
 
 
 def test_a_result_without_a_layout_is_a_type_error():

@@ -1,7 +1,8 @@
 import gc
 
 from gaudi_lab.shapes import Shape
-from gaudi_lab.warmup.causes import Call, Memory, other_causes
+from gaudi_lab.warmup.causes import Call, Memory, all_causes
+from gaudi_lab.warmup.timeline import Cause
 
 
 class Model:
@@ -50,10 +51,13 @@ def test_remembering_keeps_no_model_alive():
 
 def test_what_was_counted_names_causes_that_shapes_do_not():
     none = {"compilations": 0, "captures": 0, "first_replays": 0, "fallbacks": ()}
-    assert texts(other_causes((), **none)) == []
-    assert texts(other_causes((), **none | {"compilations": 1})) == ["other operators or values"]
-    assert texts(other_causes((), **none | {"captures": 2})) == ["captured 2 HPU graphs"]
-    assert texts(other_causes((), **none | {"compilations": 1, "first_replays": 1})) == ["first replay"]
-    assert texts(other_causes((), **none | {"fallbacks": ("aten::nonzero",)})) == [
+    assert texts(all_causes((), **none)) == []
+    assert texts(all_causes((), **none | {"compilations": 1})) == ["other operators or values"]
+    assert texts(all_causes((), **none | {"captures": 2})) == ["captured 2 HPU graphs"]
+    switched = (Cause("switch", "first time with lazy"),)
+    assert texts(all_causes(switched, **none)) == ["first time with lazy"]
+    assert texts(all_causes(switched, **none | {"captures": 1})) == ["captured an HPU graph"]
+    assert texts(all_causes((), **none | {"compilations": 1, "first_replays": 1})) == ["first replay"]
+    assert texts(all_causes((), **none | {"fallbacks": ("aten::nonzero",)})) == [
         "ran on the host: aten::nonzero"
     ]
