@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from . import replay
+from . import flags, replay
 from .events import EventId, publish
 from .program import Step
 
@@ -78,17 +78,25 @@ class Graph:
         PyTorch's default dtype while it was recorded: what an operator makes of integers depends on it.
     """
 
-    __slots__ = ("_runner", "dtype", "name", "steps", "wanted")
+    __slots__ = ("_counted", "_runner", "dtype", "name", "steps", "wanted")
 
-    def __init__(self, steps: list[Step], wanted: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, steps: list[Step], wanted: tuple[int, ...], dtype: torch.dtype = torch.float32
+    ) -> None:
         self.name = next_name("graph")
         self.dtype = dtype
         self.steps = steps
         self.wanted = wanted
         self._runner: Runner | None = None
+        self._counted = False
 
     def __call__(self, holders: Sequence[Any]) -> Sequence[torch.Tensor]:
-        """Run on the values of `holders`, the program's inputs in order."""
+        """Run on the values of `holders`, the program's inputs in order.
+
+        With ``PT_COMPILE_ONLY_MODE`` nothing runs, and what is returned is whatever the memory held.
+        """
+        if flags.get("PT_COMPILE_ONLY_MODE"):
+            return self.compile_only()
         hosts = [holder.host for holder in holders]
         with on_the_host(self.dtype):
             if self._runner is None:
@@ -107,8 +115,32 @@ class Graph:
         """Make the runner, and count it."""
         started = time.perf_counter()
         self._runner = self._inductor(hosts) or replay.compile_steps(self.steps, self.wanted)
-        micros = (time.perf_counter() - started) * 1e6
-        publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=self.name)
+        self._count(started)
+
+    def compile_only(self) -> list[torch.Tensor]:
+        """Compile, if that was not done yet, and return results that nothing has computed.
+
+        The runner is not kept: only a run shows in which strides the host lays out each result.
+        """
+        if self._runner is None and not self._counted:
+            started = time.perf_counter()
+            replay.compile_steps(self.steps, self.wanted)
+            self._count(started)
+        metas = {
+            slot: meta
+            for step in self.steps
+            for slot, meta in zip(replay.slots_of(step), step.metas(), strict=True)
+        }
+        return [
+            torch.empty_strided(metas[slot].size, metas[slot].stride, dtype=metas[slot].dtype)
+            for slot in self.wanted
+        ]
+
+    def _count(self, started: float) -> None:
+        if not self._counted:
+            self._counted = True
+            micros = (time.perf_counter() - started) * 1e6
+            publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=self.name)
 
     def _inductor(self, hosts: list[Any]) -> Runner | None:
         if not use_inductor(default=False):

@@ -14,7 +14,6 @@ import torch
 
 from .cell import Cell
 from .compiler import Graph, on_the_host
-from .program import Meta
 from .trace import Outside, recorder
 
 
@@ -70,8 +69,7 @@ class CapturedGraph:
         self.segments.append(Segment(graph, list(inputs), [*owed]))
         if not self._dry_run:
             return graph(inputs)
-        graph.compile([holder.host for holder in inputs])
-        return [_uncomputed(graph, slot) for slot in graph.wanted]
+        return graph.compile_only()
 
     def replay(self, instead: dict[Any, Cell] | None = None) -> None:
         """Run the programs again and refresh their outputs in place.
@@ -128,11 +126,3 @@ def _refresh(cell: Cell, value: torch.Tensor) -> None:
     assert host is not None
     if host.data_ptr() != value.data_ptr() or host.stride() != value.stride():
         host.copy_(value)
-
-
-def _uncomputed(graph: Graph, slot: int) -> torch.Tensor:
-    for step in graph.steps:
-        meta = step.result_of(slot)
-        if isinstance(meta, Meta):
-            return torch.empty_strided(meta.size, meta.stride, dtype=meta.dtype)
-    raise AssertionError(f"slot {slot} is filled by no step")

@@ -71,6 +71,15 @@ def copy_to(dst: Any, src: Any) -> None:
     AssertionError
         The two differ in their containers.
     """
+    if torch.is_tensor(dst):
+        assert torch.is_tensor(src)
+        if dst is src:
+            return
+        if isinstance(dst, HpuTensor) and not is_current_stream_capturing():
+            move(dst, src)
+        else:
+            dst.copy_(src, non_blocking=True)
+        return
     assert type(dst) is type(src)
     if isinstance(dst, (dict, UserDict)):
         for name, x in dst.items():

@@ -1,0 +1,330 @@
+"""Section B: HPU graphs."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import inspect
+
+import pytest
+import torch
+from contract import covers
+from fresh import run
+from torch import nn
+
+from gaudi_lab import bridge, emulator
+
+
+@pytest.fixture(autouse=True)
+def lazy():
+    bridge.load()
+    emulator.set_lazy(True)
+    yield
+    gc.collect()
+    emulator.set_lazy(False)
+
+
+@pytest.fixture
+def hpu():
+    import habana_frameworks.torch as ht
+
+    return ht.hpu
+
+
+def linear() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Linear(3, 2).to("hpu").requires_grad_(False)
+
+
+@covers("graph-signatures")
+@pytest.mark.parametrize(("release", "dry_run"), [("1.19", False), ("1.22", None)])
+def test_signatures_of_older_releases(release, dry_run):
+    found = run(
+        """
+        import inspect, torch
+        import habana_frameworks.torch as ht
+        parameters = inspect.signature(ht.hpu.wrap_in_hpu_graph).parameters
+        result["names"] = list(parameters)
+        result["dry_run"] = parameters["dry_run"].default
+        try:
+            ht.hpu.wrap_in_hpu_graph(torch.nn.Linear(1, 1), verbose=True)
+        except TypeError as error:
+            result["error"] = str(error)
+        from habana_frameworks.torch.hpex.kernels import FusedSDPA
+        result["attention"] = len(inspect.signature(FusedSDPA.forward).parameters) - 1
+        """,
+        GAUDI_LAB_BRIDGE_VERSION=release,
+        PT_HPU_LAZY_MODE="1",
+    )
+    assert found["names"] == ["module", "asynchronous", "disable_tensor_cache", "dry_run", "max_graphs"]
+    assert found["dry_run"] is dry_run
+    assert "unexpected keyword argument 'verbose'" in found["error"]
+    assert found["attention"] == 13
+
+
+@covers("graph-context")
+def test_graph_context(hpu):
+    captured = hpu.HPUGraph()
+    x = torch.ones(4, device="hpu")
+    with hpu.graph(captured):
+        assert hpu.is_current_stream_capturing()
+        y = x * 2 + 1
+    assert not hpu.is_current_stream_capturing()
+    assert y.tolist() == [3.0] * 4
+    x.fill_(5)
+    captured.replay()
+    assert y.tolist() == [11.0] * 4
+
+
+@covers("replay-other-inputs")
+def test_replay_with_other_inputs(hpu):
+    captured = hpu.HPUGraph()
+    x, other = torch.ones(4, device="hpu"), torch.full((4,), 7.0, device="hpu")
+    with hpu.graph(captured):
+        y = x * 2
+    captured.replayV2([x], [other])
+    assert y.tolist() == [14.0] * 4
+    captured.mark_user_inputs([other, x])
+    assert captured.get_user_input_match_indices() == [1]
+    captured.mark_user_inputs([x])
+    captured.replayV3([torch.zeros(4, device="hpu")])
+    assert y.tolist() == [0.0] * 4
+    captured.clear_inputs()
+    captured.reset()
+
+
+@covers("wrap-in-place")
+def test_wrap_changes_the_module_in_place(hpu):
+    module = linear()
+    original = module.forward
+    assert hpu.wrap_in_hpu_graph(module) is module
+    assert module.forward.__wrapped__ == original
+    assert {"forward", "clear_cache", "clear_inputs"} <= set(vars(module))
+    module(torch.ones(1, 3, device="hpu"))
+    module.clear_inputs()
+    module.clear_cache()
+
+
+@covers("key")
+def test_key(hpu):
+    key = hpu.graphs.input_hash
+    x = torch.ones(2, 3, device="hpu")
+    assert key([x]) == key([x.int()]) == key([torch.ones(2, 3)])
+    assert key([x]) != key([x.T])
+    with torch.autocast("hpu", torch.bfloat16):
+        assert key([x]) != key([torch.ones(1)])
+        inside = key([x])
+    assert inside != key([x])
+    assert key([1]) != key([2])
+    with pytest.raises(TypeError):
+        key([{1, 2}])
+    module = hpu.wrap_in_hpu_graph(linear())
+    first = module(torch.full((2, 3), 1.5, device="hpu"))
+    second = module(torch.full((2, 3), 2, dtype=torch.int64, device="hpu"))  # silently the same graph
+    assert first is second
+
+
+@covers("outputs-alias")
+def test_outputs_are_overwritten(hpu):
+    module, plain = hpu.wrap_in_hpu_graph(linear()), linear()
+    first = module(torch.ones(1, 3, device="hpu"))
+    before = first.clone()
+    second = module(torch.zeros(1, 3, device="hpu"))
+    assert first is second
+    assert not torch.equal(first.cpu(), before.cpu())
+    torch.testing.assert_close(second.cpu(), plain(torch.zeros(1, 3, device="hpu")).cpu())
+
+
+@covers("max-graphs")
+def test_max_graphs(hpu):
+    calls = []
+
+    class Counting(nn.Module):
+        def forward(self, x):
+            calls.append(x.shape)
+            return x + 1
+
+    module = hpu.wrap_in_hpu_graph(Counting(), max_graphs=2)
+    for n in (1, 2, 3, 1, 2, 3, 3):
+        assert module(torch.zeros(n, device="hpu")).tolist() == [1.0] * n
+    assert [shape[0] for shape in calls] == [1, 2, 3, 3, 3]
+
+
+@covers("bypass")
+def test_keywords_that_the_wrapper_swallows(hpu):
+    module = hpu.wrap_in_hpu_graph(linear())
+    x = torch.ones(1, 3, device="hpu")
+    first = module(x, warmup_mode=True, cache_tensors_list=[])
+    assert module(x, bypass_hpu_graphs=True) is not first
+    value = first.clone().cpu()
+    module(torch.zeros(1, 3, device="hpu"), warmup_mode=True)  # copies, and does not run
+    assert torch.equal(first.cpu(), value)
+
+
+@covers("tensor-cache")
+def test_tensor_cache(hpu, monkeypatch):
+    class Keeping(nn.Module):
+        def forward(self, x):
+            self.inner = x * 2
+            return self.inner + 1
+
+    def intermediate(**options):
+        module = hpu.wrap_in_hpu_graph(Keeping(), **options)
+        module(torch.ones(1, device="hpu"))
+        out = module(torch.full((1,), 5.0, device="hpu"))
+        return out.item(), module.inner.item()
+
+    assert intermediate() == (11.0, 10.0)
+    assert intermediate(disable_tensor_cache=True)[0] == 11.0
+    assert intermediate(disable_tensor_cache=True)[1] != 10.0  # the documented wrong value
+    monkeypatch.setenv("PT_HPUGRAPH_DISABLE_TENSOR_CACHE", "0")
+    assert intermediate(disable_tensor_cache=True) == (11.0, 10.0)
+
+
+@covers("training-graphs")
+@pytest.mark.parametrize("how", ["make_graphed_callables", "ModuleCacher"])
+def test_training_graphs(hpu, how):
+    import habana_frameworks.torch.core as htcore
+    from habana_frameworks.torch.hpu.metrics import metric_localcontext
+
+    torch.manual_seed(0)
+    host = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2))
+    model = copy.deepcopy(host).to("hpu")
+    if how == "ModuleCacher":
+        model = hpu.ModuleCacher(max_graphs=2)(model=model, inplace=True)
+    else:
+        model = hpu.make_graphed_callables(model, (torch.randn(3, 4, device="hpu"),))
+    optimizers = [torch.optim.SGD(m.parameters(), lr=0.1) for m in (host, model)]
+    for step in range(5):
+        x, y = torch.randn(3, 4), torch.randint(0, 2, (3,))
+        with metric_localcontext("graph_compilation") as metric:
+            for m, optimizer, where in zip((host, model), optimizers, ("cpu", "hpu"), strict=True):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(m(x.to(where)), y.to(where)).backward()
+                optimizer.step()
+            htcore.mark_step()
+        assert step < 2 or metric.stats()[0] == ("TotalNumber", 0)
+    for a, b in zip(host.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(a, b.cpu())
+    model.eval()
+    torch.testing.assert_close(host(x), model(x.to("hpu")).cpu())
+
+
+@covers("training-graph-asserts")
+def test_what_training_graphs_refuse(hpu):
+    x = torch.ones(1, 3, device="hpu")
+    hooked = linear()
+    hooked.register_forward_hook(lambda *_: None)
+    with pytest.raises(AssertionError, match="Modules must not have hooks"):
+        hpu.make_graphed_callables(hooked, (x,))
+    trained = linear()
+    trained.register_buffer("b", torch.ones(1, device="hpu", requires_grad=True))
+    with pytest.raises(AssertionError, match="All buffers must have"):
+        hpu.make_graphed_callables(trained, (x,))
+    with pytest.raises(AssertionError, match="must be a tuple of Tensors"):
+        hpu.make_graphed_callables(linear(), (3,))
+
+    class Starred(nn.Module):
+        def forward(self, *args):
+            return args
+
+    with pytest.raises(TypeError, match="Unsupported argument type"):
+        hpu.ModuleCacher()(Starred())
+
+
+@covers("copy-to")
+def test_copy_to(hpu):
+    target = {"a": torch.zeros(2, device="hpu"), "b": [torch.zeros(1, device="hpu")]}
+    hpu.graphs.copy_to(target, {"a": torch.ones(2, device="hpu"), "b": [torch.ones(1)]})
+    assert target["a"].tolist() == [1.0, 1.0]
+    assert target["b"][0].tolist() == [1.0]
+    with pytest.raises(AssertionError):
+        hpu.graphs.copy_to([target["a"]], (target["a"],))
+
+
+@covers("cpu-fallback-in-capture")
+def test_cpu_fallback_in_capture(hpu):
+    captured = hpu.HPUGraph()
+    with pytest.raises(RuntimeError, match="^cpu fallback is not supported during hpu graph capturing$"):
+        captured.capture_begin()
+        torch.nonzero(torch.ones(3, device="hpu"))
+    captured.reset()
+
+
+@covers("collective-in-capture")
+def test_collective_in_capture(hpu):
+    found = run(
+        """
+        import habana_frameworks.torch as ht, torch, torch.distributed as dist
+        import habana_frameworks.torch.distributed.hccl
+        dist.init_process_group("hccl", store=dist.HashStore(), rank=0, world_size=1)
+        x = torch.ones(3, device="hpu")
+        dist.all_reduce(x)
+        result["sum"] = x.tolist()
+        graph = ht.hpu.HPUGraph()
+        graph.capture_begin()
+        try:
+            dist.all_reduce(x)
+        except RuntimeError as error:
+            result["error"] = str(error)
+        """,
+        PT_HPU_LAZY_MODE="1",
+    )
+    assert found["sum"] == [1.0] * 3
+    assert found["error"] == "collective nonSFG is not supported during hpu graph capturing"
+
+
+@covers("capture-in-progress", "replay-in-capture", "capture-other-stream")
+def test_misplaced_captures(hpu):
+    done, first, second = hpu.HPUGraph(), hpu.HPUGraph(), hpu.HPUGraph()
+    with hpu.graph(done):
+        torch.ones(1, device="hpu")
+    first.capture_begin()
+    with pytest.raises(RuntimeError, match="^GRAPH:: graph Capture already in progress$"):
+        second.capture_begin()
+    with pytest.raises(RuntimeError, match="^GRAPH:: Capture in progress$"):
+        done.replay()
+    with (
+        hpu.stream(hpu.Stream()),
+        pytest.raises(RuntimeError, match=r"^GRAPH:: Capture must end on the same stream it began on\.$"),
+    ):
+        first.capture_end()
+    first.capture_end()
+
+
+@covers("stuck-capture")
+def test_stuck_capture(hpu):
+    class Failing(nn.Module):
+        def forward(self, x):
+            raise ValueError(str(x.shape))
+
+    module = hpu.wrap_in_hpu_graph(Failing())
+    try:
+        module(torch.ones(1, device="hpu"))
+    except ValueError as error:
+        held = error  # as a notebook holds the last traceback
+    assert hpu.is_current_stream_capturing()
+    held.__traceback__ = None
+    del held
+    gc.collect()
+    assert not hpu.is_current_stream_capturing()
+    assert (torch.ones(2, device="hpu") + 1).tolist() == [2.0, 2.0]
+
+
+@covers("item-splits-capture")
+def test_read_in_a_capture(hpu):
+    class Reading(nn.Module):
+        def forward(self, x):
+            return x * x.sum().item()
+
+    module = hpu.wrap_in_hpu_graph(Reading())
+    assert module(torch.ones(2, device="hpu")).tolist() == [2.0, 2.0]
+    assert module(torch.full((2,), 3.0, device="hpu")).tolist() == [6.0, 6.0]  # 3 * 2: the sum is frozen
+
+
+def test_verbose_prints_statistics(hpu, capsys):
+    module = hpu.wrap_in_hpu_graph(linear(), verbose=True, log_frequency=2)
+    for _ in range(2):
+        module(torch.ones(1, 3, device="hpu"))
+    assert "total cached graphs 1, cache hits 1" in capsys.readouterr().out
+    assert "verbose" in inspect.signature(hpu.wrap_in_hpu_graph).parameters

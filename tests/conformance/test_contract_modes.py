@@ -1,0 +1,252 @@
+"""Section A: execution modes."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from contract import covers
+from fresh import run
+from torch import nn
+
+from gaudi_lab import bridge, emulator
+
+
+@pytest.fixture(scope="module", autouse=True)
+def device():
+    bridge.load()
+
+
+@pytest.fixture
+def lazy():
+    emulator.set_lazy(True)
+    yield
+    emulator.set_lazy(False)
+
+
+@covers("default-mode")
+@pytest.mark.parametrize(
+    ("release", "setting", "expected"),
+    [
+        ("1.20", None, True),
+        ("1.21", None, False),
+        ("1.23", None, False),
+        ("1.23", "1", True),
+        ("1.23", "2", True),
+    ],
+)
+def test_default_mode(release, setting, expected, monkeypatch):
+    from gaudi_lab.emulator import mode
+    from gaudi_lab.emulator import release as releases
+
+    monkeypatch.setenv("GAUDI_LAB_BRIDGE_VERSION", release)
+    monkeypatch.delenv("PT_HPU_LAZY_MODE", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("PT_HPU_LAZY_MODE", setting)
+    releases.version.cache_clear()
+    try:
+        assert mode.from_environment() is expected
+    finally:
+        monkeypatch.undo()
+        releases.version.cache_clear()
+
+
+@covers("mode-frozen", "wrong-plugin")
+@pytest.mark.parametrize(
+    ("loaded", "later", "message"),
+    [
+        ("1", "0", "Wrong PT plugin library loaded in the system. Expected was EAGER, got LAZY."),
+        ("0", "1", "Wrong PT plugin library loaded in the system. Expected LAZY, got EAGER."),
+    ],
+)
+def test_environment_changed_after_import(loaded, later, message):
+    found = run(
+        f"""
+        import os, torch
+        import habana_frameworks.torch
+        from habana_frameworks.torch.utils.internal import is_lazy
+        os.environ["PT_HPU_LAZY_MODE"] = "{later}"
+        result["lazy"] = is_lazy()
+        result["available"] = torch.hpu.is_available()
+        try:
+            torch.ones(2).to("hpu")
+        except RuntimeError as error:
+            result["message"] = str(error)
+        """,
+        PT_HPU_LAZY_MODE=loaded,
+    )
+    assert found["lazy"] is (loaded == "1")
+    assert found["available"]
+    assert found["message"] == message
+
+
+@covers("mode-not-settable", "env-setting-leaks")
+def test_bridge_config():
+    from habana_frameworks.torch.internal import bridge_config as bc
+
+    from habana_frameworks.torch.utils.internal import is_lazy
+
+    assert bc.get_pt_hpu_lazy_mode() == int(is_lazy())
+    with pytest.raises(AttributeError):
+        bc.set_pt_hpu_lazy_mode(1)
+    with pytest.raises(KeyError), bc.env_setting("PT_HPU_LAZY_MODE", 1):
+        pass
+    before = bc.get_pt_hpu_graph_dump_mode()
+    with bc.env_setting("PT_HPU_GRAPH_DUMP_MODE", "all"):
+        assert bc.get_pt_hpu_graph_dump_mode() == "all"
+    assert bc.get_pt_hpu_graph_dump_mode() == before
+    with pytest.raises(ZeroDivisionError), bc.env_setting("PT_HPU_GRAPH_DUMP_MODE", "all"):
+        _ = 1 / 0
+    assert bc.get_pt_hpu_graph_dump_mode() == "all"
+    bc.set_pt_hpu_graph_dump_mode(before)
+
+
+@covers("autoload")
+@pytest.mark.parametrize(
+    ("settings", "there"),
+    [
+        ({}, True),
+        ({"PT_HPU_LAZY_MODE": "1"}, False),
+        ({"PT_HPU_LAZY_MODE": "1", "PT_HPU_AUTOLOAD": "1"}, True),
+    ],
+)
+def test_autoload(settings, there):
+    found = run("import torch\nresult['there'] = hasattr(torch, 'hpu')", GAUDI_LAB_EMULATE="1", **settings)
+    assert found["there"] is there
+
+
+@covers("lazy-accumulates")
+def test_lazy_runs_at_a_step(lazy):
+    import habana_frameworks.torch.core as htcore
+    from habana_frameworks.torch.hpu.metrics import metric_localcontext
+
+    x = torch.full((3, 5, 7), 2.0, device="hpu")
+    htcore.mark_step()
+    for end in (
+        htcore.mark_step,
+        lambda: y.cpu(),
+        lambda: y.sum().item(),
+        lambda: bool(y.sum() > 0),
+        lambda: print(y),
+    ):
+        with metric_localcontext("graph_compilation") as metric:
+            y = (x * 3).sinh() + 1
+            assert y._cell.host is None
+            end()
+            assert y._cell.host is not None
+    with metric_localcontext("graph_compilation") as metric:
+        y = (x * 3).sinh() + 1
+        htcore.mark_step()
+    assert metric.stats()[0] == ("TotalNumber", 0)
+
+
+@covers("step-closure")
+def test_step_closure(lazy):
+    import habana_frameworks.torch.core as htcore
+
+    seen = []
+    htcore.add_step_closure(seen.append, (1,))
+    assert not seen
+    assert htcore.mark_step(sync=True) is None
+    htcore.iter_mark_step()
+    assert seen == [1]
+
+
+@covers("compile-backend")
+def test_compile_backend():
+    module = nn.Linear(3, 2).to("hpu").requires_grad_(False)
+    x = torch.ones(4, 3, device="hpu")
+    emulator.set_lazy(False)
+    compiled = torch.compile(module, backend="hpu_backend")
+    torch.testing.assert_close(compiled(x).cpu(), module(x).cpu())
+    torch._dynamo.reset()
+    found = run(
+        """
+        import torch, habana_frameworks.torch
+        try:
+            torch.compile(torch.nn.Linear(3, 2).to("hpu"), backend="hpu_backend")(torch.ones(4, 3, device="hpu"))
+        except Exception as error:
+            result["error"] = type(error).__name__
+        """,
+        PT_HPU_LAZY_MODE="1",
+    )
+    assert found["error"] == "InvalidBackend"
+
+
+@covers("compile-options")
+def test_compile_options():
+    from habana_frameworks.torch.dynamo.compile_backend import config
+
+    x = torch.ones(4, 3, device="hpu")
+    torch.compile(
+        lambda x: x + 1,
+        backend="hpu_backend",
+        options={"force_static_compile": True, "keep_input_mutations": True},
+    )(x)
+    assert config.force_static_compile is False
+    with pytest.raises(Exception, match="no_such_key"):
+        torch.compile(lambda x: x + 2, backend="hpu_backend", options={"no_such_key": True})(x)
+    torch._dynamo.reset()
+
+
+@covers("compile-only")
+def test_compile_only(lazy):
+    import habana_frameworks.torch.core as htcore
+    from habana_frameworks.torch.hpu.metrics import metric_localcontext
+    from habana_frameworks.torch.internal import bridge_config as bc
+
+    x = torch.full((11, 3), 2.0, device="hpu")
+    htcore.mark_step()
+    with metric_localcontext("graph_compilation") as metric, bc.env_setting("PT_COMPILE_ONLY_MODE", True):
+        x.tan()
+        y = x.tan()
+        htcore.mark_step()
+    assert metric.stats()[0] == ("TotalNumber", 1)
+    with metric_localcontext("graph_compilation") as metric:
+        x.tan()
+        y = x.tan()
+        htcore.mark_step()
+    assert metric.stats()[0] == ("TotalNumber", 0)
+    assert torch.equal(y.cpu(), torch.full((11, 3), 2.0).tan())
+
+
+@covers("mark-step-in-eager")
+def test_mark_step_in_eager(caplog):
+    import habana_frameworks.torch.core as htcore
+    from habana_frameworks.torch.utils import internal
+
+    emulator.set_lazy(False)
+    internal._warned.clear()
+    with caplog.at_level(logging.WARNING, logger="habana_frameworks.torch.utils.internal"):
+        htcore.mark_step()
+        htcore.mark_step()
+    assert [record.getMessage() for record in caplog.records] == [
+        "Calling mark_step function does not have any effect. It's lazy mode only functionality. (warning logged once)"
+    ]
+
+
+@covers("graphs-fail-at-first-forward")
+def test_graphs_in_eager():
+    from habana_frameworks.torch.hpu import wrap_in_hpu_graph
+
+    emulator.set_lazy(False)
+    module = wrap_in_hpu_graph(nn.Linear(3, 2).to("hpu"))
+    with pytest.raises(RuntimeError, match=r"^HPUGraph class is available in lazy mode only\.$"):
+        module(torch.ones(1, 3, device="hpu"))
+
+
+@covers("no-graphs-in-eager-1.20")
+def test_graphs_in_eager_of_an_older_release():
+    found = run(
+        """
+        import habana_frameworks.torch as ht
+        try:
+            ht.hpu.wrap_in_hpu_graph
+        except AttributeError as error:
+            result["error"] = str(error)
+        """,
+        GAUDI_LAB_BRIDGE_VERSION="1.20",
+        PT_HPU_LAZY_MODE="0",
+    )
+    assert found["error"] == "module 'habana_frameworks.torch.hpu' has no attribute 'wrap_in_hpu_graph'"

@@ -1,0 +1,31 @@
+"""The emulated device in both modes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gaudi_lab import bridge, emulator
+
+
+@pytest.fixture(scope="session", autouse=True)
+def device() -> None:
+    """The emulated device, loaded."""
+    bridge.load()
+
+
+@pytest.fixture(params=["eager", "lazy"])
+def mode(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each execution mode in turn."""
+    emulator.set_lazy(request.param == "lazy")
+    yield request.param
+    emulator.set_lazy(False)
+
+
+@pytest.fixture
+def lazy() -> Iterator[None]:
+    """Lazy mode."""
+    emulator.set_lazy(True)
+    yield
+    emulator.set_lazy(False)
