@@ -9,6 +9,7 @@ that end there, one for each set of results that were still wanted.
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -62,7 +63,7 @@ class Outside:
 class Recording:
     """One program in the making."""
 
-    __slots__ = ("dtype", "inputs", "live", "node", "slots", "steps")
+    __slots__ = ("dtype", "inferring", "inputs", "live", "node", "slots", "steps")
 
     def __init__(self) -> None:
         # What an operator makes of integers depends on it, so it chooses the trie.
@@ -70,6 +71,7 @@ class Recording:
         self.node = trie.root(self.dtype)
         self.slots = 0
         self.steps = 0
+        self.inferring = 0.0  # seconds spent on steps never seen before
         self.inputs: list[Any] = []
         self.live: list[weakref.ref[Cell]] = []
 
@@ -148,7 +150,9 @@ class Recording:
         return self._results(result, args, kwargs)
 
     def _first_sight(self, key: Any, func: Any, args: Any, kwargs: Any) -> Node:
+        started = time.perf_counter()
         result = infer.result(func, args, kwargs)
+        self.inferring += time.perf_counter() - started
         _, named, *parts = key
         step_args = [_argument(x) for x in parts]
         step_kwargs = {name: _argument(x) for name, x in named}
@@ -253,7 +257,7 @@ class Recorder:
         try:
             graph = run.node.graphs.get(wanted)
             if graph is None:
-                graph = run.node.graphs[wanted] = Graph(run.node.program(), wanted, run.dtype)
+                graph = run.node.graphs[wanted] = Graph(run.node.program(), wanted, run.dtype, run.inferring)
             capture = self.capture
             values = graph(run.inputs) if capture is None else capture.segment(graph, run.inputs, owed)
         except BaseException as error:
