@@ -42,8 +42,9 @@ class GaudiDDIMScheduler(DDIMScheduler):
         ValueError
             For more steps than the model was trained with.
         """
+        if num_inference_steps != self.num_inference_steps:
+            self._tables = None
         super().set_timesteps(num_inference_steps, device)
-        self._tables = None
 
     def step(
         self,

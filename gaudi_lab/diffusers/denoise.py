@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
+from gaudi_lab import bridge
 from gaudi_lab.diffusers.batches import Batch
 from gaudi_lab.diffusers.request import Request, Tensors
 
@@ -40,16 +41,10 @@ def denoise(
     torch.Tensor
         Latents of the batch, padding included.
     """
-    # Rolled, so that each step reads element 0 of a tensor of its own: reading element i of one tensor is
-    # another graph for each i. Guidance may be changed by a callback, so it is asked for in each step.
-    timesteps = request.timesteps
-    for number in range(len(request.timesteps)):
+    for number, timestep in enumerate(_apart(request.timesteps)):
         if pipeline.interrupt:
             break
         with step():
-            # A copy: a captured graph writes into the tensors that it was captured with.
-            timestep = timesteps[0].clone()
-            timesteps = torch.roll(timesteps, -1, 0)
             prediction = _predict(pipeline, tensors, timestep)
             tensors.latents = pipeline.scheduler.step(
                 prediction,
@@ -62,6 +57,17 @@ def denoise(
             _call_back(pipeline, request, batch, tensors, number, timestep)
         stepped()
     return tensors.latents
+
+
+def _apart(timesteps: torch.Tensor) -> list[torch.Tensor]:
+    """Return each timestep as a tensor in memory of its own.
+
+    Reading element i within step i would be another graph for each i, and rolling the whole within each
+    step another graph for each number of steps. Like this, the graph of a step knows of neither.
+    """
+    apart = [timestep.clone() for timestep in timesteps]
+    bridge.mark_step()
+    return apart
 
 
 def _predict(pipeline: Any, tensors: Tensors, timestep: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from gaudi_lab.diffusers import gaudi_config as configuration
 from gaudi_lab.diffusers.batches import Batch
 from gaudi_lab.diffusers.denoise import denoise
 from gaudi_lab.diffusers.output import BatchTime, GaudiStableDiffusionPipelineOutput, throughput
-from gaudi_lab.diffusers.prepare import prepare
+from gaudi_lab.diffusers.prepare import prepare, start_schedule
 from gaudi_lab.diffusers.preview import Preview
 from gaudi_lab.diffusers.progress import Progress
 from gaudi_lab.diffusers.request import Asked, Request, StepCallback
@@ -101,6 +101,8 @@ requires_safety_checker
         _check_options(use_habana, use_hpu_graphs=use_hpu_graphs, gaudi_config=gaudi_config)
         self.use_habana = use_habana
         self.gaudi_config = configuration.resolve(gaudi_config)
+        if self.gaudi_config is not None:
+            self.gaudi_config.declare_autocast_bf16_fp32_ops()
         self.bf16_full_eval = bf16_full_eval
         self.sdp_on_bf16 = sdp_on_bf16
         self.preview = True
@@ -289,7 +291,9 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
             progress.steps(len(request.timesteps))
             for batch in plan:
                 progress.phase("denoising", batch.start // batch_size + 1)
+                # A callback may have changed it, and the scheduler is at its end.
                 self._guidance_scale = asked.guidance_scale
+                start_schedule(self, asked)
                 done = len(recorder.timeline.iterations)
                 made = denoise(
                     self,
@@ -358,7 +362,7 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
     def _precision(self) -> Iterator[None]:
         """Compute in bfloat16 where that is asked for."""
         allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
-        autocast = self.use_habana and configuration.uses_autocast(self.gaudi_config)
+        autocast = self.gaudi_config is not None and self.gaudi_config.use_torch_autocast
         if self.sdp_on_bf16:
             torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
         try:

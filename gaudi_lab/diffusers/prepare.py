@@ -36,13 +36,7 @@ def prepare(pipeline: Any, asked: Asked) -> tuple[Request, Tensors]:
         image_embeds = pipeline.prepare_ip_adapter_image_embeds(
             asked.ip_adapter_image, asked.ip_adapter_image_embeds, device, asked.total, guided
         )
-    timesteps, _ = retrieve_timesteps(
-        pipeline.scheduler,
-        None if asked.timesteps or asked.sigmas else asked.num_inference_steps,
-        device,
-        asked.timesteps,
-        asked.sigmas,
-    )
+    timesteps = start_schedule(pipeline, asked)
     pipeline._num_timesteps = len(timesteps)  # noqa: SLF001 - read by the stock property
     latents = pipeline.prepare_latents(
         asked.total,
@@ -73,6 +67,21 @@ def prepare(pipeline: Any, asked: Asked) -> tuple[Request, Tensors]:
         _guidance_embedding(pipeline, asked, latents),
         step_noise,
     )
+
+
+def start_schedule(pipeline: Any, asked: Asked) -> torch.Tensor:
+    """Choose the timesteps and put the scheduler at the first, as before each batch.
+
+    Most schedulers remember how far they have come, and what they saw on the way.
+    """
+    timesteps, _ = retrieve_timesteps(
+        pipeline.scheduler,
+        None if asked.timesteps or asked.sigmas else asked.num_inference_steps,
+        pipeline._execution_device,  # noqa: SLF001 - ours, by inheritance
+        asked.timesteps,
+        asked.sigmas,
+    )
+    return timesteps
 
 
 def _encode(pipeline: Any, asked: Asked, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:

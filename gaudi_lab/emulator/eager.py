@@ -64,7 +64,7 @@ def _host(x: Any) -> Any:
 
 
 def _foreign(x: torch.Tensor) -> torch.Tensor:
-    if x.device.type == "hpu":
+    if x.device.type == "hpu" and x.layout is torch.strided:
         # A fake tensor that Dynamo made for a factory on the device: its host twin is fake too.
         return torch.empty_strided(x.size(), x.stride(), dtype=x.dtype, device="cpu")
     if x.dim() == 0:

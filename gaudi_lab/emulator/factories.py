@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from . import infer
 from .acquire import acquire
 from .cell import Cell
 from .dispatch import compute, dispatch, stock_attention
@@ -26,6 +27,13 @@ _FACTORIES = (
 )  # fmt: skip
 
 
+# PyTorch's composites of these do not write `out` where an argument is a tensor subclass.
+_OUT_IGNORED = (
+    "matmul.out", "linalg_matrix_rank.out", "linalg_matrix_rank.out_tol_tensor",
+    "linalg_matrix_rank.atol_rtol_tensor_out", "linalg_matrix_rank.atol_rtol_float_out",
+)  # fmt: skip
+
+
 def register() -> list[torch.library.Library]:
     """Register the kernels, and return the libraries that keep them registered."""
     device = torch.library.Library("aten", "IMPL")
@@ -39,6 +47,8 @@ def register() -> list[torch.library.Library]:
     device.impl("empty_strided", _empty_strided, "PrivateUse1")
     # Composite, and it asserts on a device it does not know before it decomposes.
     device.impl("scaled_dot_product_attention", stock_attention, "AutogradPrivateUse1")
+    for name in _OUT_IGNORED:
+        device.impl(name, _into_out(_overload(name)), "AutogradPrivateUse1")
     # DataLoader(pin_memory=True): the Python hooks have no pinned allocator, and here nothing needs pinning.
     host = torch.library.Library("aten", "IMPL")
     host.impl("_pin_memory", _pin_memory, "CPU")
@@ -59,6 +69,18 @@ def _pin_memory(tensor: torch.Tensor, device: Any = None) -> torch.Tensor:
 
 def _is_pinned(tensor: torch.Tensor, device: Any = None) -> bool:
     return getattr(tensor.untyped_storage(), "_pinned", False)
+
+
+def _into_out(func: Any) -> Callable[..., Any]:
+    make = infer.without_out(func)
+
+    def fill(*args: Any, out: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        made = make(*args, **kwargs)
+        if out.shape != made.shape:
+            out.resize_(made.shape)
+        return out.copy_(made)
+
+    return fill
 
 
 def _overload(name: str) -> Any:

@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import (
 )
 
 from .program import Alias, Meta
-from .tensor import CPU, HpuTensor
+from .tensor import CPU, HpuTensor, no_sparse
 
 
 class NotRecordable(Exception):
@@ -110,6 +110,8 @@ def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
     RuntimeError
         `x` is on another device and is no scalar.
     """
+    if x.layout is not torch.strided:
+        raise no_sparse(x)
     if x.dim() == 0 and x.device.type == "cpu":
         return x.detach().clone()
     raise RuntimeError(

@@ -102,6 +102,8 @@ def conform(out: Any, result: Any) -> Any:
     if isinstance(result, Meta):
         if _same_layout(out, result):
             return out
+        if _same_places(out, result):
+            return out.as_strided(result.size, result.stride)
         if result.offset:
             extent = 1 + result.offset + sum((n - 1) * step for n, step in zip(result.size, result.stride, strict=True))
             laid = torch.empty(extent, dtype=out.dtype).as_strided(result.size, result.stride, result.offset)
@@ -157,7 +159,7 @@ def _agrees(out: Any, result: Any, func: Any) -> bool:
             )
         if _same_layout(out, result):
             return True
-        if _is_view(func):  # a copy would no longer share memory with what it is a view of
+        if _is_view(func) and not _same_places(out, result):  # a copy would no longer share memory with what it is a view of
             raise RuntimeError(
                 f"{func} returned strides {out.stride()} at {out.storage_offset()} where {result.stride} at "
                 f"{result.offset} were recorded: {_REPORT}"
@@ -172,12 +174,18 @@ _REPORT = "please report this, the emulated bridge recorded it wrongly"
 
 
 def _same_layout(out: torch.Tensor, meta: Meta) -> bool:
-    """Return True if every element lies where `meta` says. Steps over one element, or over none, mean nothing."""
-    if out.storage_offset() != meta.offset:
-        return out.numel() == 0
-    if out.stride() == meta.stride or out.numel() == 0:
-        return True
-    return all(n == 1 or a == b for n, a, b in zip(meta.size, out.stride(), meta.stride, strict=True))
+    """Return True if `out` has the strides of `meta`, or no element that they could lead to."""
+    return (out.storage_offset() == meta.offset and out.stride() == meta.stride) or out.numel() == 0
+
+
+def _same_places(out: torch.Tensor, meta: Meta) -> bool:
+    """Return True if every element lies where `meta` says, whatever the steps over a single element are.
+
+    Those lead nowhere, but operators choose between memory formats by them.
+    """
+    return out.storage_offset() == meta.offset and all(
+        n == 1 or a == b for n, a, b in zip(meta.size, out.stride(), meta.stride, strict=True)
+    )
 
 
 def _is_view(func: Any) -> bool:

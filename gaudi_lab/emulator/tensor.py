@@ -163,6 +163,13 @@ class HpuTensor(torch.Tensor):
         return False
 
 
+def no_sparse(x: torch.Tensor) -> NotImplementedError:
+    """Return the error that says that the device cannot hold `x`."""
+    return NotImplementedError(
+        f"hpu has no {x.layout} tensors, only dense ones. Keep it on the host, or call .to_dense() first."
+    )
+
+
 def wrap(host: torch.Tensor) -> HpuTensor:
     """Make the `hpu` tensor whose value is `host`; they share the memory.
 
@@ -172,7 +179,5 @@ def wrap(host: torch.Tensor) -> HpuTensor:
         `host` is sparse.
     """
     if host.layout is not torch.strided:
-        raise NotImplementedError(
-            f"hpu has no {host.layout} tensors, only dense ones. Keep it on the host, or call .to_dense() first."
-        )
+        raise no_sparse(host)
     return HpuTensor(Cell(host), host.shape, host.stride(), host.storage_offset(), host.dtype)

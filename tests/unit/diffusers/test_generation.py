@@ -59,15 +59,18 @@ def test_one_graph_serves_all_steps_in_lazy_mode(make):
     pipeline = make(use_habana=True)
     outputs = draw(pipeline, batch_size=2)
     compiled = [i.number for i in outputs.warmup.iterations if i.compilations]
-    assert compiled == [1]
+    assert set(compiled) <= {1}, "or none, if another test has drawn in lazy mode before"
     assert len(outputs.warmup.iterations) == 9
     assert outputs.warmup.emulated
     assert draw(pipeline, batch_size=2).warmup.compilations == 0
+    assert draw(pipeline, batch_size=2, num_inference_steps=6).warmup.compilations == 0
 
 
 @pytest.mark.parametrize("kind", [PNDMScheduler, EulerDiscreteScheduler, EulerAncestralDiscreteScheduler])
 def test_other_schedulers_draw_as_they_do_in_the_stock_pipeline(make, kind):
-    config = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    config = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+    if kind is PNDMScheduler:
+        config["skip_prk_steps"] = True  # as every published checkpoint has it
     generators = [tiny.seed(number) for number in range(5)]
     expected = draw(tiny.stock(scheduler=kind(**config)), generator=generators).images
     pipeline = make(use_habana=True, use_hpu_graphs=True)
@@ -88,7 +91,7 @@ def test_noise_of_eta_does_not_depend_on_the_batch_size(make, scheduler):
         {"guidance_scale": 1.0},
         {"guidance_rescale": 0.7},
         {"negative_prompt": ["blue"] * 5},
-        {"timesteps": None, "clip_skip": 0},
+        {"timesteps": None, "guidance_scale": 3.0},
         {"height": 24, "width": 8},
         {"output_type": "pt"},
         {"output_type": "latent"},
@@ -141,7 +144,7 @@ def test_bfloat16_by_autocast(make):
     exact = draw(pipeline).images
     pipeline.gaudi_config = Config()
     seen = []
-    pipeline.unet.mid_block.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    pipeline.unet.conv_in.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
     rounded = draw(pipeline).images
     assert torch.bfloat16 in seen
     assert 0 < difference(rounded, exact) < 0.1
