@@ -34,6 +34,8 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     NotRecordable
         It cannot be told without running the operator, or these arguments do not suit it.
     """
+    if func in _DISTRUSTED:
+        raise NotRecordable(f"PyTorch's fake {func} does not return what the host's does")
     with _fake_mode(), _quiet():
         stand_ins = [_stand_in(x) for x in args]
         named = {name: _stand_in(x) for name, x in kwargs.items()}
@@ -48,14 +50,40 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             raise NotRecordable(str(func)) from error
         if before != [_shape(x) for x in written(func, stand_ins, named)]:
             raise NotRecordable(f"{func} resizes its output")
-    return _template(out, returned_aliases(func))
+    return _template(_masked(func, args, out), returned_aliases(func))
+
+
+def distrust(func: Any) -> None:
+    """Note that the fake `func` returned something else than the host's: it is not recorded again."""
+    _DISTRUSTED.add(func)
+
+
+_DISTRUSTED = {
+    torch.ops.aten.multilabel_margin_loss_forward.default,
+    torch.ops.aten.multilabel_margin_loss_forward.output,
+}
+
+
+def _masked(func: Any, args: tuple[Any, ...], out: Any) -> Any:
+    """Return `out` without the gradients that nobody asked for, which the host does not return either."""
+    where = _output_mask(func)
+    if where is None or where >= len(args):
+        return out
+    return tuple([x if wanted else None for x, wanted in zip(out, args[where], strict=True)])
+
+
+@functools.cache
+def _output_mask(func: Any) -> int | None:
+    names = [argument.name for argument in func._schema.arguments]
+    return names.index("output_mask") if "output_mask" in names else None
 
 
 def refusal(error: NotRecordable) -> BaseException | None:
     """Return what the operator itself raised for its arguments, if that is why it cannot be recorded."""
     cause = error.__cause__
     unknown = (DynamicOutputShapeException, DataDependentOutputException, UnsupportedOperatorException)
-    return None if isinstance(cause, unknown) else cause
+    # An operator of the user's own without a fake kernel says so in a plain RuntimeError.
+    return None if isinstance(cause, unknown) or "no fake impl registered" in str(cause) else cause
 
 
 def _check_out(func: Any, args: list[Any], kwargs: dict[str, Any]) -> None:

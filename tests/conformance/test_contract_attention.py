@@ -105,7 +105,8 @@ def test_asserts(attend):
     lengths = torch.tensor([3], dtype=torch.int32, device="hpu")
     with pytest.raises(
         AssertionError,
-        match=r"^Optimized softmax mode is supported in recompute training mode only in causal\(triangular\) mask case$",
+        match=r"^Optimized softmax mode is supported in recompute training mode only "
+        r"in causal\(triangular\) mask case$",
     ):
         attend(trained, q, q, None, 0.0, False, None, "fast", True)
     with pytest.raises(
@@ -113,9 +114,9 @@ def test_asserts(attend):
         match=r"^Valid sequence length is supported only in inference with is_causal\(triangular\) mask case$",
     ):
         attend(q, q, q, None, 0.0, False, None, "None", True, lengths)
-    with pytest.raises(AssertionError, match="^return_attn_probs is supported only for inference mode$"):
+    with pytest.raises(AssertionError, match=r"^return_attn_probs is supported only for inference mode$"):
         attend(trained, q, q, None, 0.0, False, None, "None", False, None, "left", False, True)
-    with pytest.raises(AssertionError, match="^Return_dropout_mask is not supported in recompute mode$"):
+    with pytest.raises(AssertionError, match=r"^Return_dropout_mask is not supported in recompute mode$"):
         attend(q, q, q, None, 0.5, False, None, "None", True, None, "left", True)
     with pytest.raises(
         AssertionError,

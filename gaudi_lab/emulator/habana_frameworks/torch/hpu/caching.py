@@ -12,7 +12,7 @@ from gaudi_lab.emulator.release import release
 from gaudi_lab.emulator.tensor import HpuTensor
 from gaudi_lab.emulator.transfer import move
 
-from .capture import HPUGraph
+from .capture import HPUGraph, is_current_stream_capturing
 
 # Up to 1.20 a UserDict counts by the tensors that its values iterate over, and a dataclass as any other object.
 _BY_ELEMENTS = release() >= (1, 21)
@@ -87,13 +87,6 @@ def copy_to(dst: Any, src: Any) -> None:
     elif isinstance(dst, (list, tuple)):
         for x, y in zip(dst, src, strict=True):
             copy_to(x, y)
-    elif torch.is_tensor(dst):
-        if dst is src:
-            return
-        if isinstance(dst, HpuTensor):
-            move(dst, src)
-        else:
-            dst.copy_(src, non_blocking=True)
     elif _is_dataclass(dst):
         for field in dataclasses.fields(dst):
             copy_to(getattr(dst, field.name), getattr(src, field.name))

@@ -1,0 +1,68 @@
+"""`torch.autocast("hpu")`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gaudi_lab.emulator import autocast
+
+
+@pytest.fixture
+def x(mode):
+    torch.manual_seed(0)
+    return torch.randn(4, 4).to("hpu")
+
+
+def test_lists(x):
+    with torch.autocast("hpu", torch.bfloat16):
+        assert (x @ x).dtype == torch.bfloat16
+        assert F.linear(x, x).dtype == torch.bfloat16
+        assert F.softmax(x, -1).dtype == torch.bfloat16
+        assert x.bfloat16().exp().dtype == torch.float32
+        assert (x.bfloat16() + x).dtype == torch.float32
+        assert (x.double() @ x.double()).dtype == torch.float64
+        assert torch.hpu.is_autocast_hpu_enabled()
+        with torch.autocast("hpu", enabled=False):
+            assert (x @ x).dtype == torch.float32
+    assert (x @ x).dtype == torch.float32
+    assert not torch.hpu.is_autocast_hpu_enabled()
+
+
+def test_the_numbers_are_rounded(x):
+    with torch.autocast("hpu", torch.bfloat16):
+        low = x @ x
+    host = x.cpu().bfloat16()
+    assert torch.equal(low.cpu(), host @ host)
+
+
+def test_training(x):
+    model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 2)).to("hpu")
+    with torch.autocast("hpu", torch.bfloat16):
+        out = model(x)
+        loss = F.cross_entropy(out, torch.zeros(4, dtype=torch.int64, device="hpu"))
+    assert out.dtype == torch.bfloat16
+    loss.backward()
+    exact = [x.clone() for x in model.parameters()]
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all().item() for p in model.parameters())
+    assert len(exact) == 6
+
+
+def test_the_first_list_wins():
+    assert {"mul", "div", "exp"} <= set(autocast.PROMOTE)
+    assert "mul" in autocast.LOWER_PRECISION
+    assert not set(autocast.LOWER_PRECISION) & set(autocast.FP32)
+
+
+def test_list_files(tmp_path, monkeypatch):
+    path = tmp_path / "ops.txt"
+    path.write_text("mm\n\nadd\n")
+    monkeypatch.setenv("SOME_LIST", str(path))
+    assert autocast._listed("SOME_LIST", ("bmm",)) == ["mm", "add"]
+    monkeypatch.delenv("SOME_LIST")
+    assert autocast._listed("SOME_LIST", ("bmm",)) == ("bmm",)
+    monkeypatch.setenv("SOME_LIST", str(tmp_path / "nothing"))
+    with pytest.raises(RuntimeError, match="SOME_LIST"):
+        autocast._listed("SOME_LIST", ())
