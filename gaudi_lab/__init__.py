@@ -5,7 +5,7 @@ emulated one. It imports neither torch nor a bridge nor IPython: the bridge deci
 loads, and that choice is left to you.
 
 In a notebook, `%load_ext gaudi_lab` adds `%gaudi_mode`, `%gaudi_attach`, `%gaudi_graphs`, `%gaudi_sdpa`,
-`%gaudi_status` and `%%gaudi_warmup`. Each has a function of like name here.
+`%gaudi_status`, `%gaudi_panel` and `%%gaudi_warmup`. Each has a function of like name here.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gaudi_lab.transformers.config import GaudiConfig as GaudiConfig
     from gaudi_lab.transformers.trainer import GaudiTrainer as GaudiTrainer
     from gaudi_lab.transformers.training_args import GaudiTrainingArguments as GaudiTrainingArguments
+    from gaudi_lab.notebook.panel import panel as panel
     from gaudi_lab.warmup.recorder import Recorder as Recorder
     from gaudi_lab.warmup.timeline import Timeline as Timeline
 
@@ -58,6 +59,7 @@ _WHERE = {
     "fused_sdpa": "gaudi_lab.api",
     "hpu_graphs": "gaudi_lab.api",
     "mode": "gaudi_lab.api",
+    "panel": "gaudi_lab.notebook.panel",
     "status": "gaudi_lab.api",
 }
 

@@ -44,6 +44,7 @@ def candidates(magic: str, words: list[str], models: Iterable[str]) -> list[str]
         "gaudi_attach": lambda: [*models, "--detach"],
         "gaudi_graphs": lambda: ["on", "off"] if not positional else list(models),
         "gaudi_sdpa": lambda: ["on", "off"] if not positional else [*models, "--recompute", "--softmax"],
+        "gaudi_panel": lambda: list(models),
         "gaudi_warmup": lambda: [] if positional else ["-n", "--until-steady"],
     }
     return [word for word in free.get(magic, list)() if word not in words]

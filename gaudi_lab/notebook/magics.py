@@ -23,6 +23,8 @@ from gaudi_lab.warmup.timeline import Timeline
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from gaudi_lab.notebook.panel.widget import Panel
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -152,6 +154,22 @@ class GaudiMagics(Magics):
         parse_argstring(self.gaudi_status, line)
         self._attach_all()
         return api.status()
+
+    @line_magic
+    @_usage
+    @magic_arguments()
+    @_help
+    @argument("models", nargs="*", help="Names of models; all attached ones by default, also later ones.")
+    def gaudi_panel(self, line: str) -> Panel:
+        """Show a live panel: every switch, compiles as they happen, captured graphs, memory.
+
+        In Python: gaudi_lab.panel(model)
+        """
+        from gaudi_lab.notebook.panel import panel
+
+        arguments = parse_argstring(self.gaudi_panel, line)
+        self._attach_all()
+        return panel(*(self._name(name) for name in arguments.models))
 
     @no_var_expand
     @line_cell_magic

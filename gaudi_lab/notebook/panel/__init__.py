@@ -1,0 +1,50 @@
+"""The panel: every switch and every compile, in sight. `%gaudi_panel` or `gaudi_lab.panel(model)`.
+
+`widget` is what the notebook shows, with `panel.js` and `panel.css`. All open panels share one `desk`: it
+follows the workbench, logs `calls`, and does what a panel asks for when it is its turn (`turns`). What they
+show is plain data: `snapshot`, made of `choices` (what can be switched and why not), `export` and `trial`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gaudi_lab.notebook.panel.widget import Panel
+
+
+def panel(*models: Any) -> Panel:
+    """Show a live panel of the switches, the compiles and the memory. In a notebook: `%gaudi_panel [model ...]`.
+
+    Parameters
+    ----------
+    *models
+        Models or their names; attached if they are not yet. None for all, also those attached later.
+
+    Returns
+    -------
+    Panel
+        Live where there is a notebook; a table or text of the same facts everywhere else.
+
+    Raises
+    ------
+    LabError
+        If one of them is no model, or not on `hpu`.
+
+    Examples
+    --------
+    >>> gaudi_lab.panel(model)
+    """
+    from gaudi_lab import api, lab
+    from gaudi_lab.notebook.panel.desk import Desk
+    from gaudi_lab.notebook.panel.widget import Panel
+
+    workbench = lab.current()
+    names = []
+    for model in models:
+        if not isinstance(model, str) and workbench.find(model) is None:
+            api.attach(model)
+        attached = workbench.get(model) if isinstance(model, str) else workbench.find(model)
+        assert attached is not None, "it has just been attached"
+        names.append(attached.name)
+    return Panel(Desk.of(workbench), tuple(names) or None)

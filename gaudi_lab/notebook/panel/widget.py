@@ -1,0 +1,108 @@
+"""The panel as the notebook shows it: a widget where there is a kernel, a table or text elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from gaudi_lab.notebook.panel import snapshot
+from gaudi_lab.notebook.panel.desk import Desk
+from gaudi_lab.render import views
+
+_HERE = Path(__file__).parent
+
+SHOWN = 240
+"""How many calls the timeline shows."""
+
+
+class Panel(anywidget.AnyWidget):
+    """A live panel. It shows what the workbench is like, and asks the desk for changes.
+
+    Nothing is set from the front end: it sends requests, and sees what came of them.
+
+    Parameters
+    ----------
+    desk
+        Shared with the other panels.
+    names
+        The models to show; None for all.
+    """
+
+    _esm = _HERE / "panel.js"
+    _css = _HERE / "panel.css"
+
+    settings = traitlets.Dict().tag(sync=True)
+    live = traitlets.Dict().tag(sync=True)
+    calls = traitlets.List().tag(sync=True)
+    outcome = traitlets.Dict().tag(sync=True)
+    own_id = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, desk: Desk, names: tuple[str, ...] | None = None) -> None:
+        super().__init__()
+        self.names = names
+        # A view cannot tell its own model's name, and needs it to ask whether the kernel is there.
+        self.own_id = self.model_id
+        self._desk = desk
+        self._sent = 0
+        self.on_msg(self._asked)
+        desk.open(self)
+
+    def show_settings(self, data: dict[str, Any]) -> None:
+        """Show the switches."""
+        self.settings = data
+
+    def show_live(self, data: dict[str, Any]) -> None:
+        """Show counters, memory and graphs."""
+        self.live = data
+
+    def show_all_calls(self) -> None:
+        """Show the latest calls, for views that open later too."""
+        self.calls = self._rows(max(self._desk.log.total - SHOWN, 0))
+        self._sent = self._desk.log.total
+
+    def show_new_calls(self) -> None:
+        """Show the calls that came in since the last time, and only those: there may be many a second."""
+        rows = self._rows(max(self._sent, self._desk.log.total - SHOWN))
+        if rows:
+            self._sent = rows[-1]["n"]
+            self.send({"kind": "calls", "rows": rows})
+
+    def show_outcome(self, request: Any, trouble: str) -> None:
+        """Say what came of a request; `trouble` is empty if it was done."""
+        self.outcome = {"id": request, "trouble": trouble}
+
+    def close(self) -> None:
+        """Take the panel off the desk and off the screen."""
+        self._desk.close(self)
+        super().close()
+
+    def __repr__(self) -> str:
+        timeline = self._desk.log.timeline(self.names)
+        return "\n".join([repr(self._status()), *([str(timeline)] if timeline.iterations else [])])
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        return data | {"text/plain": repr(self), "text/html": self._html()}, metadata
+
+    def _html(self) -> str:
+        timeline = self._desk.log.timeline(self.names)
+        return views.html(self._status()) + (views.html(timeline) if timeline.iterations else "")
+
+    def _status(self) -> Any:
+        return snapshot.status(self._desk.workbench, self.names)
+
+    def _rows(self, after: int) -> list[dict[str, Any]]:
+        return [
+            snapshot.call(call)
+            for call in self._desk.log.since(after)
+            if self.names is None or call.model.partition(".")[0] in self.names
+        ]
+
+    def _asked(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        if content.get("do") == "resend":
+            self.show_all_calls()
+        else:
+            self._desk.request(self, content)
