@@ -151,7 +151,8 @@ class Attached:
         return all_or_none(_edit(compile_in_place, module) for module in modules.values())
 
     def _capture(self, component: str, module: nn.Module) -> Handle:
-        self._graphs[component] = hpu_graphs(module)
+        # A Trainer keeps the outputs of its first batch until it joins them with those of the second.
+        self._graphs[component] = hpu_graphs(module, copies=components.is_trainer(self.model))
         return self._graphs[component]
 
 

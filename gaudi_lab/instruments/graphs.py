@@ -61,15 +61,18 @@ class GraphHandle(Handle):
         self._account.free()
 
 
-def hpu_graphs(module: nn.Module, **options: Any) -> GraphHandle:
+def hpu_graphs(module: nn.Module, *, copies: bool = False, **options: Any) -> GraphHandle:
     """Capture `module.forward` once per input shape and replay it.
 
-    As the bridge does it, a replay writes into the same output tensors each time: clone what you keep.
+    As the bridge does it, a replay writes into the same output tensors each time: clone what you keep, or
+    ask for copies.
 
     Parameters
     ----------
     module
         An inference module on `hpu`; edited in place.
+    copies
+        Return copies of the outputs, for a caller that keeps them from one call to the next.
     **options
         Passed to the bridge's `wrap_in_hpu_graph`, such as `max_graphs` or `disable_tensor_cache`.
 
@@ -91,7 +94,7 @@ def hpu_graphs(module: nn.Module, **options: Any) -> GraphHandle:
         _restore(module, before)
         raise
 
-    account = _Account(module.forward, original, options.get("max_graphs"))
+    account = _Account(module.forward, original, options.get("max_graphs"), copies)
     release = module.__dict__.get("clear_cache")
     observed = account.observer()
     vars(module)["forward"] = observed
@@ -113,7 +116,9 @@ def hpu_graphs(module: nn.Module, **options: Any) -> GraphHandle:
 class _Account:
     """Keeps account of what is captured and replayed through one wrapped forward."""
 
-    def __init__(self, wrapped: Callable[..., Any], original: Callable[..., Any], limit: int | None) -> None:
+    def __init__(
+        self, wrapped: Callable[..., Any], original: Callable[..., Any], limit: int | None, copies: bool
+    ) -> None:
         self.graphs: dict[int, Graph] = {}
         self.bypass = False
         # What the bridge frees its graphs with, where its release has that.
@@ -121,6 +126,7 @@ class _Account:
         self._wrapped = wrapped
         self._original = original
         self._limit = limit
+        self._copies = copies
 
     def observer(self) -> Callable[..., Any]:
         @functools.wraps(self._original)
@@ -146,7 +152,7 @@ class _Account:
                 traceback.clear_frames(error.__traceback__)
                 raise
             self._enter(key, shapes, memory)
-            return result
+            return tree_map_only(torch.Tensor, torch.clone, result) if self._copies else result
 
         return forward
 

@@ -13,9 +13,12 @@ from typing import Any
 
 from gaudi_lab.errors import LabValueError
 
+_PREFIX = "Not part of Gaudi Lab. "
+
 
 def _not_here(default: Any, instead: str) -> Any:
-    return field(default=default, metadata={"help": f"Not part of Gaudi Lab. {instead}", "instead": instead})
+    # transformers' command line passes all metadata on to argparse, so there is none but the help.
+    return field(default=default, metadata={"help": _PREFIX + instead})
 
 
 @dataclass
@@ -54,6 +57,6 @@ def problems(args: Elsewhere) -> Iterator[LabValueError]:
         if getattr(args, declared.name) != declared.default:
             yield LabValueError(
                 f"{declared.name}={getattr(args, declared.name)!r} is not part of Gaudi Lab. "
-                f"{declared.metadata['instead']}",
+                f"{declared.metadata['help'].removeprefix(_PREFIX)}",
                 python=f"GaudiTrainingArguments({declared.name}={declared.default!r})",
             )

@@ -167,18 +167,32 @@ class Switches:
 
 
 class NoSwitches:
-    """The same for a trainer on the CPU: there is nothing to switch."""
+    """The same for a trainer on the CPU, which has nothing to switch, but takes off what others have on.
+
+    Parameters
+    ----------
+    trainer
+        With its model.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
 
     def __str__(self) -> str:
         return "CPU"
 
     @contextmanager
     def on(self, *, training: bool = False) -> Iterator[None]:  # noqa: ARG002 - one interface for both
-        """Do nothing."""
+        """Have nothing on the model meanwhile."""
+        holding.hold([self._trainer.model], self)
         yield
 
     def take_off(self) -> None:
         """Do nothing."""
+
+    def let_go(self) -> Settings:
+        """Return the plain settings."""
+        return Settings(_process_mode())
 
     def replays(self) -> list[int]:
         """Return nothing: there are no HPU graphs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -96,9 +97,11 @@ class GaudiTrainer(transformers.Trainer):
         super().__init__(model, args, *rest, **options)
         self._leave_to_us()
         self._process_state = devices.State()
+        # In lazy mode the weights are on their way until now. An interrupt later would lose them.
+        self._on_device(bridge.settle)
         # Under a name that the workbench looks for: attaching the trainer hands these over.
         self.gaudi_switches: Switches | NoSwitches = (
-            Switches(self, wanted.of_arguments(args)) if args.use_habana else NoSwitches()
+            Switches(self, wanted.of_arguments(args)) if args.use_habana else NoSwitches(self)
         )
         if args.use_habana:
             self.add_callback(MarkStep)
@@ -201,6 +204,17 @@ class GaudiTrainer(transformers.Trainer):
             return torch.autocast(self.args.device.type, torch.bfloat16, cache_enabled=cache_enabled)
         return nullcontext()
 
+    @staticmethod
+    def get_optimizer_cls_and_kwargs(args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:
+        """Return the stock optimizer; in lazy mode in its form that keeps its step count on the device.
+
+        Otherwise the count would be a number in the graph, and each step another graph.
+        """
+        kind, options = transformers.Trainer.get_optimizer_cls_and_kwargs(args, model)
+        if getattr(args, "use_lazy_mode", False) and "capturable" in inspect.signature(kind).parameters:
+            options = {**options, "capturable": True}
+        return kind, options
+
     @property
     def _in_bfloat16(self) -> bool:
         return bool(self.args.bf16 or (self.args.use_habana and self.gaudi_config.use_torch_autocast))
@@ -226,11 +240,16 @@ class GaudiTrainer(transformers.Trainer):
         if self.place_model_on_device and where is not None and where.type != self.args.device.type:
             self.gaudi_switches.take_off()
             self._move_model_to_device(self.model, self.args.device)
+            self._on_device(bridge.settle)
 
     def _leave_to_us(self) -> None:
-        """Keep accelerate from what it would put on the model for good: autocast and torch.compile."""
+        """Keep accelerate from what it would put on the model for good, autocast and torch.compile, and from moving.
+
+        The trainer has moved the model already, and moves each batch. To accelerate "hpu" and "hpu:0" differ.
+        """
         if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             self.accelerator.native_amp = False
+            self.accelerator.device_placement = self.accelerator.use_distributed
             if self.args.use_habana:
                 self.accelerator.state.dynamo_plugin = TorchDynamoPlugin(backend="no")
 

@@ -106,13 +106,22 @@ class GaudiTrainingArguments(Elsewhere, TrainingArguments):
             )
             self.use_hpu_graphs_for_inference = True
         rules.check(self, rules.Process.now())
-        if self.use_habana:
-            self.use_lazy_mode = _enter_mode(self.use_lazy_mode, compiles=self.compiles)
-            devices.see_hpu()
-        else:
+        if not self.use_habana:
             self.use_lazy_mode = False
             self.use_cpu = True
+            super().__post_init__()
+            return
+        self.use_lazy_mode = _enter_mode(self.use_lazy_mode, compiles=self.compiles)
+        devices.see_hpu()
+        if not self.compiles:
+            super().__post_init__()
+            return
+        # Set aside meanwhile: all that transformers does with it here is to advise an Ampere GPU.
+        asked = {"torch_compile": True, "torch_compile_backend": bridge.COMPILE_BACKEND}
+        asked["torch_compile_mode"] = vars(self)["torch_compile_mode"]
+        vars(self).update(torch_compile=False, torch_compile_backend=None, torch_compile_mode=None)
         super().__post_init__()
+        vars(self).update(asked)
 
     @property
     def compiles(self) -> bool:
