@@ -33,7 +33,7 @@ class SignedView(HpuTensor):
         return view
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         """Keep the bits over a view, and resolve them before anything that computes."""
         kwargs = kwargs or {}
         if func is aten._conj.default:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from . import collectives, conjugate, eager, infer, metadata, mode, rng, serialization, transfer
+from . import cells, collectives, conjugate, eager, infer, metadata, mode, rng, serialization, transfer
 from .events import EventId, publish
 from .tensor import HpuTensor, set_dispatcher, wrap
 from .trace import recorder
@@ -128,6 +128,10 @@ def _indexed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return compute(func, (tensor, moved, *rest), kwargs)
 
 
+def _fused_cell(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    return cells.FUSED[func](*args, **kwargs)
+
+
 _VALUE_TYPES = ("bool", "int", "float", "Scalar", "SymInt", "number")
 
 _SPECIAL: dict[Any, Route] = {
@@ -140,6 +144,7 @@ _SPECIAL: dict[Any, Route] = {
     aten.scaled_dot_product_attention.default: _math_attention,
     aten.resize_.default: metadata.resize_,
     aten.set_.source_Tensor: metadata.set_,
+    **dict.fromkeys(cells.FUSED, _fused_cell),
     aten._conj.default: conjugate.conj,
     aten._neg_view.default: conjugate.neg,
     aten.set_.source_Storage: serialization.set_storage,
@@ -167,7 +172,10 @@ def _route(func: Any) -> Route:
         return value
     if func._can_decompose() and not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CPU"):
         return decompose
-    if any(returned.alias_info is not None and not returned.alias_info.is_write for returned in func._schema.returns):
+    if any(
+        returned.alias_info is not None and not returned.alias_info.is_write
+        for returned in func._schema.returns
+    ):
         return view
     return fill if any(isinstance(where, str) for where in infer.writes(func)) else compute
 

@@ -16,8 +16,10 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run one operator and return `hpu` tensors over its results."""
     call, aliases, sole = _plan(func)
     hosts = [x._cell.read() if x.__class__ is HpuTensor else _host(x) for x in args]
-    if any([x.__class__ is torch.Tensor and x.is_complex() for x in hosts]):
-        call = functools.partial(_with_signs, call)
+    for x in hosts:
+        if x.__class__ is torch.Tensor and x.is_complex():
+            call = functools.partial(_with_signs, call)
+            break
     named = {name: _host(x) for name, x in kwargs.items()}
     out = call(*hosts, **named)
     if sole is not None:
@@ -36,12 +38,17 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 def _with_signs(call: Any, *args: Any, **kwargs: Any) -> Any:
     """Call an operator whose kernel may take conjugate views inside, which PyTorch switches off while we dispatch."""
-    included, excluded = torch._C._dispatch_tls_local_include_set(), torch._C._dispatch_tls_local_exclude_set()
+    included, excluded = (
+        torch._C._dispatch_tls_local_include_set(),
+        torch._C._dispatch_tls_local_exclude_set(),
+    )
     with torch._C._ForceDispatchKeyGuard(included, excluded - _SIGNS):
         return call(*args, **kwargs)
 
 
-_SIGNS = torch._C.DispatchKeySet(torch._C.DispatchKey.Conjugate) | torch._C.DispatchKeySet(torch._C.DispatchKey.Negative)
+_SIGNS = torch._C.DispatchKeySet(torch._C.DispatchKey.Conjugate) | torch._C.DispatchKeySet(
+    torch._C.DispatchKey.Negative
+)
 
 
 @functools.cache

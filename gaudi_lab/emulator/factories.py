@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from . import infer
+from . import cells, infer
 from .acquire import acquire
 from .cell import Cell
 from .dispatch import compute, dispatch, stock_attention
@@ -47,6 +47,8 @@ def register() -> list[torch.library.Library]:
     device.impl("empty_strided", _empty_strided, "PrivateUse1")
     # Composite, and it asserts on a device it does not know before it decomposes.
     device.impl("scaled_dot_product_attention", stock_attention, "AutogradPrivateUse1")
+    for func, cell in cells.FUSED.items():
+        device.impl(func.name(), cell, "AutogradPrivateUse1")
     for name in _OUT_IGNORED:
         device.impl(name, _into_out(_overload(name)), "AutogradPrivateUse1")
     # DataLoader(pin_memory=True): the Python hooks have no pinned allocator, and here nothing needs pinning.

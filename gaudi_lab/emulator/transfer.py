@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
-from . import eager, infer, mode
+from . import eager, infer, mode, uninitialized
 from .compiler import on_the_host
 from .tensor import HpuTensor, wrap
 from .trace import recorder
@@ -39,7 +40,8 @@ def to_copy(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if device.type == "hpu":
         if isinstance(source, HpuTensor):
             return _on_device(func, (source,), options)
-        return wrap(func(source.detach(), device="cpu", **options))
+        moved = wrap(func(source.detach(), device="cpu", **options))
+        return uninitialized.of(moved) if isinstance(source, UninitializedTensorMixin) else moved
     host = _value(source)
     return func(host, device=device, **options)
 

@@ -1,0 +1,95 @@
+"""What is known to fail, from known_failures.toml, and whether a run agrees with it.
+
+An entry names cases, modes, the reason, and the text that each of their failures must carry: so a wrong number
+in a case that is known to raise is still a new failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import tomllib
+from op_db_shards import Outcome
+
+FILE = Path(__file__).with_name("known_failures.toml")
+
+
+@dataclass(frozen=True)
+class Known:
+    """One entry.
+
+    Attributes
+    ----------
+    database, modes, cases
+        Where it applies.
+    raises
+        A regular expression that every failing sample's text matches.
+    reason
+        Why it fails, for people.
+    """
+
+    database: str
+    modes: tuple[str, ...]
+    cases: tuple[str, ...]
+    raises: str
+    reason: str
+
+
+class Verdict(NamedTuple):
+    """How a run compares with what is known.
+
+    Attributes
+    ----------
+    passed, known
+        How many cases passed, and how many failed as they are known to.
+    new
+        What failed and is not known to, one line each.
+    healed
+        Cases that are known to fail and passed: their entries have to go.
+    """
+
+    passed: int
+    known: int
+    new: list[str]
+    healed: list[str]
+
+
+@functools.cache
+def entries() -> tuple[Known, ...]:
+    """Return every entry of the file."""
+    read = tomllib.loads(FILE.read_text())
+    return tuple(
+        [
+            Known(x["database"], tuple(x["modes"]), tuple(x["cases"]), x["raises"], x["reason"])
+            for x in read.get("known", [])
+        ]
+    )
+
+
+def judge(database: str, mode: str, outcomes: Iterable[Outcome], *, all_samples: bool = True) -> Verdict:
+    """Hold `outcomes` against the entries; with only some of the samples a known failure may well pass."""
+    known = {
+        case: entry
+        for entry in entries()
+        if entry.database == database and mode in entry.modes
+        for case in entry.cases
+    }
+    verdict = Verdict(0, 0, [], [])
+    passed = failed = 0
+    for outcome in outcomes:
+        entry = known.get(outcome.case)
+        unexpected = [x for x in outcome.problems if entry is None or not re.search(entry.raises, x)]
+        if unexpected:
+            verdict.new.append(f"{outcome.case}: {unexpected[0]}")
+        elif outcome.problems:
+            failed += 1
+        else:
+            passed += 1
+            if entry is not None and all_samples:
+                verdict.healed.append(outcome.case)
+    return verdict._replace(passed=passed, known=failed)

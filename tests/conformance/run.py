@@ -1,0 +1,54 @@
+"""Prints one table of everything that someone else's tests say about the emulated bridge.
+
+    python tests/conformance/run.py [--every K] [--samples N] [--workers W] [--suites]
+
+The exit status is 1 if a case fails that known_failures.toml does not know, or one passes that it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import sys
+
+import op_db_rows
+from conformance_table import Row, text
+
+
+def main() -> int:
+    """Run what was asked for and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--every", type=int, default=1, help="run every K-th case only")
+    parser.add_argument("--samples", type=int, help="run at most N samples of a case")
+    parser.add_argument("--workers", type=int, default=1, help="processes at a time")
+    parser.add_argument("--suites", action="store_true", help="also fetch and run other projects' suites")
+    options = parser.parse_args()
+    rows: list[Row] = _rows_of("contract_rows")
+    complaints: list[str] = []
+    for database in ("op_db", "module_db"):
+        for mode in ("eager", "lazy"):
+            print(f"running {database} in {mode} mode ...", file=sys.stderr, flush=True)
+            row, verdict = op_db_rows.row(
+                database, mode, every=options.every, samples=options.samples, workers=options.workers
+            )
+            rows.append(row)
+            complaints += [f"{database} {mode}: {x}" for x in verdict.new]
+            complaints += [
+                f"{database} {mode}: {x} passes now: take it out of known_failures.toml"
+                for x in verdict.healed
+            ]
+    if options.suites:
+        rows += _rows_of("run_suites")
+    print(text(rows))
+    print("\n".join(["", *complaints]) if complaints else "")
+    return 1 if complaints else 0
+
+
+def _rows_of(module: str) -> list[Row]:
+    """Return what another part of the table has to say: a module beside this one with `rows()`, if it is there."""
+    return importlib.import_module(module).rows() if importlib.util.find_spec(module) else []
+
+
+if __name__ == "__main__":
+    sys.exit(main())
