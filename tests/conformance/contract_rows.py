@@ -35,6 +35,6 @@ def rows() -> list[Row]:
     names = [good for name, good in outcomes if name.startswith("test_name[")]
     behaviours = [passed.get(covered.get(row["id"], ""), False) for row in contract()["behaviour"]]
     return [
-        Row("contract: names", "both", sum(names), len(contract()["name"])),
+        Row("contract: names", "both", sum(names), len(contract()["name"]) + len(contract()["absent"])),
         Row("contract: behaviours", "both", sum(behaviours), len(behaviours)),
     ]

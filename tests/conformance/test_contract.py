@@ -74,3 +74,10 @@ def test_every_behaviour_has_a_test():
     assert sorted(set(ids)) == sorted(ids), "an id stands twice"
     assert not set(ids) - set(covered), "rows without a test"
     assert not set(covered) - set(ids), "tests of what the contract does not say"
+
+
+@pytest.mark.parametrize("row", contract()["absent"], ids=lambda row: row["path"])
+def test_what_is_absent_is_not_there_by_now(row):
+    with pytest.raises((ImportError, AttributeError)):
+        resolve(row["path"])
+    assert row["why"]
