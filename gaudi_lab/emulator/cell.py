@@ -37,12 +37,12 @@ class Cell:
     __slots__ = ("__weakref__", "_key", "_signature", "error", "fresh", "host", "run", "slot")
 
     def __init__(self, host: torch.Tensor | None = None) -> None:
+        self._key: int | None = None  # first: an interrupt may end this anywhere, and __del__ asks for it
         self.run: Recording | None = None
         self.slot = -1
         self.fresh = False
         self.error: str | None = None
         self._signature: tuple[Any, ...] | None = None
-        self._key: int | None = None
         self.host = host
         if host is not None:
             self._key = ledger.hold(host)

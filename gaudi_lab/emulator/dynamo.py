@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pkgutil
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,6 +42,18 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     micros = (time.perf_counter() - started) * 1e6
     publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=compiler.next_name("compiled"))
     return _on_device(run)
+
+
+def keep_out() -> None:
+    """Keep Dynamo from tracing into the emulator itself, where it looks for a frame worth compiling.
+
+    The bridge's own package stays open to it: a fused kernel's Python belongs to the traced model.
+    """
+    from torch._dynamo import trace_rules
+
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        if not module.ispkg:
+            trace_rules.add(f"{__package__}.{module.name}")
 
 
 def to_host(graph_module: fx.GraphModule) -> None:

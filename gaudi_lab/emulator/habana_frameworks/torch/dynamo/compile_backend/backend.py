@@ -10,6 +10,8 @@ from gaudi_lab.emulator import dynamo
 
 from . import config
 
+dynamo.keep_out()
+
 
 @register_backend
 def hpu_backend(graph_module: Any, example_inputs: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,72 @@
+"""`torch.compile(backend="hpu_backend")` on the emulated device."""
+
+import pytest
+import torch
+
+import gaudi_lab.emulator
+from gaudi_lab import bridge
+
+
+@pytest.fixture(autouse=True)
+def eager_mode():
+    bridge.load()
+    gaudi_lab.emulator.set_lazy(False)
+    torch._dynamo.reset()
+    yield
+    gaudi_lab.emulator.set_lazy(False)
+    torch._dynamo.reset()
+
+
+def compiles():
+    return dict(torch.hpu.metric_global("graph_compilation").stats())["TotalNumber"]
+
+
+def test_a_compiled_function_agrees_with_the_cpu_and_is_counted():
+    def f(a, b):
+        return (a @ b).relu() + torch.arange(3, device=a.device)
+
+    a, b = torch.randn(3, 3), torch.randn(3, 3)
+    compiled = torch.compile(f, backend="hpu_backend", dynamic=False)
+    before = compiles()
+    torch.testing.assert_close(compiled(a.to("hpu"), b.to("hpu")).cpu(), f(a, b))
+    assert compiles() == before + 1
+    compiled(a.to("hpu"), b.to("hpu"))
+    assert compiles() == before + 1
+
+
+def test_gradients_flow_through_compiled_code():
+    on_cpu = torch.nn.Linear(4, 2)
+    x = torch.randn(3, 4)
+    on_cpu(x).square().sum().backward()
+    expected = on_cpu.weight.grad.clone()
+
+    on_hpu = torch.nn.Linear(4, 2)
+    on_hpu.load_state_dict(on_cpu.state_dict())
+    on_hpu = on_hpu.to("hpu")
+    torch.compile(on_hpu, backend="hpu_backend")(x.to("hpu")).square().sum().backward()
+    torch.testing.assert_close(on_hpu.weight.grad.cpu(), expected)
+
+
+def test_dynamo_does_not_trace_the_emulator_itself():
+    # Dynamo skips the frame of a container made of torch's own modules, and looks for one further down.
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU()).eval().requires_grad_(False).to("hpu")
+    x = torch.randn(2, 4).to("hpu")
+    expected = model(x).cpu()
+    model.compile(backend="hpu_backend")
+    torch.testing.assert_close(model(x).cpu(), expected)
+
+
+def test_a_fused_kernel_is_part_of_the_graph():
+    from habana_frameworks.torch.hpex.kernels import FusedSDPA
+
+    q = torch.randn(1, 2, 4, 8)
+    compiled = torch.compile(lambda x: FusedSDPA.apply(x, x, x), backend="hpu_backend", fullgraph=True)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, q, q)
+    torch.testing.assert_close(compiled(q.to("hpu")).cpu(), expected)
+
+
+def test_in_lazy_mode_there_is_no_such_backend():
+    gaudi_lab.emulator.set_lazy(True)
+    compiled = torch.compile(lambda x: x + 1, backend="hpu_backend")
+    with pytest.raises(Exception, match="Invalid backend: 'hpu_backend'"):
+        compiled(torch.ones(2, device="hpu"))
