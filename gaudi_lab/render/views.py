@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+import itertools
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -89,13 +92,13 @@ def summary(timeline: Timeline) -> list[str]:
 def _(timeline: Timeline) -> str:
     rows = [
         (
-            str(i.number),
-            units.seconds(i.wall_time),
-            str(i.compilations) if i.compilations else "–",
-            units.seconds(i.compile_time) if i.compilations else "–",
-            ", ".join(map(str, i.causes)) or "–",
+            stretch.label,
+            stretch.wall_time,
+            str(stretch.compilations) if stretch.compilations else "–",
+            units.seconds(stretch.compile_time) if stretch.compilations else "–",
+            ", ".join(map(str, stretch.causes)) or "–",
         )
-        for i in timeline.iterations
+        for stretch in _stretches(timeline)
     ]
     table = _table(("run", "wall time", "compiled", "compile time", "what was new"), rows, left={4})
     return "\n".join((*([timeline.settings] if timeline.settings else []), *table, str(timeline)))
@@ -106,13 +109,62 @@ def _(timeline: Timeline) -> str:
     longest = max((i.wall_time for i in timeline.iterations), default=0.0) or 1.0
     bars = [
         {
-            "iteration": i,
-            "compile": 100 * min(i.compile_time, i.wall_time) / longest,
-            "run": 100 * max(i.wall_time - i.compile_time, 0.0) / longest,
+            "stretch": stretch,
+            "compile": 100 * min(stretch.compile_time, stretch.seconds) / longest,
+            "run": 100 * max(stretch.seconds - stretch.compile_time, 0.0) / longest,
         }
-        for i in timeline.iterations
+        for stretch in _stretches(timeline)
     ]
     return _render("timeline.html.j2", timeline=timeline, bars=bars, summary=_join(*summary(timeline)))
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Iterations that share one row of a table: one, or several steady ones."""
+
+    iterations: tuple[Iteration, ...]
+
+    @property
+    def label(self) -> str:
+        first, last = self.iterations[0].number, self.iterations[-1].number
+        return str(first) if first == last else f"{first}–{last}"
+
+    @property
+    def seconds(self) -> float:
+        return statistics.median(i.wall_time for i in self.iterations)
+
+    @property
+    def wall_time(self) -> str:
+        return units.seconds(self.seconds) + (" each" if len(self.iterations) > 1 else "")
+
+    @property
+    def compilations(self) -> int:
+        return self.iterations[0].compilations
+
+    @property
+    def compile_time(self) -> float:
+        return self.iterations[0].compile_time
+
+    @property
+    def causes(self) -> tuple[Any, ...]:
+        return self.iterations[0].causes
+
+
+_MANY = 12
+"""With more iterations than these, steady ones in a row share a row of a table."""
+
+_FEW = 3
+"""So many in a row keep a row each even then."""
+
+
+def _stretches(timeline: Timeline) -> Iterator[_Stretch]:
+    fold = len(timeline.iterations) > _MANY
+    for steady, group in itertools.groupby(timeline.iterations, key=lambda i: i.steady):
+        members = tuple(group)
+        if fold and steady and len(members) > _FEW:
+            yield _Stretch(members)
+        else:
+            yield from (_Stretch((member,)) for member in members)
 
 
 # --- state ---

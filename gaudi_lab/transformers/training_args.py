@@ -117,11 +117,13 @@ class GaudiTrainingArguments(Elsewhere, TrainingArguments):
             super().__post_init__()
             return
         # Set aside meanwhile: all that transformers does with it here is to advise an Ampere GPU.
-        asked = {"torch_compile": True, "torch_compile_backend": bridge.COMPILE_BACKEND}
-        asked["torch_compile_mode"] = vars(self)["torch_compile_mode"]
-        vars(self).update(torch_compile=False, torch_compile_backend=None, torch_compile_mode=None)
+        mode: str | None = self.__dict__["torch_compile_mode"]
+        self._set_compile(False, None, None)
         super().__post_init__()
-        vars(self).update(asked)
+        self._set_compile(True, bridge.COMPILE_BACKEND, mode)
+
+    def _set_compile(self, on: bool, backend: str | None, mode: str | None) -> None:
+        self.torch_compile, self.torch_compile_backend, self.torch_compile_mode = on, backend, mode
 
     @property
     def compiles(self) -> bool:

@@ -151,3 +151,19 @@ def test_what_is_not_steady_yet_and_what_was_interrupted_say_so():
 def test_a_result_without_a_layout_is_a_type_error():
     with pytest.raises(TypeError, match="no line for a int"):
         views.line(3)
+
+
+def test_many_steady_runs_in_a_row_share_a_row():
+    iterations = tuple(
+        Iteration(number, 0.01 * number, compilations=int(number in (1, 12)), causes=())
+        for number in range(1, 21)
+    )
+    lines = views.text(Timeline(iterations)).splitlines()
+    assert [line.split("  ")[0].strip() or line.split()[0] for line in lines[1:5]] == [
+        "1",
+        "2–11",
+        "12",
+        "13–20",
+    ]
+    assert "65.0 ms each" in lines[2]
+    assert views.html(Timeline(iterations)).count("<tr>") == 5
