@@ -39,6 +39,10 @@ browser: $(READY)
 notebooks: $(READY)
 	$(BIN)/python -m pytest tests/notebooks
 
+# One table of what someone else's tests say; add SUITES=--suites for those that have to be fetched first.
+conformance: $(READY)
+	$(BIN)/python tests/conformance/run.py --workers 2 $(SUITES)
+
 bench: $(READY)
 	$(BIN)/python benchmarks/overhead.py
 

@@ -153,6 +153,7 @@ def _callable(func: Any) -> Callable[..., Any]:
 def _agrees(out: Any, result: Any, func: Any) -> bool:
     if isinstance(result, Meta):
         if out.shape != result.size or out.dtype != result.dtype:
+            infer.distrust(func)
             raise RuntimeError(
                 f"{func} returned {tuple(out.shape)} {out.dtype} where {tuple(result.size)} {result.dtype} "
                 f"was recorded: {_REPORT}"
