@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 from typing import Any
@@ -34,12 +35,13 @@ class Preview:
         """Add the images of a batch. Latents and tensors are left out: they are for other code to look at."""
         if not self._enabled or not (isinstance(images, list) and isinstance(images[0], Image.Image)):
             return
-        from IPython.display import display
+        from IPython import display as ipython
 
         self._images += images
-        picture = grid(self._images, self._total)
+        # As PNG only: a PIL image would be put into the notebook as PNG and as JPEG.
+        picture = ipython.Image(data=_png(grid(self._images, self._total)))
         if self._display is None:
-            self._display = display(picture, display_id=True)
+            self._display = ipython.display(picture, display_id=True)
         else:
             self._display.update(picture)
 
@@ -75,6 +77,13 @@ def grid(images: list[Image.Image], total: int | None = None, columns: int | Non
         place = (column * (width + _MARGIN) + _MARGIN, row * (height + _MARGIN) + _MARGIN)
         sheet.paste(image.convert("RGB").resize((width, height), Image.Resampling.NEAREST), place)
     return sheet
+
+
+def _png(picture: Image.Image) -> bytes:
+    """Encode a picture."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def _in_notebook() -> bool:

@@ -1,5 +1,4 @@
-import sys
-import types
+import io
 
 from PIL import Image
 
@@ -29,14 +28,14 @@ def test_one_display_is_filled_batch_by_batch(monkeypatch):
 
     class Display:
         def update(self, picture):
-            shown.append(("update", picture.size))
+            shown.append(("update", Image.open(io.BytesIO(picture.data)).size))
 
     def display(picture, display_id):
-        shown.append(("display", picture.size))
+        shown.append(("display", Image.open(io.BytesIO(picture.data)).size))
         return Display()
 
     monkeypatch.setattr(preview, "_in_notebook", lambda: True)
-    monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(display=display))
+    monkeypatch.setattr("IPython.display.display", display)
     view = Preview(4)
     view.show(pictures(2))
     view.show(pictures(2))

@@ -1,0 +1,89 @@
+"""The shipped model draws what it is asked for, and the same in every mode."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from diffusers import StableDiffusionPipeline
+
+import gaudi_lab
+from gaudi_lab.diffusers import GaudiDDIMScheduler, GaudiStableDiffusionPipeline
+
+NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
+MODEL = NOTEBOOKS / "digits_diffusion" / "model"
+
+pytest.importorskip("sklearn", reason="the judge needs scikit-learn")
+sys.path.insert(0, str(NOTEBOOKS))
+
+from digits_diffusion.data import COLOURS, digit_names
+from digits_diffusion.judge import judge
+
+
+@pytest.fixture
+def pipeline(workbench):
+    scheduler = GaudiDDIMScheduler.from_pretrained(MODEL, subfolder="scheduler")
+    pipeline = GaudiStableDiffusionPipeline.from_pretrained(MODEL, scheduler=scheduler, use_habana=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def draw(pipeline, prompts, **options):
+    settings = {
+        "num_inference_steps": 10,
+        "guidance_scale": 2.0,
+        "output_type": "np",
+        "generator": tiny.seed(),
+    }
+    return pipeline(prompts, **{**settings, **options}).images
+
+
+def prompts(number):
+    """Every digit as a word and as a numeral, the colours in turn."""
+    colours = list(COLOURS)
+    return [
+        f"a {colours[n % len(colours)]} handwritten {digit_names(n % 10)[n // 10 % 2]}" for n in range(number)
+    ]
+
+
+def test_a_hundred_drawings_are_what_was_asked_for(pipeline):
+    gaudi_lab.mode("lazy")
+    pipeline.use_hpu_graphs = True
+    asked = prompts(100)
+    images = draw(pipeline, asked, batch_size=20)
+    digits, colours = judge(images, asked)
+    assert digits.sum() >= 98
+    assert colours.sum() >= 98
+
+    shuffled = [asked[n] for n in np.random.default_rng(0).permutation(len(asked))]
+    digits, colours = judge(images, shuffled)
+    assert digits.mean() < 0.25, "chance is one in ten"
+    assert colours.mean() < 0.3, "chance is one in seven"
+    assert len([graph for graph in pipeline.captured if graph.component == "unet"]) == 1
+
+
+def test_the_pictures_are_the_same_in_every_mode(pipeline):
+    asked = prompts(6)
+    stock = StableDiffusionPipeline.from_pretrained(MODEL)
+    stock.set_progress_bar_config(disable=True)
+    images = {"stock on the CPU": draw(stock, asked, num_inference_steps=4)}
+
+    def add(name):
+        images[name] = draw(pipeline, asked, num_inference_steps=4, batch_size=3)
+
+    add("eager")
+    gaudi_lab.mode("lazy")
+    add("lazy")
+    pipeline.use_hpu_graphs = True
+    add("HPU graphs")
+    with gaudi_lab.fused_sdpa(pipeline):
+        add("FusedSDPA")
+    gaudi_lab.detach(pipeline)
+    gaudi_lab.mode("eager")
+    with gaudi_lab.compile(pipeline):
+        add("compile")
+    for name, drawn in images.items():
+        assert np.abs(drawn - images["stock on the CPU"]).max() < 1e-3, name
