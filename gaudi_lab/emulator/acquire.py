@@ -1,11 +1,27 @@
-"""Acquiring the device: the moment at which the bridge finds out that it was loaded for the other mode."""
+"""Acquiring the device: the moment at which the bridge finds out what stands in the way.
+
+It may have been loaded for the other mode; there may be no device; or another process may hold it. The emulated
+device can be shared, unlike a card: ``GAUDI_LAB_EXCLUSIVE=1`` makes it as exclusive as one, so that a second
+notebook meets the error that it would meet on hardware.
+"""
 
 from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import IO
 
 from . import mode
 from .events import EventId, publish
 
 _acquired = False
+_lock: IO[str] | None = None  # held open for as long as the process holds the device
+
+
+def device_count() -> int:
+    """Return the number of devices: one is emulated, unless ``HABANA_VISIBLE_DEVICES`` hides it."""
+    return 0 if os.environ.get("HABANA_VISIBLE_DEVICES") in ("", "none", "void") else 1
 
 
 def acquired() -> bool:
@@ -20,6 +36,7 @@ def acquire() -> None:
     ------
     RuntimeError
         ``PT_HPU_LAZY_MODE`` was changed after the bridge was loaded: it has loaded the library of the other mode.
+        Or there is no device, or another process holds it.
     """
     global _acquired
     if _acquired:
@@ -27,5 +44,22 @@ def acquire() -> None:
     if not mode.forced() and mode.from_environment() != mode.lazy():
         problem = "Expected was EAGER, got LAZY." if mode.lazy() else "Expected LAZY, got EAGER."
         raise RuntimeError(f"Wrong PT plugin library loaded in the system. {problem}")
+    if device_count() == 0:
+        raise RuntimeError("synStatus=8 [Device not found] Device acquire failed.")
+    if os.environ.get("GAUDI_LAB_EXCLUSIVE") == "1":
+        _take()
     _acquired = True
     publish(EventId.DEVICE_ACQUIRED)
+
+
+def _take() -> None:
+    import fcntl  # not on Windows, where only the shared device is emulated
+
+    global _lock
+    lock = (Path(tempfile.gettempdir()) / f"gaudi-lab-hpu0-{os.getuid()}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise RuntimeError("synStatus=20 [Device already acquired] Device acquire failed.") from None
+    _lock = lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 
 import pytest
 import torch
@@ -248,3 +249,62 @@ def test_graphs_in_eager_of_an_older_release():
         PT_HPU_LAZY_MODE="0",
     )
     assert found["error"] == "module 'habana_frameworks.torch.hpu' has no attribute 'wrap_in_hpu_graph'"
+
+
+@covers("stock-torch")
+def test_lazy_mode_on_upstream_torch():
+    code = """
+        import torch
+        try:
+            import habana_frameworks.torch
+        except AssertionError as error:
+            result["message"] = str(error)
+        result["torch"] = torch.__version__
+    """
+    found = run(code, GAUDI_LAB_TORCH_TYPE="upstream", PT_HPU_LAZY_MODE="1")
+    assert found["message"] == f"Stock PyTorch version {found['torch']} is not supported in Lazy mode."
+    assert "message" not in run(code, GAUDI_LAB_TORCH_TYPE="upstream", PT_HPU_LAZY_MODE="0")
+
+
+_ACQUIRE = """
+    import torch
+    import habana_frameworks.torch
+    try:
+        torch.ones(2).to("hpu")
+        result["message"] = None
+    except RuntimeError as error:
+        result["message"] = str(error)
+"""
+
+
+_PRINT_MESSAGE = f"""
+from gaudi_lab import emulator
+emulator.install()
+result = {{}}
+{textwrap.dedent(_ACQUIRE)}
+print(result["message"])
+"""
+
+
+@covers("device-not-found")
+def test_no_device():
+    found = run(
+        _ACQUIRE + "    result['available'] = torch.hpu.is_available()", HABANA_VISIBLE_DEVICES="none"
+    )
+    assert found["message"] == "synStatus=8 [Device not found] Device acquire failed."
+    assert not found["available"]
+
+
+@covers("device-busy")
+def test_a_second_process_on_a_device_that_is_not_shared(tmp_path):
+    second = f"""
+    import subprocess, sys
+    done = subprocess.run([sys.executable, "-c", {textwrap.dedent(_PRINT_MESSAGE)!r}], capture_output=True, text=True)
+    result["second"] = done.stdout.strip()
+    """
+    found = run(_ACQUIRE + second, GAUDI_LAB_EXCLUSIVE="1", TMPDIR=str(tmp_path))
+    assert found["message"] is None
+    assert found["second"] == "synStatus=20 [Device already acquired] Device acquire failed."
+    assert run(_ACQUIRE, GAUDI_LAB_EXCLUSIVE="1", TMPDIR=str(tmp_path))["message"] is None, (
+        "freed with its process"
+    )

@@ -1,5 +1,6 @@
 """Intel Gaudi's PyTorch bridge, emulated on the CPU. Importing it freezes the execution mode of the process."""
 
+import os
 import sys
 
 import torch
@@ -9,7 +10,12 @@ from gaudi_lab.emulator.release import version as _version
 
 __version__ = _version()
 
-mode.lazy()  # decided here and now, as on hardware
+lazy = mode.lazy()  # decided here and now, as on hardware
+
+# The bridge's lazy mode needs Intel's fork of PyTorch. The emulated one does not, and takes the place of the
+# fork's build unless it is asked to be the build for upstream PyTorch.
+if os.environ.get("GAUDI_LAB_TORCH_TYPE", "fork") == "upstream":
+    assert not lazy, f"Stock PyTorch version {torch.__version__} is not supported in Lazy mode."
 
 from . import hpu  # noqa: E402
 

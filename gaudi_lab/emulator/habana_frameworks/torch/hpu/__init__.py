@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gaudi_lab.emulator import flags, rng
-from gaudi_lab.emulator.acquire import acquire, acquired
+from gaudi_lab.emulator.acquire import acquire, acquired, device_count
 from gaudi_lab.emulator.release import release
 from gaudi_lab.emulator.trace import recorder
 
@@ -53,11 +53,6 @@ def __getattr__(name: str) -> Any:
 def is_available() -> bool:
     """Return True if there is a device; this does not acquire it."""
     return device_count() > 0
-
-
-def device_count() -> int:
-    """Return the number of devices: one is emulated."""
-    return 1
 
 
 def init() -> None:
