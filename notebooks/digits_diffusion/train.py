@@ -1,6 +1,6 @@
 """Train a tiny but complete Stable Diffusion on coloured handwritten digits.
 
-About 15 minutes on two CPU cores::
+About 20 minutes on two idle CPU cores::
 
     python notebooks/digits_diffusion/train.py --out notebooks/digits_diffusion/model
 
