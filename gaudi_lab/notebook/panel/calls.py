@@ -128,9 +128,10 @@ class CallLog:
         latest = self._calls[-(self._total - number + 1) :] if self._total > number else []
         return [call for call in latest if call.iteration.number > number]
 
-    def timeline(self, models: tuple[str, ...] | None = None) -> Timeline:
-        """Return the remembered calls, of some models only, as a warm-up."""
+    def timeline(self, models: tuple[str, ...] | None = None, latest: int = 40) -> Timeline:
+        """Return the latest calls, of some models only, as a warm-up."""
         chosen = [c for c in list(self._calls) if models is None or c.model.partition(".")[0] in models]
+        chosen = chosen[-latest:]
         settings = dict.fromkeys(call.settings for call in chosen)
         return Timeline(
             tuple(replace(c.iteration, number=n) for n, c in enumerate(chosen, 1)),

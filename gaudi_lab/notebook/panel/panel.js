@@ -174,6 +174,9 @@ class View {
   }
 
   keyed(event) {
+    // In command mode a plain key is the notebook's: an arrow would leave the panel, two Ds delete its cell.
+    const plain = !(event.ctrlKey || event.metaKey || event.altKey) && event.key !== "Escape";
+    if (plain && !(event.shiftKey && event.key === "Enter")) event.stopPropagation();
     if (event.target.matches("input[type=radio]")) this.keyedOnMode(event);
     else if (event.target.matches(".gl-bars")) this.keyedOnBars(event);
   }
@@ -186,7 +189,6 @@ class View {
       return;
     }
     event.preventDefault();
-    event.stopPropagation();
     const radios = [...this.root.querySelectorAll("input[type=radio]")];
     const next = (radios.indexOf(event.target) + step + radios.length) % radios.length;
     radios[next].focus();
@@ -198,7 +200,6 @@ class View {
     const target = { ArrowLeft: here - 1, ArrowRight: here + 1, Home: 0, End: last }[event.key];
     if (target === undefined) return;
     event.preventDefault();
-    event.stopPropagation();
     this.select(this.calls[Math.max(0, Math.min(target, last))]?.n);
   }
 

@@ -81,7 +81,7 @@ class Panel(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         timeline = self._desk.log.timeline(self.names)
-        return "\n".join([repr(self._status()), *([str(timeline)] if timeline.iterations else [])])
+        return "\n".join([repr(self._status()), *([repr(timeline)] if timeline.iterations else [])])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})

@@ -1,0 +1,300 @@
+"""The panel's kernel side: what it shows, what it does, and that it leaves no trace."""
+
+import threading
+
+import pytest
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+import gaudi_lab
+from gaudi_lab.errors import LabValueError
+from gaudi_lab.modes import Mode, Settings
+from gaudi_lab.notebook.panel.desk import Desk
+from gaudi_lab.notebook.panel.turns import Turns
+
+
+@pytest.fixture
+def panel(bert, workbench):
+    Desk._desks.clear()  # its log outlives panels
+    workbench.attach(bert, "bert")
+    shown = gaudi_lab.panel()
+    yield shown
+    shown.close()
+
+
+def ask(panel, **request):
+    """Do what the front end does; return what it would show as an error."""
+    panel._asked(panel, {"id": "1", **request}, [])
+    return panel.outcome["trouble"]
+
+
+def switch(panel, name, of=0):
+    return next(s for s in panel.settings["models"][of]["switches"] if s["value"] == name)
+
+
+def mode(panel, name):
+    return next(m for m in panel.settings["modes"] if m["value"] == name)
+
+
+IDS = torch.arange(12).reshape(2, 6)
+
+
+def test_requests_move_the_switches_of_the_workbench(panel, workbench):
+    assert ask(panel, do="mode", value="lazy") == ""
+    assert workbench.mode is Mode.LAZY
+    ask(panel, do="hpu_graphs", model="bert", value=True)
+    ask(panel, do="fused_sdpa", model="bert", value=True)
+    ask(panel, do="recompute", model="bert", value="off")
+    ask(panel, do="softmax", model="bert", value="fast")
+    assert workbench.models["bert"].settings == Settings(Mode.LAZY, True, True, False, "fast")
+    ask(panel, do="recompute", model="bert", value="")
+    ask(panel, do="softmax", model="bert", value="")
+    assert workbench.models["bert"].settings == Settings(Mode.LAZY, True, True)
+    assert panel.settings["mode"] == "lazy"
+    assert panel.settings["models"][0]["attention"][0]["text"] == "FusedSDPA"
+
+
+def test_compiling_one_model_leaves_the_others(panel, net, workbench):
+    workbench.attach(net, "net")
+    ask(panel, do="compile", model="net", value=True)
+    assert workbench.models["net"].settings.mode is Mode.COMPILE
+    assert workbench.models["bert"].settings.mode is Mode.EAGER
+    assert (switch(panel, "compile", 1)["on"], switch(panel, "compile", 0)["on"]) == (True, False)
+    ask(panel, do="compile", model="net", value=False)
+    assert workbench.models["net"].settings.mode is Mode.EAGER
+
+
+def test_the_panel_follows_what_others_change(panel, net, workbench):
+    gaudi_lab.mode("lazy")
+    assert mode(panel, "lazy")["on"]
+    workbench.attach(net, "net")
+    assert [model["name"] for model in panel.settings["models"]] == ["bert", "net"]
+    workbench.detach("net")
+    assert [model["name"] for model in panel.settings["models"]] == ["bert"]
+
+
+def test_two_panels_agree(panel, workbench):
+    other = gaudi_lab.panel("bert")
+    ask(other, do="fused_sdpa", model="bert", value=True)
+    assert switch(panel, "fused_sdpa")["on"]
+    assert panel.settings["models"] == other.settings["models"]
+    other.close()
+
+
+def test_a_panel_of_some_models_shows_no_others(panel, net, workbench):
+    workbench.attach(net, "net")
+    some = gaudi_lab.panel(net)
+    assert [model["name"] for model in some.settings["models"]] == ["net"]
+    assert "bert" not in repr(some)
+    some.close()
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(LabValueError, match="nobody"):
+        gaudi_lab.panel("nobody")
+
+
+def test_what_cannot_be_switched_says_why_with_the_line_to_run(panel, net, workbench):
+    workbench.attach(net, "net")
+    assert switch(panel, "hpu_graphs")["reason"].endswith("Run: %gaudi_mode lazy")
+    assert "no attention" in switch(panel, "fused_sdpa", 1)["reason"]
+    assert "FusedSDPA is off" in panel.settings["models"][0]["sdpa"]["reason"]
+    gaudi_lab.mode("lazy")
+    assert switch(panel, "compile")["reason"].endswith("Run: %gaudi_mode eager")
+    assert mode(panel, "compile")["reason"].endswith("Run: %gaudi_mode eager")
+
+
+def test_a_mode_of_another_process_says_so_beforehand_and_what_it_carries(panel):
+    assert "a Gaudi needs a fresh process" in mode(panel, "lazy")["note"]
+    gaudi_lab.mode("lazy")
+    gaudi_lab.hpu_graphs("bert")
+    assert "HPU graphs of bert go off and come back" in mode(panel, "eager")["note"]
+    gaudi_lab.mode("eager")
+    assert "HPU graphs of bert come back" in mode(panel, "lazy")["note"]
+
+
+def test_a_real_bridge_that_is_loaded_refuses_the_other_mode_beforehand(panel, monkeypatch):
+    from gaudi_lab import bridge
+    from gaudi_lab.bridge import Identity
+
+    monkeypatch.setattr(bridge, "identity", lambda: Identity(False, "1.23.0"))
+    panel._desk._beat()
+    ask(panel, do="free", model="bert")
+    assert mode(panel, "lazy")["reason"].endswith("%env PT_HPU_LAZY_MODE=1")
+    assert panel.settings["badge"] == {"emulated": False, "text": "Intel Gaudi · bridge 1.23.0"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "trouble"),
+    [
+        ({"do": "hpu_graphs", "model": "bert", "value": True}, "Run: %gaudi_mode lazy"),
+        ({"do": "try", "model": "bert"}, "no input to try"),
+        ({"do": "dance"}, "'dance'"),
+        ({"do": "recompute", "model": "bert", "value": "maybe"}, "KeyError"),
+    ],
+)
+def test_what_fails_is_shown_and_changes_nothing(panel, workbench, request_, trouble):
+    before = workbench.models["bert"].settings
+    assert trouble in ask(panel, **request_)
+    assert workbench.models["bert"].settings == before
+    assert ask(panel, do="mode", value="eager") == ""
+
+
+def test_calls_are_logged_with_what_was_new(panel, bert):
+    gaudi_lab.mode("lazy")
+    for rows in (2, 2, 1):
+        bert(IDS[:rows].to("hpu")).pooler_output.cpu()
+    panel._desk._cell_ended()
+    first, second, third = panel.calls
+    assert (first["steady"], second["steady"], third["steady"]) == (False, True, False)
+    assert first["shapes"] == "2×6"
+    assert first["causes"].startswith("new shape 2×6")
+    assert 0 < first["compile"] <= first["wall"]
+    assert first["compile"] + first["inside"] <= first["wall"] * 1.001
+    assert panel.live["total"] == 3
+
+
+def test_calls_go_out_once_each_while_a_cell_runs(panel, bert, monkeypatch):
+    sent = []
+    monkeypatch.setattr(panel, "send", sent.append)
+    for _ in range(3):
+        bert(IDS.to("hpu"))
+        panel._desk._beat()
+    # The last call's time is open until the next one or the end of the cell.
+    assert [row["n"] for message in sent for row in message["rows"]] == [1, 2]
+
+
+def test_a_call_that_raises_is_not_logged(panel, bert):
+    with pytest.raises(ValueError, match="input_ids"):
+        bert()
+    bert(IDS.to("hpu"))
+    panel._desk._cell_ended()
+    assert [call["n"] for call in panel.calls] == [1]
+
+
+def test_graphs_are_told_by_shape_and_freed(panel, bert, workbench):
+    gaudi_lab.mode("lazy")
+    gaudi_lab.hpu_graphs("bert")
+    for _ in range(3):
+        bert(IDS.to("hpu"))
+    panel._desk._beat()
+    (graph,) = panel.live["graphs"]["bert"]
+    assert (graph["shapes"], graph["replays"]) == ("2×6", 2)
+    assert graph["size"] not in ("–", "0 B")
+    ask(panel, do="free", model="bert")
+    assert panel.live["graphs"]["bert"] == []
+    assert workbench.models["bert"].settings.hpu_graphs
+
+
+@pytest.mark.parametrize(("before", "after"), [("lazy", "compile"), ("compile", "lazy"), ("eager", "lazy")])
+def test_trying_goes_back_and_forth_and_leaves_everything_as_it_was(
+    panel, bert, net, workbench, before, after
+):
+    workbench.attach(net, "net")
+    bert(IDS.to("hpu"))
+    for settings in (before, after):
+        gaudi_lab.mode("eager")
+        gaudi_lab.mode(settings)
+    # Before is what the model was in when this setting came on.
+    panel._desk._previous["bert"] = Settings(Mode(before))
+    were = {name: (a.settings, a.wish) for name, a in workbench.models.items()}
+    logged = panel._desk.log.total
+    assert ask(panel, do="try", model="bert") == ""
+    trial = panel.settings["models"][0]["trial"]
+    assert [row["settings"] for row in trial["rows"]] == [after, before]
+    assert float(trial["difference"]) < 1e-4
+    assert trial["caution"].startswith("emulated on CPU")
+    assert {name: (a.settings, a.wish) for name, a in workbench.models.items()} == were
+    assert panel._desk.log.total == logged
+
+
+def test_settings_as_code_lead_to_the_same_settings(panel, workbench, bert):
+    wanted = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True, recompute=True, softmax="fast")
+    workbench.apply(wanted)
+    codes = {code["title"]: code["lines"] for code in panel.settings["export"]}
+    assert codes["Environment, before torch is imported"] == "PT_HPU_LAZY_MODE=1"
+    assert "%gaudi_sdpa on bert --recompute --softmax fast" in codes["Notebook"].splitlines()
+    workbench.apply(Settings())
+    exec(codes["Python"], {"bert": bert})
+    assert workbench.models["bert"].settings == wanted
+    namespace = {"GaudiTrainingArguments": gaudi_lab.GaudiTrainingArguments}
+    exec(codes["bert in a GaudiTrainer"], namespace)
+    assert namespace["arguments"].use_hpu_graphs_for_inference
+
+
+def test_without_a_front_end_the_same_facts_are_text_and_html(panel, bert):
+    gaudi_lab.mode("lazy")
+    bert(IDS.to("hpu")).pooler_output.cpu()
+    panel._desk._cell_ended()
+    data, _ = panel._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    for form in (data["text/plain"], data["text/html"]):
+        for fact in ("lazy mode", "bert", "emulated on CPU", "sdpa", "new shape 2×6"):
+            assert fact in form
+
+
+def test_closing_the_last_panel_leaves_no_trace(bert, workbench):
+    workbench.attach(bert, "bert")
+    before = set(vars(bert))
+    panel = gaudi_lab.panel()
+    assert set(vars(bert)) != before
+    panel.close()
+    assert set(vars(bert)) == before
+    assert not workbench._subscribers
+
+
+# --- between cells ---
+
+
+@pytest.fixture
+def shell():
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell = InteractiveShell.instance(config=config)
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+def test_what_is_asked_while_a_cell_runs_waits_for_its_end(shell):
+    done, turns = [], Turns(shell, lambda: None, lambda: None)
+    shell.user_ns["ask"] = lambda: turns.take(lambda: done.append(turns.busy))
+    shell.user_ns["done"] = done
+    with turns.follow():
+        shell.run_cell("ask(); during = list(done)").raise_error()
+        assert shell.user_ns["during"] == []
+        assert done == [False]
+        turns.take(lambda: done.append("between"))
+        assert done == [False, "between"]
+
+
+def test_a_panel_that_a_cell_opens_knows_that_the_cell_runs(shell):
+    shell.user_ns["made"] = []
+    shell.user_ns["Turns"] = lambda: Turns(shell, lambda: None, lambda: None)
+    shell.run_cell("made.append(Turns().busy)").raise_error()
+    assert shell.user_ns["made"] == [True]
+    assert not Turns(shell, lambda: None, lambda: None).busy
+
+
+def test_what_another_thread_asks_for_is_done_on_the_main_one(shell):
+    scheduled, where = [], []
+    shell.kernel = type("Kernel", (), {"io_loop": type("Loop", (), {"add_callback": scheduled.append})})()
+    turns = Turns(shell, lambda: None, lambda: None)
+    asking = threading.Thread(
+        target=lambda: turns.take(lambda: where.append(threading.current_thread() is threading.main_thread()))
+    )
+    asking.start()
+    asking.join()
+    assert where == []
+    scheduled.pop()()
+    assert where == [True]
+
+
+def test_the_magic_shows_the_models_it_names(shell, bert, workbench):
+    shell.run_line_magic("load_ext", "gaudi_lab")
+    shell.user_ns["bert"] = bert
+    panel = shell.run_cell("%gaudi_panel bert").result
+    assert panel.names == ("bert",)
+    assert not panel._desk.busy
+    panel.close()
+    shell.run_line_magic("unload_ext", "gaudi_lab")
