@@ -1,0 +1,76 @@
+"""What an operator will return, before it runs; and what happens when nobody can tell."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gaudi_lab.emulator import infer
+from gaudi_lab.emulator.program import Alias, Meta
+
+aten = torch.ops.aten
+
+
+def test_shape_strides_and_dtype_are_told(lazy):
+    x = torch.ones(2, 3, dtype=torch.int32).to("hpu")
+
+    assert infer.result(aten.add.Tensor, (x.t(), 1.5), {}) == Meta(
+        torch.Size((3, 2)), (1, 3), 0, torch.float32
+    )
+
+
+def test_a_view_keeps_its_offset(lazy):
+    x = torch.arange(10.0).to("hpu")[4:]
+
+    assert infer.result(aten.slice.Tensor, (x, 0, 1, 3), {}).offset == 5
+
+
+def test_an_in_place_operator_returns_its_argument(lazy):
+    x = torch.ones(2).to("hpu")
+
+    assert infer.result(aten.add_.Tensor, (x, 1), {}) == Alias(0)
+    assert infer.result(aten.add.out, (x, 1), {"out": x}) == Alias("out")
+
+
+@pytest.mark.parametrize("func", [aten.nonzero.default, aten._unique2.default])
+def test_shapes_that_depend_on_values_are_not_recordable(lazy, func):
+    with pytest.raises(infer.NotRecordable) as caught:
+        infer.result(func, (torch.ones(3).to("hpu"),), {})
+    assert infer.refusal(caught.value) is None
+
+
+def test_an_out_of_another_size_is_not_recordable_however_often_it_is_asked(lazy):
+    x = torch.ones(2, 3).to("hpu")
+    for _ in range(3):
+        with pytest.raises(infer.NotRecordable, match="resizes"):
+            infer.result(aten.add.out, (x, 1), {"out": torch.empty(0, device="hpu")})
+
+
+def test_out_takes_its_new_size(mode):
+    for _ in range(2):
+        out = torch.empty(0, device="hpu")
+        torch.geqrf(torch.eye(3).to("hpu"), out=(out, torch.empty(0, device="hpu")))
+        assert out.shape == (3, 3)
+        assert out.cpu().shape == (3, 3)
+
+
+def test_arguments_that_do_not_suit_raise_what_the_host_raises(mode):
+    x = torch.ones(2, 3)
+    with pytest.raises(RuntimeError) as expected:
+        x @ x
+    h = x.to("hpu")
+    with pytest.raises(RuntimeError) as got:
+        h @ h
+
+    assert str(got.value) == str(expected.value)
+    assert (h + 1).sum().item() == 12
+
+
+def test_another_device_is_refused(mode):
+    with pytest.raises(RuntimeError, match="same device"):
+        torch.ones(2).to("hpu") + torch.ones(2)
+
+
+def test_sparse_results_are_refused_in_words(mode):
+    with pytest.raises(NotImplementedError, match="to_dense"):
+        torch.eye(3).to("hpu").to_sparse()

@@ -1,0 +1,211 @@
+"""Recording: what is a new program, what order it runs in, and what it returns."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from gaudi_lab.emulator.compiler import Graph
+from gaudi_lab.emulator.trace import recorder, trie
+
+
+def flush() -> None:
+    recorder.flush()
+
+
+@pytest.fixture
+def compiled(lazy, monkeypatch):
+    """The graphs compiled during the test."""
+    graphs = []
+    compile_ = Graph.compile
+
+    def count(self, hosts):
+        graphs.append(self)
+        return compile_(self, hosts)
+
+    monkeypatch.setattr(Graph, "compile", count)
+    trie.clear()
+    recorder.restart()
+    return graphs
+
+
+def on_device(*values, dtype=torch.float32):
+    return torch.tensor(values, dtype=dtype).to("hpu")
+
+
+def test_nothing_runs_before_it_is_read(lazy):
+    y = on_device(1.0, 2.0) * 3
+
+    assert y._cell.host is None
+    assert y.tolist() == [3.0, 6.0]
+    assert y._cell.host is not None
+
+
+def test_a_program_seen_before_is_not_compiled_again(compiled):
+    for value in (1.0, 2.0, 3.0):
+        x = on_device(value)
+        assert ((x + 1) * 2).tolist() == [(value + 1) * 2]
+
+    assert len(compiled) == 1
+
+
+def test_another_shape_is_another_program(compiled):
+    for size in (2, 3, 2, 3):
+        assert (torch.ones(size).to("hpu") + 1).sum().item() == 2 * size
+
+    assert len(compiled) == 2
+
+
+@pytest.mark.parametrize(
+    "scalars",
+    [(1, 1.0, True), (0.0, -0.0), (math.nan, 1.0), (complex(0, 0), complex(0, -0.0), complex(-0.0, 0))],
+)
+def test_scalars_that_compare_equal_are_different_steps(lazy, scalars):
+    for _ in range(2):
+        for scalar in scalars:
+            dtype = torch.complex64 if isinstance(scalar, complex) else None
+            got = torch.full((2,), scalar, dtype=dtype, device="hpu").cpu()
+            expected = torch.full((2,), scalar, dtype=dtype)
+            assert got.dtype == expected.dtype
+            view = torch.view_as_real if expected.is_complex() else (lambda x: x)
+            assert torch.equal(torch.signbit(view(got)), torch.signbit(view(expected)))
+            assert torch.equal(torch.isnan(view(got)), torch.isnan(view(expected)))
+
+
+def test_nan_finds_itself_again(compiled):
+    for _ in range(3):
+        assert math.isnan((on_device(1.0) * math.nan).item())
+
+    assert len(compiled) == 1
+
+
+def test_the_default_dtype_belongs_to_the_program(lazy):
+    x = torch.arange(3, device="hpu")
+    flush()
+    dtypes = []
+    try:
+        for dtype in (torch.float32, torch.float64, torch.float32, torch.float64):
+            torch.set_default_dtype(dtype)
+            root, made = x.sqrt(), torch.zeros(2, device="hpu")
+            dtypes += [root.dtype, made.dtype, root.cpu().dtype]
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+    assert dtypes == ([torch.float32] * 3 + [torch.float64] * 3) * 2
+
+
+def test_a_program_runs_under_the_default_dtype_it_was_recorded_with(lazy):
+    x = torch.arange(3, device="hpu")
+    root = x.sqrt()
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert root.cpu().dtype == torch.float32
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_what_is_alive_decides_what_a_graph_returns(compiled):
+    x = on_device(1.0)
+    kept, dropped = x + 1, x * 2
+    last = kept + dropped
+    del dropped
+    flush()
+
+    (graph,) = compiled
+    assert len(graph.wanted) == 2
+    assert (kept.item(), last.item()) == (2.0, 4.0)
+
+
+def test_another_set_of_living_results_is_another_graph(compiled):
+    def run(keep):
+        x = on_device(1.0)
+        a = x + 1
+        b = a * 2
+        if not keep:
+            del a
+        flush()
+        return b.item()
+
+    assert [run(True), run(False), run(True), run(False)] == [4.0] * 4
+    assert len(compiled) == 2
+
+
+def test_writes_and_reads_keep_program_order(mode):
+    x = on_device(1.0, 2.0)
+    before = x + 0
+    x.mul_(10)
+    between = x + 0
+    x.copy_(torch.tensor([7.0, 8.0]))
+    after = x + 0
+
+    assert before.tolist() == [1.0, 2.0]
+    assert between.tolist() == [10.0, 20.0]
+    assert after.tolist() == [7.0, 8.0]
+
+
+def test_a_view_written_in_a_later_step_writes_its_base(mode):
+    base = torch.zeros(2, 3).to("hpu")
+    row, column = base[0], base[:, 1]
+    flush()
+    row.add_(1)
+    flush()
+    column.add_(10)
+    flush()
+
+    assert base.tolist() == [[1.0, 11.0, 1.0], [0.0, 10.0, 0.0]]
+    assert row.tolist() == [1.0, 11.0, 1.0]
+
+
+def test_a_base_written_is_seen_through_an_older_view(mode):
+    base = torch.zeros(4).to("hpu")
+    view = base[1:3]
+    doubled = view * 2
+    base.add_(1)
+    flush()
+    base.add_(1)
+
+    assert (view.tolist(), doubled.tolist()) == ([2.0, 2.0], [0.0, 0.0])
+
+
+def test_two_inputs_that_share_memory_still_do_in_the_graph(mode):
+    for _ in range(2):
+        base = torch.zeros(4).to("hpu")
+        a, b = base[:3], base[1:]
+        flush()
+        a.add_(1)
+        b.mul_(5)
+        assert base.tolist() == [1.0, 5.0, 5.0, 0.0]
+
+
+def test_a_host_scalar_enters_with_the_value_it_had(mode):
+    scale = torch.tensor(2.0)
+    x = on_device(1.0)
+    first = x * scale
+    scale.fill_(5.0)
+
+    assert (first.item(), (x * scale).item()) == (2.0, 5.0)
+
+
+def test_a_failing_graph_poisons_only_its_own_tensors(lazy):
+    safe = on_device(1.0, 2.0)
+    done = safe + 1
+    flush()
+    bad = safe[on_device(9, dtype=torch.int64)]
+    sibling = safe * 3
+    with pytest.raises(IndexError, match="out of bounds"):
+        flush()
+
+    for lost in (bad, sibling):
+        with pytest.raises(RuntimeError, match="never computed"):
+            lost.cpu()
+    assert (safe.tolist(), done.tolist(), (safe * 4).tolist()) == ([1.0, 2.0], [2.0, 3.0], [4.0, 8.0])
+
+
+def test_the_trie_is_emptied_when_it_is_full(lazy, monkeypatch):
+    monkeypatch.setattr(trie, "capacity", 20)
+    for size in range(1, 40):
+        assert (torch.ones(size).to("hpu") + 1).sum().item() == 2 * size
+        assert trie.size < 60

@@ -1,0 +1,58 @@
+"""Copies between host and device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+def test_a_copy_does_not_see_later_writes(mode):
+    source = torch.ones(2)
+    x = source.to("hpu")
+    source.fill_(9)
+    back = x.cpu()
+    x.add_(1)
+
+    assert back.tolist() == [1.0, 1.0]
+    assert x.tolist() == [2.0, 2.0]
+
+
+def test_a_host_tensor_copied_in_may_change_afterwards(mode):
+    source = torch.ones(2)
+    x = torch.zeros(2, device="hpu")
+    before = x + 0
+    x.copy_(source)
+    source.fill_(9)
+
+    assert (before.tolist(), x.tolist()) == ([0.0, 0.0], [1.0, 1.0])
+
+
+def test_copies_convert(mode):
+    x = torch.tensor([1.7, -2.2]).to("hpu")
+
+    assert x.to(torch.int64).tolist() == [1, -2]
+    assert torch.zeros(2, 2).to("hpu").copy_(torch.tensor([1, 2])).tolist() == [[1.0, 2.0], [1.0, 2.0]]
+    assert x.to("cpu", torch.float64).dtype == torch.float64
+
+
+def test_strides_travel(mode):
+    x = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+
+    assert x.to("hpu").stride() == x.stride()
+    assert x.to("hpu").cpu().stride() == x.stride()
+    assert x[0, 0].t().to("hpu").cpu().equal(x[0, 0].t())
+
+
+@pytest.mark.parametrize("value", [True, 3, 2.5, 1 + 2j])
+def test_items_are_of_the_right_class(mode, value):
+    item = torch.tensor(value).to("hpu").item()
+
+    assert item == value
+    assert type(item) is type(value)
+
+
+def test_the_same_tensor_comes_back_if_nothing_changes(mode):
+    x = torch.ones(2).to("hpu")
+
+    assert x.to("hpu") is x
+    assert x.float() is x
