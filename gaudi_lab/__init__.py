@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from gaudi_lab.errors import LabError as LabError
     from gaudi_lab.modes import Mode as Mode
     from gaudi_lab.modes import Settings as Settings
+    from gaudi_lab.notebook.panel import panel as panel
     from gaudi_lab.transformers.config import GaudiConfig as GaudiConfig
     from gaudi_lab.transformers.trainer import GaudiTrainer as GaudiTrainer
     from gaudi_lab.transformers.training_args import GaudiTrainingArguments as GaudiTrainingArguments
-    from gaudi_lab.notebook.panel import panel as panel
     from gaudi_lab.warmup.recorder import Recorder as Recorder
     from gaudi_lab.warmup.timeline import Timeline as Timeline
 
