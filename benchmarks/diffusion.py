@@ -151,7 +151,7 @@ def options(asked: argparse.Namespace, noise: torch.Generator) -> dict[str, obje
     """Return what all contenders are given."""
     return {
         "num_inference_steps": asked.steps,
-        "guidance_scale": 2.0,
+        "guidance_scale": 3.0,
         "generator": noise,
         "output_type": "np",
     }
