@@ -67,6 +67,11 @@ class Switches:
         self._wanted = wanted
         self._attached = _Options(trainer, wanted)
         self._attention: Handle | None = None
+        # What was asked for last holds: magics put every model of a notebook on the workbench.
+        bench = self._on_workbench()
+        if bench is not None:
+            lab.current().detach(bench.name)
+        holding.hold(self._attached.components.values(), self)
 
     def __str__(self) -> str:
         bench = self._on_workbench()

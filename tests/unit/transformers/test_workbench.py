@@ -57,6 +57,20 @@ def test_a_model_on_the_workbench_is_the_workbenchs(trainer, in_mode, workbench,
     assert "forward" not in vars(made.model)
 
 
+def test_a_new_trainer_takes_its_model_from_the_workbench(trainer, classifier, in_mode, workbench):
+    in_mode("eager")
+    model = classifier().to("hpu")
+    gaudi_lab.attach(model, "model")
+    made = trainer(model=model, torch_compile=True)
+    assert not workbench.models
+    made.evaluate()
+    assert made.warmup.settings == "compile"
+    # And the workbench takes it back as it is, with what the arguments have asked for.
+    gaudi_lab.attach(model, "model")
+    made.evaluate()
+    assert made.warmup.settings == "compile"
+
+
 def test_no_training_under_hpu_graphs(trainer, samples, in_mode, workbench):
     in_mode("lazy")
     made = trainer(train_dataset=samples(8), max_steps=1)
