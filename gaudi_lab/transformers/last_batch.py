@@ -24,16 +24,16 @@ def explained(timeline: Timeline, sizes: Sequence[int]) -> Timeline:
     last = timeline.iterations[-1]
     if rest == full or not (last.compilations or last.captures):
         return timeline
-    named = tuple(_named(cause, rest, full) for cause in last.causes)
+    # A shape that was met before, with other switches, is captured or compiled anew with these.
+    first = next((c for c in last.causes if c.kind == "shape"), last.causes[0] if last.causes else None)
+    named = tuple(_named(cause, rest, full) if cause is first else cause for cause in last.causes)
     iteration: Iteration = dataclasses.replace(last, causes=named)
     return dataclasses.replace(timeline, iterations=(*timeline.iterations[:-1], iteration))
 
 
 def _named(cause: Cause, rest: int, full: int) -> Cause:
-    if cause.kind != "shape":
-        return cause
     return Cause(
         "last batch",
-        f"{cause.text}, the last batch with {rest} of {full} samples (dataloader_drop_last=True drops {rest}, "
+        f"{cause.text}, for the last batch with {rest} of {full} samples (dataloader_drop_last=True drops {rest}, "
         "pad_last_batch=True fills it up)",
     )

@@ -200,7 +200,7 @@ def _other_mode(asked: str, *, lazy: bool) -> LabValueError:
     real = bridge.loaded() and not bridge.identity().emulated
     # A real bridge keeps its mode until the process ends, so the line to run is another first line.
     python = f'os.environ["PT_HPU_LAZY_MODE"] = "{int(lazy)}"' if real else f'gaudi_lab.mode("{wanted}")'
-    when = " before anything imports the bridge" if real else f" (or start with PT_HPU_LAZY_MODE={int(lazy)})"
+    first = " Restart it and make this the first line." if real else ""
     return LabValueError(
-        f"{asked}, and this process is in {now} mode{when}.", python=python, magic=f"%gaudi_mode {wanted}"
+        f"{asked}, and this process is in {now} mode.{first}", python=python, magic=f"%gaudi_mode {wanted}"
     )

@@ -127,9 +127,19 @@ def test_the_last_batch_is_named_with_the_ways_out(trainer, samples, in_mode):
     made.evaluate()
     (cause,) = made.warmup.iterations[-1].causes
     assert str(cause) == (
-        "new shape 2×12, the last batch with 2 of 4 samples (dataloader_drop_last=True drops 2, "
+        "new shape 2×12, for the last batch with 2 of 4 samples (dataloader_drop_last=True drops 2, "
         "pad_last_batch=True fills it up)"
     )
+
+
+def test_the_last_batch_is_named_where_it_is_captured_anew(trainer, in_mode):
+    in_mode("lazy")
+    made = trainer(use_hpu_graphs_for_inference=True)
+    made.evaluate()
+    made.release()
+    made.evaluate()
+    (cause,) = made.warmup.iterations[-1].causes
+    assert "graph, for the last batch with 2 of 4 samples" in str(cause)
 
 
 @pytest.mark.parametrize("way_out", ["dataloader_drop_last", "pad_last_batch"])
