@@ -8,14 +8,18 @@ decides what the compiled graph returns, so nothing in the emulator may keep a c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
 from .memory import ledger
 
-if TYPE_CHECKING:
-    from .trace import Recording
+
+class Owner(Protocol):
+    """The recording that owes a cell its value."""
+
+    def execute(self) -> None:
+        """Run what was recorded, so that the cell gets its value."""
 
 
 class Cell:
@@ -25,7 +29,7 @@ class Cell:
     ----------
     host : torch.Tensor or None
         The value, in host memory; None while it is only recorded.
-    run, slot : Recording or None, int
+    run, slot : Owner or None, int
         The recording that knows this cell, and its number there.
     fresh : bool
         True while nobody but the factory that made it has seen the memory: a copy from the host may then
@@ -38,7 +42,7 @@ class Cell:
 
     def __init__(self, host: torch.Tensor | None = None) -> None:
         self._key: int | None = None  # first: an interrupt may end this anywhere, and __del__ asks for it
-        self.run: Recording | None = None
+        self.run: Owner | None = None
         self.slot = -1
         self.fresh = False
         self.error: str | None = None

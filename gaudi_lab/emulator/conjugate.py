@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from . import infer
-from .tensor import HpuTensor
+from .tensor import HpuTensor, dispatch
 
 aten = torch.ops.aten
 
@@ -80,8 +80,6 @@ def _signed(x: Any, conjugate: bool, negative: bool) -> Any:
 
 
 def _run(func: Any, *args: Any, **kwargs: Any) -> Any:
-    from .dispatch import dispatch  # it knows this module
-
     return dispatch(func, args, kwargs) if isinstance(args[0], HpuTensor) else func(*args, **kwargs)
 
 
@@ -120,8 +118,6 @@ def _view(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 def _resolved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     plain = [resolve(x) for x in args]
     named = {name: resolve(x) for name, x in kwargs.items()}
-    from .dispatch import dispatch
-
     out = dispatch(func, plain, named)
     written = zip(infer.written(func, args, kwargs), infer.written(func, plain, named), strict=True)
     for original, value in written:

@@ -11,14 +11,9 @@ from types import ModuleType
 import torch
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from . import autocast, factories, generator, rng, serialization
+from . import autocast, dispatch, factories, generator, rng, serialization, tensor
 
 _libraries: list[torch.library.Library] = []
-
-
-def ready() -> bool:
-    """Return True once the device exists in this process."""
-    return bool(_libraries)
 
 
 def set_up(backend: ModuleType) -> None:
@@ -34,6 +29,7 @@ def set_up(backend: ModuleType) -> None:
     # An autograd thread that ends while Python is being torn down aborts the process: let none be waited for.
     os.environ.setdefault("TORCH_AUTOGRAD_SHUTDOWN_WAIT_LIMIT", "0")
     _setup_privateuseone_for_python_backend("hpu", backend_module=backend)
+    tensor.wire(dispatch.dispatch, serialization.reduce, serialization.storage_of)
     _libraries.extend(factories.register())
     _libraries.extend(autocast.register())
     generator.set_up()

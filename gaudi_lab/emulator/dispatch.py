@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from . import cells, collectives, conjugate, eager, infer, metadata, mode, rng, serialization, transfer
+from . import cells, collectives, conjugate, eager, infer, metadata, mode, serialization, transfer
 from .events import EventId, publish
-from .tensor import HpuTensor, set_dispatcher, wrap
+from .tensor import HpuTensor, wrap
 from .trace import recorder
 
 Route = Callable[[Any, Any, dict[str, Any]], Any]
@@ -178,8 +178,3 @@ def _route(func: Any) -> Route:
     ):
         return view
     return fill if any(isinstance(where, str) for where in infer.writes(func)) else compute
-
-
-set_dispatcher(dispatch)
-
-__all__ = ["HpuTensor", "compute", "dispatch", "rng", "stock_attention"]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from . import infer, mode
-from .tensor import HpuTensor, wrap
+from .tensor import HpuTensor, dispatch, wrap
 from .trace import recorder
 
 aten = torch.ops.aten
@@ -20,8 +20,6 @@ aten = torch.ops.aten
 
 def in_place_view(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run `unsqueeze_`, `t_`, `transpose_` and their like: take the view, and let the tensor be the view."""
-    from .dispatch import dispatch  # these are made of their out-of-place twins
-
     return adopt(args[0], dispatch(_twin(func), args, kwargs))
 
 

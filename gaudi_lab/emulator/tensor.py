@@ -16,20 +16,31 @@ CPU = torch.device("cpu")
 _make_wrapper = torch.Tensor._make_wrapper_subclass
 
 
-Dispatcher = Callable[[Any, Any, dict[str, Any]], Any]
-
-
-def _not_set_up(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def _not_set_up(*_: Any) -> Any:
     raise RuntimeError("the emulated device is not set up. Run: import habana_frameworks.torch")
 
 
-_dispatch: Dispatcher = _not_set_up
+_dispatch: Callable[[Any, Any, dict[str, Any]], Any] = _not_set_up
+_reduce: Callable[[HpuTensor], Any] = _not_set_up
+_storage_of: Callable[[HpuTensor], torch.UntypedStorage] = _not_set_up
 
 
-def set_dispatcher(dispatch: Dispatcher) -> None:
-    """Say who runs the operators. The dispatcher builds tensors, so it stands above this module."""
-    global _dispatch
-    _dispatch = dispatch
+def wire(
+    dispatch: Callable[[Any, Any, dict[str, Any]], Any],
+    reduce: Callable[[HpuTensor], Any],
+    storage_of: Callable[[HpuTensor], torch.UntypedStorage],
+) -> None:
+    """Say who runs the operators, who pickles a tensor, and who shows its storage.
+
+    They build tensors, so they stand above this module, and are made known to it when the device is set up.
+    """
+    global _dispatch, _reduce, _storage_of
+    _dispatch, _reduce, _storage_of = dispatch, reduce, storage_of
+
+
+def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run or record one operator, for modules that stand below the dispatcher."""
+    return _dispatch(func, args, kwargs)
 
 
 class HpuTensor(torch.Tensor):
@@ -116,21 +127,16 @@ class HpuTensor(torch.Tensor):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle over the storage, so that tensors that share memory still share it when they are loaded."""
-        from . import serialization
-
-        return serialization.reduce(self)
+        return _reduce(self)
 
     def untyped_storage(self) -> torch.UntypedStorage:
         """Return the device memory behind the tensor; this runs what is recorded."""
         from torch._guards import detect_fake_mode
 
-        from . import serialization
-
         if detect_fake_mode() is not None:
-            return (
-                super().untyped_storage()
-            )  # a compiler must not take wrapper and host for two views of one memory
-        return serialization.storage_of(self)
+            # A compiler must not take wrapper and host for two views of one memory.
+            return super().untyped_storage()
+        return _storage_of(self)
 
     def data_ptr(self) -> int:
         """Return the address of the value in host memory: distinct for distinct device memory."""
