@@ -277,5 +277,6 @@ class Capture(Protocol):
         """Note one program of the capture, and return its values."""
 
 
-trie = Trie(capacity=int(os.environ.get("GAUDI_LAB_TRIE_CAPACITY", "200000")))
+# In steps; one takes about 2 kB.
+trie = Trie(capacity=int(os.environ.get("GAUDI_LAB_TRIE_CAPACITY", "100000")))
 recorder = Recorder()
