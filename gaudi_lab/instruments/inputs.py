@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -42,6 +43,22 @@ def key_of_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
 
 
 def _positional_names(forward: Callable[..., Any]) -> list[str]:
+    # A method is a new object each time it is asked for; its function stays.
+    function = getattr(forward, "__func__", forward)
+    bound = function is not forward
+    try:
+        if function not in _NAMES:
+            _NAMES[function] = _read_positional_names(function)
+        return _NAMES[function][bound:]
+    except TypeError:  # not every callable can be a key
+        return _read_positional_names(forward)
+
+
+# Reading a signature takes longer than a small model's call.
+_NAMES: WeakKeyDictionary[Callable[..., Any], list[str]] = WeakKeyDictionary()
+
+
+def _read_positional_names(forward: Callable[..., Any]) -> list[str]:
     try:
         parameters = inspect.signature(forward).parameters.values()
     except (TypeError, ValueError):

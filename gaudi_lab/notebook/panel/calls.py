@@ -73,6 +73,7 @@ class _Open:
     label: str
     module: Any
     shapes: shapes.Shapes
+    settings: str
     started: float
     counted: bridge.Counters
     replays: list[int]
@@ -148,11 +149,12 @@ class CallLog:
 
     def close(self) -> None:
         """End the last call's time here: nothing follows it in this cell."""
+        self._close(self._clock(), bridge.counters())
+
+    def _close(self, now: float, counted: bridge.Counters) -> None:
         current, self._open = self._open, None
-        if current is None or current.inside is None:
-            return
-        counted, replays = bridge.counters(), _replays(current.attached)
-        self._log(current, self._clock() - current.started, counted.since(current.counted), replays)
+        if current is not None and current.inside is not None:
+            self._log(current, now - current.started, counted.since(current.counted))
 
     def _watch(self, attached: Attached, part: str, module: Any) -> Handle:
         label = ".".join(filter(None, (attached.name, part)))
@@ -163,17 +165,13 @@ class CallLog:
             if self.paused or (current is not None and current.inside is None):
                 yield
                 return
-            self.close()
+            # The end of the call before and the start of this one are the same moment.
+            now, counted = self._clock(), bridge.counters()
+            self._close(now, counted)
             before = self.last_inputs.setdefault(attached.name, {}).get(part)
-            current = self._open = _Open(
-                attached,
-                label,
-                module,
-                inputs.of_call(module.forward, args, kwargs),
-                self._clock(),
-                bridge.counters(),
-                _replays(attached),
-            )
+            sizes = inputs.of_call(module.forward, args, kwargs)
+            settings, replays = str(attached.settings), _replays(attached)
+            current = self._open = _Open(attached, label, module, sizes, settings, now, counted, replays)
             try:
                 yield
             except BaseException:
@@ -185,9 +183,10 @@ class CallLog:
 
         return calling.watch(module, watcher)
 
-    def _log(self, call: _Open, wall_time: float, cost: bridge.Counters, replays: list[int]) -> None:
-        settings = str(call.attached.settings)
-        new_shapes, found = self._memory.novelties([causes.Call("", call.module, call.shapes)], settings)
+    def _log(self, call: _Open, wall_time: float, cost: bridge.Counters) -> None:
+        replays = _replays(call.attached)
+        met = causes.Call("", call.module, call.shapes)
+        new_shapes, found = self._memory.novelties([met], call.settings)
         captures = max(len(replays) - len(call.replays), 0)
         found += causes.other_causes(
             found,
@@ -199,7 +198,9 @@ class CallLog:
         iteration = Iteration(
             self._total + 1, wall_time, cost.compilations, cost.compile_time, captures, new_shapes, found
         )
-        logged = LoggedCall(call.label, shapes.text(call.shapes), settings, call.inside or 0.0, iteration)
+        logged = LoggedCall(
+            call.label, shapes.text(call.shapes), call.settings, call.inside or 0.0, iteration
+        )
         if len(self._calls) >= 2 * KEPT:
             del self._calls[:KEPT]
         self._calls.append(logged)

@@ -137,6 +137,7 @@ class Desk:
     def _changed(self, change: Change) -> None:
         if self._trying:
             return
+        self.log.close()
         for model in change.models:
             if model.before is not None and model.after is not None:
                 self._previous[model.name] = model.before

@@ -165,6 +165,16 @@ def test_calls_go_out_once_each_while_a_cell_runs(panel, bert, monkeypatch):
     assert [row["n"] for message in sent for row in message["rows"]] == [1, 2]
 
 
+def test_a_call_keeps_the_settings_it_was_made_with(panel, bert):
+    bert(IDS.to("hpu"))
+    gaudi_lab.mode("lazy")
+    bert(IDS.to("hpu"))
+    panel._desk._cell_ended()
+    first, second = panel.calls
+    assert (first["settings"], second["settings"]) == ("eager", "lazy")
+    assert second["causes"] == "first time with lazy"
+
+
 def test_a_call_that_raises_is_not_logged(panel, bert):
     with pytest.raises(ValueError, match="input_ids"):
         bert()
