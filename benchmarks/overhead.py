@@ -4,13 +4,17 @@ Microseconds per operator for eager dispatch and for lazy recording in the stead
 MiniLM forward to CPU eager at batch 1 and 32. The contenders take turns in every round, and the ratios are
 medians of the rounds' own ratios, so that a machine that slows down slows all of them.
 
+Last comes the open panel: a Trainer evaluating 200 batches in a real kernel, with the panel and without.
+
 Run: python benchmarks/overhead.py [--rounds N]
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
+import json
 import os
 import statistics
 import time
@@ -47,6 +51,7 @@ def main() -> None:
         per_operator(rounds)
         for batch in (1, 32):
             whole_model(batch, rounds)
+    open_panel(rounds)
 
 
 def per_operator(rounds: int) -> None:
@@ -108,6 +113,35 @@ def whole_model(batch: int, rounds: int) -> None:
     for name in contenders:
         millis = statistics.median(times[name]) * 1e3
         print(f"{name:<24}{millis:>14.2f}{ratio(times[name], times['CPU eager']):>14.2f}")
+
+
+def open_panel(rounds: int) -> None:
+    """Print what the panel costs a Trainer, by the CPU time of all threads of the kernel that both run in."""
+    from jupyter_client.manager import start_new_kernel
+
+    in_the_kernel = Path(__file__).with_name("open_panel.py").read_text(encoding="utf-8")
+    manager, client = start_new_kernel()
+    try:
+        # The panel beats while a cell runs, so all of it is one cell.
+        reply = client.execute(
+            f"{in_the_kernel}\nmeasured = measure({rounds})",
+            user_expressions={"times": "measured"},
+            reply=True,
+            timeout=120 * rounds,
+        )
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    content = reply["content"]
+    told = content["user_expressions"].get("times", content) if content["status"] == "ok" else content
+    if told["status"] != "ok":
+        raise SystemExit("\n".join(told["traceback"]))
+    times: dict[str, list[float]] = json.loads(ast.literal_eval(told["data"]["text/plain"]))
+    print(f"\n{'Trainer, 200 batches':<24}{'CPU s (median)':>14}{'ratio':>14}")
+    for name in times:
+        print(
+            f"{name:<24}{statistics.median(times[name]):>14.3f}{ratio(times[name], times['no panel']):>14.3f}"
+        )
 
 
 def weights() -> Path:
