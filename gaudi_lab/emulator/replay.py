@@ -105,7 +105,11 @@ def conform(out: Any, result: Any) -> Any:
         if _same_places(out, result):
             return out.as_strided(result.size, result.stride)
         if result.offset:
-            extent = 1 + result.offset + sum((n - 1) * step for n, step in zip(result.size, result.stride, strict=True))
+            extent = (
+                1
+                + result.offset
+                + sum((n - 1) * step for n, step in zip(result.size, result.stride, strict=True))
+            )
             laid = torch.empty(extent, dtype=out.dtype).as_strided(result.size, result.stride, result.offset)
         else:
             laid = torch.empty_strided(result.size, result.stride, dtype=out.dtype)
@@ -160,7 +164,8 @@ def _agrees(out: Any, result: Any, func: Any) -> bool:
             )
         if _same_layout(out, result):
             return True
-        if _is_view(func) and not _same_places(out, result):  # a copy would no longer share memory with what it is a view of
+        # A copy would no longer share memory with what it is a view of.
+        if _is_view(func) and not _same_places(out, result):
             raise RuntimeError(
                 f"{func} returned strides {out.stride()} at {out.storage_offset()} where {result.stride} at "
                 f"{result.offset} were recorded: {_REPORT}"
