@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 MAKERS = {
     "zeros": lambda **k: torch.zeros(2, 3, **k),
@@ -65,3 +66,12 @@ def test_out_of_a_composite_is_written(mode):
 
     assert rank.item() == 3
     assert out.tolist() == [[2, 2], [2, 2]]
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpointing_draws_the_same_dropout_again(mode, reentrant):
+    x = torch.ones(64, device="hpu", requires_grad=True)
+    y = checkpoint(torch.nn.functional.dropout, x, 0.5, use_reentrant=reentrant)
+    y.sum().backward()
+
+    assert torch.equal(y.detach().cpu(), x.grad.cpu())

@@ -47,6 +47,9 @@ def __getattr__(name: str) -> Any:
     # Up to 1.20 eager mode has no HPU graphs at all; later it has their names, and the first capture fails.
     if name in graphs.__all__ and (is_lazy() or release() >= (1, 21)):
         return getattr(graphs, name)
+    # PyTorch's activation checkpointing looks at this to decide whether to keep the device's random state.
+    if name == "_initialized":
+        return is_initialized()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
