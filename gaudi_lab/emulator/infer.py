@@ -61,6 +61,7 @@ def distrust(func: Any) -> None:
 _DISTRUSTED = {
     torch.ops.aten.multilabel_margin_loss_forward.default,
     torch.ops.aten.multilabel_margin_loss_forward.output,
+    torch.ops.aten._embedding_bag_forward_only.default,
 }
 
 
