@@ -70,6 +70,17 @@ def view(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return compute(func, args, kwargs)
 
 
+def alias(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
+    """Return another tensor over the same cell.
+
+    There is nothing to compute, and so nothing to record: `module.to("hpu")` on the device takes an alias of every
+    weight, and weights must not hang on a graph that an interrupt may lose.
+    """
+    tensor: HpuTensor = args[0]
+    with torch.inference_mode(torch.is_inference_mode_enabled() and tensor.is_inference()):
+        return HpuTensor(tensor._cell, tensor.size(), tensor.stride(), tensor.storage_offset(), tensor.dtype)
+
+
 def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run or record an operator with `out=`, which may give the tensor another size."""
     if mode.lazy():
@@ -154,6 +165,8 @@ _SPECIAL: dict[Any, Route] = {
     aten.index_put_.default: _indexed,
     aten._index_put_impl_.default: _indexed,
     aten._unsafe_index.Tensor: _indexed,
+    aten.detach.default: alias,
+    aten.alias.default: alias,
     aten.detach_.default: lambda func, args, kwargs: args[0],
     aten.record_stream.default: lambda func, args, kwargs: None,
 }

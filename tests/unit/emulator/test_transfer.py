@@ -56,3 +56,22 @@ def test_the_same_tensor_comes_back_if_nothing_changes(mode):
 
     assert x.to("hpu") is x
     assert x.float() is x
+
+
+def test_moving_a_module_to_where_it_is_records_nothing(lazy):
+    from gaudi_lab.emulator.trace import recorder
+
+    model = torch.nn.Linear(3, 3).to("hpu")
+    recorder.flush()
+    weights = [parameter._cell for parameter in model.parameters()]
+    model.to("hpu")
+    assert recorder.run.steps == 0
+    assert [parameter._cell for parameter in model.parameters()] == weights
+
+
+def test_a_detached_tensor_is_the_same_memory(mode):
+    x = torch.ones(3, device="hpu", requires_grad=True)
+    y = x.detach()
+    y.add_(1)
+    assert not y.requires_grad
+    assert x.tolist() == [2.0, 2.0, 2.0]
