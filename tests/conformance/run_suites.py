@@ -21,6 +21,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hub_stand_ins
 from conformance_table import Row, text
 
 from gaudi_lab.emulator import launch
@@ -131,10 +132,11 @@ def optimum_rows(python: Path) -> list[Row]:
     found = []
     alone = folder.with_name(f"{folder.name}-tests")  # beside `optimum/` they would import the checkout's
     shutil.copytree(folder / "tests", alone / "tests", dirs_exist_ok=True)
+    shutil.copy(folder / "conftest.py", alone)
+    home = hub_stand_ins.make(alone / "hub")
     for tests in OPTIMUM_TESTS:
-        done = _on_bridge(
-            python, "lazy", ["-m", "pytest", "-q", "-p", "no:cacheprovider", *shlex.split(tests)], folder
-        )
+        command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *shlex.split(tests)]
+        done = _on_bridge(python, "lazy", command, alone, {"HF_HOME": str(home)})
         found.append(_row(f"optimum-habana {shlex.split(tests)[0]}", "lazy", done.stdout))
     return found
 
@@ -193,7 +195,14 @@ def _on_bridge(
 def _row(what: str, mode: str, output: str) -> Row:
     counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", output[-400:])}
     passed, failed = counts.get("passed", 0), counts.get("failed", 0) + counts.get("error", 0)
-    return Row(what, mode, passed, passed + failed, f"{counts.get('skipped', 0)} skipped")
+    lost = re.findall(r"^FAILED \S+::(\w+)", output, re.MULTILINE)
+    return Row(
+        what,
+        mode,
+        passed,
+        passed + failed,
+        f"{counts.get('skipped', 0)} skipped" + (f"; failed: {', '.join(lost)}" if lost else ""),
+    )
 
 
 if __name__ == "__main__":
