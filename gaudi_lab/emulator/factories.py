@@ -47,6 +47,12 @@ def register() -> list[torch.library.Library]:
     device.impl("empty_strided", _empty_strided, "PrivateUse1")
     # Composite, and it asserts on a device it does not know before it decomposes.
     device.impl("scaled_dot_product_attention", stock_attention, "AutogradPrivateUse1")
+    # `torch.tensor` of a list of `hpu` scalars reads each with the dispatch to Python switched off.
+    device.impl(
+        "_local_scalar_dense",
+        lambda tensor: dispatch(aten._local_scalar_dense.default, (tensor,), {}),
+        "PrivateUse1",
+    )
     for func, cell in cells.FUSED.items():
         device.impl(func.name(), cell, "AutogradPrivateUse1")
     for name in _OUT_IGNORED:

@@ -75,3 +75,10 @@ def test_a_detached_tensor_is_the_same_memory(mode):
     y.add_(1)
     assert not y.requires_grad
     assert x.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_a_list_of_device_scalars_makes_a_host_tensor(mode):
+    x = torch.arange(4.0).to("hpu") * 2
+
+    assert torch.tensor([x[1], x[3]]).tolist() == [2.0, 6.0]
+    assert torch.tensor(x[2], device="hpu").item() == 4.0
