@@ -55,6 +55,8 @@ OPTIMUM_TESTS = (
     "tests/test_habana_profiler_unit.py",
     "tests/test_diffusers.py -k 'GaudiStableDiffusionPipelineTester or GaudiPipelineUtilsTester'",
 )
+# transformers' tests of these models, as optimum-habana keeps them for its own versions of the models.
+OPTIMUM_MODELS = ("bert", "distilbert", "gpt2", "vit", "t5", "llama")
 TRANSFORMERS_TESTS = ("bert", "distilbert", "gpt2", "vit", "clip", "t5", "llama")
 
 
@@ -138,6 +140,19 @@ def optimum_rows(python: Path) -> list[Row]:
         command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *shlex.split(tests)]
         done = _on_bridge(python, "lazy", command, alone, {"HF_HOME": str(home)})
         found.append(_row(f"optimum-habana {shlex.split(tests)[0]}", "lazy", done.stdout))
+    models = alone / "tests" / "transformers"  # a package `tests` of its own: not from the folder above
+    shutil.copy(folder / "conftest.py", models)
+    for model in OPTIMUM_MODELS:
+        command = [
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"tests/models/{model}/test_modeling_{model}.py",
+        ]
+        done = _on_bridge(python, "lazy", command, models, {"HF_HOME": str(home)})
+        found.append(_row(f"optimum-habana transformers {model}", "lazy", done.stdout))
     return found
 
 
