@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch._subclasses.fake_tensor import FakeTensor
 
 from . import compiler, mode
 from .events import EventId, publish
@@ -34,7 +35,7 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     started = time.perf_counter()
     to_host(graph_module)
     run: Callable[..., Any] = graph_module.forward
-    if compiler.use_inductor(default=True):
+    if compiler.use_inductor(default=True) and not _symbolic(example_inputs):
         from torch._inductor.compile_fx import compile_fx
 
         compiled: Any = compile_fx(graph_module, [_example(x) for x in example_inputs])
@@ -88,10 +89,21 @@ def _rewritten(x: Any) -> Any:
     return x
 
 
+def _symbolic(example_inputs: Sequence[Any]) -> bool:
+    """Return True if a size is a symbol: the sizes of wrapper and host would be two symbols for one number."""
+    sizes = [size for x in example_inputs if isinstance(x, torch.Tensor) for size in x.shape]
+    return any(isinstance(x, torch.SymInt) for x in [*sizes, *example_inputs])
+
+
 def _example(x: Any) -> Any:
-    if isinstance(x, HpuTensor):
-        return x._cell.read().detach().requires_grad_(x.requires_grad)
-    return x
+    if not isinstance(x, HpuTensor):
+        return x
+    host = x._cell.read().detach()
+    tracing = torch._guards.TracingContext.try_get()
+    if tracing is not None and tracing.fake_mode is not None and not isinstance(host, FakeTensor):
+        # Dynamo has guarded the sizes. Left to itself, the compiler would make a symbol of each.
+        host = tracing.fake_mode.from_tensor(host, static_shapes=True)
+    return host.requires_grad_(x.requires_grad)
 
 
 def _on_device(run: Callable[..., Any]) -> Callable[..., Any]:
