@@ -10,8 +10,20 @@ from pathlib import Path
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(argv)
+    options = _parser().parse_args(_with_end_of_options(sys.argv[1:] if argv is None else list(argv)))
     return int(options.run(options))
+
+
+def _with_end_of_options(argv: list[str]) -> list[str]:
+    """Mark where the options of `run` end, so that `-m module` and `-c code` belong to Python, not to us."""
+    if argv[:1] != ["run"]:
+        return argv
+    for position, word in enumerate(argv):
+        if word in ("-m", "-c"):
+            return [*argv[:position], "--", *argv[position:]]
+        if position and not word.startswith("-") and argv[position - 1] not in ("--mode", "--python"):
+            break
+    return argv
 
 
 def _parser() -> argparse.ArgumentParser:

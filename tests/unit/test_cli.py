@@ -40,6 +40,13 @@ def test_run_gives_a_script_the_bridge_the_mode_and_its_arguments(tmp_path, capf
     assert "[2.0, 2.0]" in out
 
 
+@pytest.mark.parametrize(
+    "command", [["-c", "import sys; sys.exit(len(sys.argv))", "-x"], ["--mode", "lazy", "-m", "this"]]
+)
+def test_run_takes_code_and_modules_as_python_does(command, capfd):
+    assert cli.main(["run", *command]) == (2 if "-c" in command else 0)
+
+
 def test_tour_runs_a_notebook_and_leaves_html(tmp_path, capsys):
     notebook = _notebook(tmp_path, "print('seen' + ' here')")
     assert cli.main(["tour", str(notebook), "--out", str(tmp_path / "site")]) == 0
