@@ -178,6 +178,15 @@ gaudi_lab.warmup(embed, n=3, over=batches)
 embed(batches[0])
 
 # %% [markdown]
+# ## All switches in one panel
+#
+# The panel has the same switches, and shows every call as it happens: what it ran, what it compiled, and why. It and
+# the magics always agree. In a notebook that is only read, as on GitHub, you see its last state as tables.
+
+# %%
+# %gaudi_panel
+
+# %% [markdown]
 # ## What does not go together
 #
 # Not every combination exists. What cannot be done is refused, with the line to run instead, and nothing changes.
