@@ -15,7 +15,7 @@ $(READY): pyproject.toml
 	touch $@
 
 lab: $(READY)
-	GAUDI_LAB_EMULATE=auto $(BIN)/jupyter lab notebooks/01_execution_modes.ipynb
+	$(BIN)/jupyter lab notebooks/01_execution_modes.ipynb
 
 tour: $(READY)
 	$(BIN)/gaudi-lab tour
