@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
-from .base import FusedOptimizer, counted
+from .base import FusedOptimizer, Update
 
 
 class FusedAdagrad(FusedOptimizer):
@@ -30,20 +28,11 @@ class FusedAdagrad(FusedOptimizer):
         }
         super().__init__(params, defaults)
 
-    def update(
-        self,
-        parameter: torch.Tensor,
-        grad: torch.Tensor,
-        rate: torch.Tensor,
-        group: dict[str, Any],
-        state: dict[str, Any],
-    ) -> None:
-        """Update `parameter` by `grad`."""
-        step = counted(parameter, state)
-        if "sum" not in state:
-            state["sum"] = torch.full_like(parameter, group["initial_accumulator_value"])
-        if group["weight_decay"]:
-            grad = grad.add(parameter, alpha=group["weight_decay"])
-        state["sum"].addcmul_(grad, grad)
-        size = rate / (1 + (step - 1) * group["lr_decay"])
-        parameter.sub_((size * grad / (state["sum"].sqrt() + group["eps"])).to(parameter.dtype))
+    def update(self, one: Update) -> None:
+        """Update one parameter in place."""
+        step = one.count()
+        grad = one.with_decay(one.grad)
+        total = one.kept("sum", start=one.group["initial_accumulator_value"])
+        total.addcmul_(grad, grad)
+        size = one.rate / (1 + (step - 1) * one.group["lr_decay"])
+        one.go_down(size * grad / (total.sqrt() + one.group["eps"]))

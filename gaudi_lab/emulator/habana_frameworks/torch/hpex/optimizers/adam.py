@@ -8,7 +8,7 @@ import torch
 
 from ... import core
 from ...utils.internal import is_lazy
-from .base import FusedOptimizer, counted
+from .base import FusedOptimizer, Update
 
 
 class FusedAdamW(FusedOptimizer):
@@ -38,9 +38,8 @@ class FusedAdamW(FusedOptimizer):
             raise ValueError(f"Invalid beta parameters: {betas} - should be in [0.0, 1.0[")
         if eps < 0.0:
             raise ValueError(f"Invalid epsilon value: {eps} - should be >= 0.0")
-        self._dtypes = (
-            moments_dtype if isinstance(moments_dtype, (tuple, list)) else (moments_dtype, moments_dtype)
-        )
+        pair = isinstance(moments_dtype, (tuple, list))
+        self._dtypes = tuple(moments_dtype) if pair else (moments_dtype, moments_dtype)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -50,29 +49,17 @@ class FusedAdamW(FusedOptimizer):
         }
         super().__init__(params, defaults)
 
-    def update(
-        self,
-        parameter: torch.Tensor,
-        grad: torch.Tensor,
-        rate: torch.Tensor,
-        group: dict[str, Any],
-        state: dict[str, Any],
-    ) -> None:
-        """Update `parameter` by `grad`."""
-        beta1, beta2 = group["betas"]
-        step = counted(parameter, state)
-        if "exp_avg" not in state:
-            for name, dtype in zip(("exp_avg", "exp_avg_sq"), self._dtypes, strict=True):
-                state[name] = torch.zeros_like(parameter, dtype=dtype or parameter.dtype)
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.mul_(beta1).add_(grad, alpha=1 - beta1)
-        square.mul_(beta2).addcmul_(grad.to(square.dtype), grad.to(square.dtype), value=1 - beta2)
-        size = rate
-        if group["bias_correction"]:
-            size = torch.sqrt(1 - beta2**step) / (1 - beta1**step) * rate
-        if group["weight_decay"]:
-            parameter.mul_(1 - rate * group["weight_decay"])
-        parameter.sub_((size * mean / (square.sqrt() + group["eps"])).to(parameter.dtype))
+    def update(self, one: Update) -> None:
+        """Update one parameter in place."""
+        beta1, beta2 = one.group["betas"]
+        step = one.count()
+        mean, square = one.moments(one.grad, 1 - beta1, self._dtypes)
+        size = one.rate
+        if one.group["bias_correction"]:
+            size = torch.sqrt(1 - beta2**step) / (1 - beta1**step) * one.rate
+        if one.group["weight_decay"]:
+            one.parameter.mul_(1 - one.rate * one.group["weight_decay"])
+        one.go_down(size * mean / (square.sqrt() + one.group["eps"]))
 
 
 class _Stepping:

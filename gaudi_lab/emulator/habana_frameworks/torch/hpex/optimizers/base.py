@@ -3,9 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+
+@dataclass(frozen=True)
+class Update:
+    """The update of one parameter in one step.
+
+    Attributes
+    ----------
+    parameter, grad
+        What is updated, and by what.
+    rate
+        The learning rate, a 0-dim tensor on the host.
+    group
+        The options of the parameter's group.
+    state
+        What is kept for the parameter from step to step.
+    """
+
+    parameter: torch.Tensor
+    grad: torch.Tensor
+    rate: torch.Tensor
+    group: dict[str, Any]
+    state: dict[str, Any]
+
+    def count(self) -> torch.Tensor:
+        """Count this step, and return its number, from 1, as a 0-dim float tensor beside the parameter."""
+        if "step" not in self.state:
+            self.state["step"] = torch.zeros((), dtype=torch.float32, device=self.parameter.device)
+        step: torch.Tensor = self.state["step"].add_(1)
+        return step
+
+    def kept(self, name: str, start: float = 0.0, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """Return a tensor like the parameter that is kept under `name`, in the first step full of `start`."""
+        if name not in self.state:
+            self.state[name] = torch.full_like(self.parameter, start, dtype=dtype)
+        tensor: torch.Tensor = self.state[name]
+        return tensor
+
+    def moments(
+        self, grad: torch.Tensor, weight: float, dtypes: tuple[torch.dtype | None, ...] = (None, None)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take `grad` into Adam's two moments, into the first with `weight`, and return them."""
+        beta1, beta2 = self.group["betas"]
+        mean, square = self.kept("exp_avg", dtype=dtypes[0]), self.kept("exp_avg_sq", dtype=dtypes[1])
+        mean.mul_(beta1).add_(grad, alpha=weight)
+        grad = grad.to(square.dtype)
+        square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        return mean, square
+
+    def with_decay(self, direction: torch.Tensor) -> torch.Tensor:
+        """Return `direction` plus the parameter times its weight decay."""
+        decay = self.group["weight_decay"]
+        return direction.add(self.parameter, alpha=decay) if decay else direction
+
+    def go_down(self, step: torch.Tensor) -> None:
+        """Subtract `step` from the parameter."""
+        self.parameter.sub_(step.to(self.parameter.dtype))
 
 
 class FusedOptimizer(torch.optim.Optimizer):
@@ -18,29 +76,18 @@ class FusedOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self.prepare([p.grad for group in self.param_groups for p in group["params"] if p.grad is not None])
         for group in self.param_groups:
             # As a tensor: a number would be part of the graph, and a schedule would compile it anew each step.
             rate = torch.tensor(group["lr"], dtype=torch.float32)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self.update(parameter, parameter.grad, rate, group, self.state[parameter])
+                    self.update(Update(parameter, parameter.grad, rate, group, self.state[parameter]))
         return loss
 
-    def update(
-        self,
-        parameter: torch.Tensor,
-        grad: torch.Tensor,
-        rate: torch.Tensor,
-        group: dict[str, Any],
-        state: dict[str, Any],
-    ) -> None:
-        """Update `parameter` by `grad` at the learning rate `rate`, a 0-dim tensor on the host."""
+    def prepare(self, grads: list[torch.Tensor]) -> None:
+        """Look at all gradients of a step before the first update."""
+
+    def update(self, one: Update) -> None:
+        """Update one parameter in place."""
         raise NotImplementedError
-
-
-def counted(parameter: torch.Tensor, state: dict[str, Any]) -> torch.Tensor:
-    """Return the number of the step, from 1, as a 0-dim float tensor beside `parameter`."""
-    if "step" not in state:
-        state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
-    step: torch.Tensor = state["step"].add_(1)
-    return step

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from .base import FusedOptimizer, counted
+from .base import FusedOptimizer, Update
 
 
 class FusedLamb(FusedOptimizer):
@@ -47,40 +47,23 @@ class FusedLamb(FusedOptimizer):
         self._use_nvlamb = use_nvlamb
         self._clip: torch.Tensor | None = None
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """Update every parameter that has a gradient."""
-        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+    def prepare(self, grads: list[torch.Tensor]) -> None:
+        """Find by what all gradients are scaled down."""
         limit = self.defaults["max_grad_norm"]
         if grads and limit > 0:
             norm = torch.linalg.vector_norm(torch.stack([grad.float().norm() for grad in grads]))
             self._clip = torch.clamp(norm / limit, min=1.0)
-        return super().step(closure)
 
-    def update(
-        self,
-        parameter: torch.Tensor,
-        grad: torch.Tensor,
-        rate: torch.Tensor,
-        group: dict[str, Any],
-        state: dict[str, Any],
-    ) -> None:
-        """Update `parameter` by `grad`."""
-        beta1, beta2 = group["betas"]
-        step = counted(parameter, state)
-        if "exp_avg" not in state:
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        grad = grad if self._clip is None else grad / self._clip
-        mean.mul_(beta1).add_(grad, alpha=1 - beta1 if group["grad_averaging"] else 1)
-        square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        corrected, corrected_square = mean, square
-        if group["bias_correction"]:
-            corrected, corrected_square = mean / (1 - beta1**step), square / (1 - beta2**step)
-        update = corrected / (corrected_square.sqrt() + group["eps"])
-        if group["weight_decay"]:
-            update = update.add(parameter, alpha=group["weight_decay"])
-        if group["weight_decay"] or self._use_nvlamb:
-            length, norm = parameter.norm(), update.norm()
+    def update(self, one: Update) -> None:
+        """Update one parameter in place."""
+        beta1, beta2 = one.group["betas"]
+        step = one.count()
+        grad = one.grad if self._clip is None else one.grad / self._clip
+        mean, square = one.moments(grad, 1 - beta1 if one.group["grad_averaging"] else 1)
+        if one.group["bias_correction"]:
+            mean, square = mean / (1 - beta1**step), square / (1 - beta2**step)
+        update = one.with_decay(mean / (square.sqrt() + one.group["eps"]))
+        if one.group["weight_decay"] or self._use_nvlamb:
+            length, norm = one.parameter.norm(), update.norm()
             update = update * torch.where((length > 0) & (norm > 0), length / norm, 1.0)
-        parameter.sub_((rate * update).to(parameter.dtype))
+        one.go_down(one.rate * update)

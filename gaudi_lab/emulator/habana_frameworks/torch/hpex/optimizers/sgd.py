@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
-from .base import FusedOptimizer
+from .base import FusedOptimizer, Update
 
 
 class FusedSGD(FusedOptimizer):
@@ -32,25 +30,17 @@ class FusedSGD(FusedOptimizer):
         }
         super().__init__(params, defaults)
 
-    def update(
-        self,
-        parameter: torch.Tensor,
-        grad: torch.Tensor,
-        rate: torch.Tensor,
-        group: dict[str, Any],
-        state: dict[str, Any],
-    ) -> None:
-        """Update `parameter` by `grad`."""
-        if group["weight_decay"]:
-            grad = grad.add(parameter, alpha=group["weight_decay"])
-        if group["momentum"]:
-            buffer = state.get("momentum_buffer")
+    def update(self, one: Update) -> None:
+        """Update one parameter in place."""
+        grad, momentum = one.with_decay(one.grad), one.group["momentum"]
+        if momentum:
+            buffer = one.state.get("momentum_buffer")
             if buffer is None:
-                buffer = state["momentum_buffer"] = grad.clone()
+                buffer = one.state["momentum_buffer"] = grad.clone()
             else:
-                buffer.mul_(group["momentum"]).add_(grad, alpha=1 - group["dampening"])
-            grad = grad.add(buffer, alpha=group["momentum"]) if group["nesterov"] else buffer
-        parameter.sub_((rate * grad).to(parameter.dtype))
+                buffer.mul_(momentum).add_(grad, alpha=1 - one.group["dampening"])
+            grad = grad.add(buffer, alpha=momentum) if one.group["nesterov"] else buffer
+        one.go_down(one.rate * grad)
 
 
 class FusedResourceApplyMomentum(FusedOptimizer):
@@ -59,17 +49,8 @@ class FusedResourceApplyMomentum(FusedOptimizer):
     def __init__(self, params: Any, lr: float, momentum: float = 0.9) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
-    def update(
-        self,
-        parameter: torch.Tensor,
-        grad: torch.Tensor,
-        rate: torch.Tensor,
-        group: dict[str, Any],
-        state: dict[str, Any],
-    ) -> None:
-        """Update `parameter` by `grad`."""
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        buffer = state["momentum_buffer"]
-        buffer.mul_(group["momentum"]).sub_((rate * grad).to(buffer.dtype))
-        parameter.add_(buffer)
+    def update(self, one: Update) -> None:
+        """Update one parameter in place."""
+        buffer = one.kept("momentum_buffer")
+        buffer.mul_(one.group["momentum"]).sub_((one.rate * one.grad).to(buffer.dtype))
+        one.parameter.add_(buffer)
