@@ -27,8 +27,8 @@ from gaudi_lab.instruments.handle import Handle, all_or_none
 from gaudi_lab.modes import SdpaOptions
 
 
-class FusedSDPAProcessor:
-    """Stands in for `AttnProcessor2_0`, the processor of Stable Diffusion's UNet and autoencoder.
+class _FusedProcessor:
+    """What the stand-ins share.
 
     Parameters
     ----------
@@ -37,7 +37,23 @@ class FusedSDPAProcessor:
     """
 
     def __init__(self, options: SdpaOptions) -> None:
+        super().__init__()
         self.options = options
+
+    def attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Attend through FusedSDPA and put the heads side by side again: (batch, length, channels)."""
+        attended = attend(query, key, value, mask, options=self.options)
+        return attended.transpose(1, 2).flatten(2).to(query.dtype)
+
+
+class FusedSDPAProcessor(_FusedProcessor):
+    """Stands in for `AttnProcessor2_0`, the processor of Stable Diffusion's UNet and autoencoder."""
 
     def __call__(
         self,
@@ -84,19 +100,10 @@ class FusedSDPAProcessor:
         if encoder_hidden_states is not None and attn.norm_cross:
             source = attn.norm_encoder_hidden_states(source)
 
-        query, key, value = (
-            states.view(batch, -1, attn.heads, states.shape[-1] // attn.heads).transpose(1, 2)
-            for states in (attn.to_q(hidden_states), attn.to_k(source), attn.to_v(source))
-        )
-        if attn.norm_q is not None:
-            query = attn.norm_q(query)
-        if attn.norm_k is not None:
-            key = attn.norm_k(key)
-
-        attended = attend(query, key, value, attention_mask, options=self.options)
-        attended = attended.transpose(1, 2).flatten(2).to(query.dtype)
-        projection, dropout = attn.to_out
-        output = dropout(projection(attended))
+        states = [*_heads(attn, hidden_states, attn.to_q), *_heads(attn, source, attn.to_k, attn.to_v)]
+        _normalise(states, attn.norm_q, attn.norm_k)
+        query, key, value = states
+        output = _project_out(attn, self.attend(query, key, value, attention_mask))
         if image is not None:
             output = output.transpose(-1, -2).reshape(image)
         if attn.residual_connection:
@@ -104,17 +111,8 @@ class FusedSDPAProcessor:
         return output / attn.rescale_output_factor
 
 
-class FusedJointProcessor:
-    """Stands in for `JointAttnProcessor2_0`, the processor of Stable Diffusion 3.
-
-    Parameters
-    ----------
-    options
-        FusedSDPA's own switches.
-    """
-
-    def __init__(self, options: SdpaOptions) -> None:
-        self.options = options
+class FusedJointProcessor(_FusedProcessor):
+    """Stands in for `JointAttnProcessor2_0`, the processor of Stable Diffusion 3."""
 
     def __call__(
         self,
@@ -147,30 +145,17 @@ class FusedJointProcessor:
             _normalise(text, attn.norm_added_q, attn.norm_added_k)
             streams.append(text)
         query, key, value = (torch.cat(parts, dim=2) for parts in zip(*streams, strict=True))
-        attended = attend(query, key, value, None, options=self.options)
-        attended = attended.transpose(1, 2).flatten(2).to(query.dtype)
-
+        attended = self.attend(query, key, value)
         length = hidden_states.shape[1]
-        projection, dropout = attn.to_out
-        image = dropout(projection(attended[:, :length]))
+        image = _project_out(attn, attended[:, :length])
         if encoder_hidden_states is None:
             return image
         rest = attended[:, length:]
         return image, rest if attn.context_pre_only else attn.to_add_out(rest)
 
 
-class FusedFluxProcessor(FluxAttnProcessor):
-    """Stands in for `FluxAttnProcessor`.
-
-    Parameters
-    ----------
-    options
-        FusedSDPA's own switches.
-    """
-
-    def __init__(self, options: SdpaOptions) -> None:
-        super().__init__()
-        self.options = options
+class FusedFluxProcessor(_FusedProcessor, FluxAttnProcessor):
+    """Stands in for `FluxAttnProcessor`."""
 
     def __call__(
         self,
@@ -212,15 +197,12 @@ class FusedFluxProcessor(FluxAttnProcessor):
             query = apply_rotary_emb(query, image_rotary_emb, sequence_dim=1)
             key = apply_rotary_emb(key, image_rotary_emb, sequence_dim=1)
         query, key, value = (state.transpose(1, 2) for state in (query, key, value))
-        attended = attend(query, key, value, attention_mask, options=self.options)
-        attended = attended.transpose(1, 2).flatten(2, 3).to(query.dtype)
+        attended = self.attend(query, key, value, attention_mask)
         if encoder_hidden_states is None:
             return attended
         length = encoder_hidden_states.shape[1]
-        projection, dropout = attn.to_out
-        return dropout(projection(attended[:, length:].contiguous())), attn.to_add_out(
-            attended[:, :length].contiguous()
-        )
+        image_states, text_states = attended[:, length:].contiguous(), attended[:, :length].contiguous()
+        return _project_out(attn, image_states), attn.to_add_out(text_states)
 
 
 # What each known processor is replaced by.
@@ -230,12 +212,11 @@ _STAND_INS: dict[type, Callable[[SdpaOptions], Any]] = {
     JointAttnProcessor2_0: FusedJointProcessor,
     FluxAttnProcessor: FusedFluxProcessor,
 }
-_OURS = (FusedSDPAProcessor, FusedJointProcessor, FusedFluxProcessor)
 _SDPA = (AttnProcessor2_0, JointAttnProcessor2_0, FluxAttnProcessor)
 
 
 def _heads(attn: Any, states: torch.Tensor, *projections: nn.Module) -> list[torch.Tensor]:
-    """Return query, key and value as (batch, heads, length, head size)."""
+    """Return each projection of `states` as (batch, heads, length, head size)."""
     return [
         projected.view(*projected.shape[:2], attn.heads, -1).transpose(1, 2)
         for projected in (projection(states) for projection in projections)
@@ -247,6 +228,12 @@ def _normalise(stream: list[torch.Tensor], *norms: nn.Module | None) -> None:
     for position, norm in enumerate(norms):
         if norm is not None:
             stream[position] = norm(stream[position])
+
+
+def _project_out(attn: Any, states: torch.Tensor) -> torch.Tensor:
+    projection, dropout = attn.to_out
+    projected: torch.Tensor = dropout(projection(states))
+    return projected
 
 
 def fused(module: nn.Module, options: SdpaOptions) -> list[Callable[[], Handle]]:
@@ -284,6 +271,6 @@ def _use(attn: Any, options: SdpaOptions) -> Handle:
 
 
 def _readable(processor: Any) -> str:
-    if isinstance(processor, _OURS):
+    if isinstance(processor, _FusedProcessor):
         return str(processor.options)
     return "sdpa" if isinstance(processor, _SDPA) else type(processor).__name__
