@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from gaudi_lab import emulator
+from gaudi_lab import emulator, wiring
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from gaudi_lab.warmup.timeline import Timeline as Timeline
 
 emulator.install()
+wiring.connect()
 
 # Public name -> the module it is in, imported when the name is first used (PEP 562).
 _WHERE = {
@@ -63,7 +64,7 @@ _WHERE = {
     "status": "gaudi_lab.api",
 }
 
-# `warmup` is a package that can be called; see there.
+# `warmup` is a package that can be called; see `wiring`.
 _PACKAGES = ("transformers", "warmup")
 
 __all__ = [*_WHERE, *_PACKAGES]

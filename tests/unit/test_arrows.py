@@ -20,10 +20,8 @@ FLOORS = [
     {"api"},
     {"diffusers", "transformers"},
     {"notebook"},
+    {"wiring"},
 ]
-
-# Upward, on purpose: a result finds its layout and a callable package its function when they are needed.
-EXCEPTIONS = {("render.mixin", "render"), ("warmup", "api")}
 
 
 def floor(module: str) -> int | None:
@@ -60,7 +58,7 @@ def test_arrows_point_down():
         for target in imports(path):
             there = floor(target)
             seen += there is not None
-            if there is not None and there > here and (module, target.partition(".")[0]) not in EXCEPTIONS:
+            if there is not None and there > here:
                 wrong.append(f"{module} imports {target}")
     assert not wrong
     assert seen > 50
