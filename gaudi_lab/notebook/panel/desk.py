@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from gaudi_lab.errors import LabError
@@ -17,10 +17,34 @@ from gaudi_lab.notebook.panel.pulse import Pulse
 from gaudi_lab.notebook.panel.turns import Turns
 from gaudi_lab.report import Change
 
-if TYPE_CHECKING:
-    from gaudi_lab.notebook.panel.widget import Panel
-
 Data = dict[str, Any]
+
+
+class Shown(Protocol):
+    """A panel, as the desk sees it.
+
+    Attributes
+    ----------
+    names
+        The models that it shows; None for all.
+    """
+
+    names: tuple[str, ...] | None
+
+    def show_settings(self, data: Data) -> None:
+        """Show the switches."""
+
+    def show_live(self, data: Data) -> None:
+        """Show counters, memory and graphs."""
+
+    def show_all_calls(self) -> None:
+        """Show the latest calls."""
+
+    def show_new_calls(self) -> None:
+        """Show the calls that came in since the last time."""
+
+    def show_outcome(self, request: Any, trouble: str) -> None:
+        """Say what came of a request; `trouble` is empty if it was done."""
 
 
 class Desk:
@@ -42,7 +66,7 @@ class Desk:
     def __init__(self, workbench: Lab) -> None:
         self.log = CallLog()
         self.workbench = workbench
-        self._panels: WeakSet[Panel] = WeakSet()
+        self._panels: WeakSet[Shown] = WeakSet()
         self._previous: dict[str, Settings] = {}
         self._trials: dict[str, Data] = {}
         self._said = ""
@@ -63,7 +87,7 @@ class Desk:
         """Whether a cell is running."""
         return self._turns.busy
 
-    def open(self, panel: Panel) -> None:
+    def open(self, panel: Shown) -> None:
         """Keep `panel` up to date from now on."""
         if self._following is None:
             self._follow()
@@ -72,14 +96,14 @@ class Desk:
         panel.show_live(self.live(panel.names))
         panel.show_all_calls()
 
-    def close(self, panel: Panel) -> None:
+    def close(self, panel: Shown) -> None:
         """Forget `panel`; after the last one, leave no trace on models and shell."""
         self._panels.discard(panel)
         if not self._panels and self._following is not None:
             self._following.remove()
             self._following = None
 
-    def request(self, panel: Panel, content: Data) -> None:
+    def request(self, panel: Shown, content: Data) -> None:
         """Do what a panel asks for, when it is its turn."""
         self._turns.take(lambda: self._do(panel, content))
         if self.busy:
@@ -148,12 +172,12 @@ class Desk:
         self.log.follow(self.workbench.models)
         self._tell(lambda panel: panel.show_settings(self.settings(panel.names)))
 
-    def _tell(self, tell: Callable[[Panel], None]) -> None:
+    def _tell(self, tell: Callable[[Shown], None]) -> None:
         with self._telling:
             for panel in list(self._panels):
                 tell(panel)
 
-    def _do(self, panel: Panel, content: Data) -> None:
+    def _do(self, panel: Shown, content: Data) -> None:
         trouble = ""
         try:
             self._act(content)
