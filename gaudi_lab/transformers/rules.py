@@ -11,7 +11,7 @@ from gaudi_lab.errors import LabValueError
 from gaudi_lab.transformers import elsewhere
 
 if TYPE_CHECKING:
-    from gaudi_lab.transformers.training_args import GaudiTrainingArguments
+    from gaudi_lab.transformers.arguments import Arguments
 
 FUSED_SDPA = "gaudi_fused_sdpa"
 ATTENTION = ("eager", "sdpa", FUSED_SDPA)
@@ -40,7 +40,7 @@ class Process:
         return cls(bridge.is_lazy(), real or bridge.mode_chosen())
 
 
-def check(args: GaudiTrainingArguments, process: Process) -> None:
+def check(args: Arguments, process: Process) -> None:
     """Raise the first problem with `args`.
 
     Parameters
@@ -59,7 +59,7 @@ def check(args: GaudiTrainingArguments, process: Process) -> None:
         raise problem
 
 
-def _problems(args: GaudiTrainingArguments, process: Process) -> Iterator[LabValueError]:
+def _problems(args: Arguments, process: Process) -> Iterator[LabValueError]:
     yield from _device(args)
     yield from _numbers(args)
     yield from _attention(args)
@@ -71,7 +71,7 @@ def _problems(args: GaudiTrainingArguments, process: Process) -> Iterator[LabVal
     yield from elsewhere.problems(args)
 
 
-def _device(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
+def _device(args: Arguments) -> Iterator[LabValueError]:
     if args.use_habana and args.use_cpu:
         yield LabValueError(
             "use_habana=True and use_cpu=True ask for two devices.",
@@ -93,7 +93,7 @@ def _device(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
             )
 
 
-def _numbers(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
+def _numbers(args: Arguments) -> Iterator[LabValueError]:
     if args.throughput_warmup_steps < 0:
         yield LabValueError(
             f"throughput_warmup_steps={args.throughput_warmup_steps} is negative; it is how many first batches "
@@ -107,7 +107,7 @@ def _numbers(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
         )
 
 
-def _precision(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
+def _precision(args: Arguments) -> Iterator[LabValueError]:
     for name in ("fp16", "fp16_full_eval"):
         if getattr(args, name):
             instead = name.replace("fp16", "bf16")
@@ -122,7 +122,7 @@ def _precision(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
         )
 
 
-def _compile(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
+def _compile(args: Arguments) -> Iterator[LabValueError]:
     backend = args.torch_compile_backend
     if backend not in (None, bridge.COMPILE_BACKEND):
         yield LabValueError(
@@ -138,7 +138,7 @@ def _compile(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
                 )
 
 
-def _mode(args: GaudiTrainingArguments, process: Process) -> Iterator[LabValueError]:
+def _mode(args: Arguments, process: Process) -> Iterator[LabValueError]:
     if args.compiles and args.use_lazy_mode:
         yield LabValueError(
             "torch_compile=True needs eager mode, and use_lazy_mode=True asks for lazy mode.",
@@ -155,7 +155,7 @@ def _mode(args: GaudiTrainingArguments, process: Process) -> Iterator[LabValueEr
         )
 
 
-def _graphs(args: GaudiTrainingArguments, process: Process) -> Iterator[LabValueError]:
+def _graphs(args: Arguments, process: Process) -> Iterator[LabValueError]:
     if not args.use_hpu_graphs_for_inference:
         for name in ("disable_tensor_cache_hpu_graphs", "max_hpu_graphs"):
             if getattr(args, name):
@@ -180,7 +180,7 @@ def _graphs(args: GaudiTrainingArguments, process: Process) -> Iterator[LabValue
         yield _other_mode("use_hpu_graphs_for_inference=True needs lazy mode", lazy=True)
 
 
-def _attention(args: GaudiTrainingArguments) -> Iterator[LabValueError]:
+def _attention(args: Arguments) -> Iterator[LabValueError]:
     if args.attn_implementation not in (None, *ATTENTION):
         yield LabValueError(
             f"attn_implementation={args.attn_implementation!r} is none of {', '.join(ATTENTION)}.",

@@ -9,7 +9,7 @@ from gaudi_lab.modes import Mode, Settings
 from gaudi_lab.transformers.rules import FUSED_SDPA
 
 if TYPE_CHECKING:
-    from gaudi_lab.transformers.training_args import GaudiTrainingArguments
+    from gaudi_lab.transformers.arguments import Arguments
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Wanted:
         return " + ".join([mode, *rest])
 
 
-def of_arguments(args: GaudiTrainingArguments) -> Wanted:
+def of_arguments(args: Arguments) -> Wanted:
     """Return what `args` ask for."""
     fused = args.attn_implementation == FUSED_SDPA
     process = Mode.LAZY if args.use_lazy_mode else Mode.EAGER
