@@ -36,7 +36,7 @@ def acquire() -> None:
     ------
     RuntimeError
         ``PT_HPU_LAZY_MODE`` was changed after the bridge was loaded: it has loaded the library of the other mode.
-        Or there is no device, or another process holds it.
+        Or there is no device, or another process holds it, or nobody can tell whether one does.
     """
     global _acquired
     if _acquired:
@@ -56,7 +56,10 @@ def _take() -> None:
     import fcntl  # not on Windows, where only the shared device is emulated
 
     global _lock
-    lock = (Path(tempfile.gettempdir()) / f"gaudi-lab-hpu0-{os.getuid()}.lock").open("w")
+    try:
+        lock = (Path(tempfile.gettempdir()) / f"gaudi-lab-hpu0-{os.getuid()}.lock").open("w")
+    except OSError as error:  # as where the driver is there and does not answer
+        raise RuntimeError("synStatus=26 [Generic failure] Device acquire failed.") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract import contract, covered
+from contract import contract, covered, messages, raised
 
 from gaudi_lab import bridge
 
@@ -74,6 +74,13 @@ def test_every_behaviour_has_a_test():
     assert sorted(set(ids)) == sorted(ids), "an id stands twice"
     assert not set(ids) - set(covered), "rows without a test"
     assert not set(covered) - set(ids), "tests of what the contract does not say"
+
+
+def test_every_message_has_a_test():
+    for path in Path(__file__).parent.glob("test_contract_*.py"):
+        importlib.import_module(path.stem)
+    assert not set(messages()) - set(raised), "messages without a test"
+    assert not set(raised) - set(messages()), "tests of messages that the list does not have"
 
 
 @pytest.mark.parametrize("row", contract()["absent"], ids=lambda row: row["path"])

@@ -12,10 +12,18 @@ __version__ = _version()
 
 lazy = mode.lazy()  # decided here and now, as on hardware
 
+# A bridge is compiled for one PyTorch. The emulated one is compiled for none, unless it is asked to be the build
+# for a certain one.
+_compiled = os.environ.get("GAUDI_LAB_COMPILED_FOR")
+assert _compiled is None or _compiled.split(".")[:2] == torch.__version__.split(".")[:2], (
+    f"Error: Compile-time major/minor PyTorch version {_compiled} differs from run-time {torch.__version__}."
+)
+
 # The bridge's lazy mode needs Intel's fork of PyTorch. The emulated one does not, and takes the place of the
 # fork's build unless it is asked to be the build for upstream PyTorch.
-if os.environ.get("GAUDI_LAB_TORCH_TYPE", "fork") == "upstream":
-    assert not lazy, f"Stock PyTorch version {torch.__version__} is not supported in Lazy mode."
+is_torch_fork = os.environ.get("GAUDI_LAB_TORCH_TYPE", "fork") != "upstream"
+if lazy:
+    assert is_torch_fork, f"Stock PyTorch version {torch.__version__} is not supported in Lazy mode."
 
 from . import hpu  # noqa: E402
 
