@@ -245,6 +245,18 @@ def fused_sdpa_kernel() -> Any:
     return _module("hpex.kernels").FusedSDPA
 
 
+def fused_adamw() -> Any:
+    """Return the bridge's `FusedAdamW`, an optimizer. An `ImportError` or `AttributeError` if it has none."""
+    load()
+    return _module("hpex.optimizers").FusedAdamW
+
+
+def fused_clip_norm() -> Any:
+    """Return the bridge's `FusedClipNorm`, which clips gradients. An error as for `fused_adamw`."""
+    load()
+    return _module("hpex.normalization").FusedClipNorm
+
+
 _EXPLAINED: tuple[tuple[str, str, str | None], ...] = (
     # (part of the bridge's text, what it means, the line to run)
     (

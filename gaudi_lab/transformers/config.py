@@ -34,8 +34,11 @@ class GaudiConfig:
         Operators to compute in bfloat16 and in float32 under autocast. None leaves the bridge's own lists.
     use_dynamic_shapes
         Let the bridge compile for changing sizes; None leaves the bridge's own choice.
-    use_fused_adam, use_fused_clip_norm
-        Accepted, as most published files set them. Training uses the optimizer that the arguments name.
+    use_fused_adam
+        Train with the bridge's `FusedAdamW` and not with the optimizer that the arguments name. It adds
+        `adam_epsilon` before it corrects the bias. An optimizer that the trainer is given goes first.
+    use_fused_clip_norm
+        Clip gradients by the bridge's `FusedClipNorm`.
     """
 
     use_torch_autocast: bool = False

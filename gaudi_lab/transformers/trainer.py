@@ -20,6 +20,7 @@ from gaudi_lab.errors import LabValueError
 from gaudi_lab.transformers import (
     batches,
     devices,
+    fused,
     last_batch,
     padding,
     progress,
@@ -67,6 +68,9 @@ class GaudiTrainer(transformers.Trainer):
         If `args` are not `GaudiTrainingArguments`, or `args.gaudi_config_name` cannot be read.
     """
 
+    # transformers' own, which has no type that can be known here.
+    optimizer_cls_and_kwargs: Any
+
     def __init__(
         self,
         model: Any = None,
@@ -95,7 +99,6 @@ class GaudiTrainer(transformers.Trainer):
 
         devices.prepare(args)
         super().__init__(model, args, *rest, **options)
-        self._leave_to_us()
         self._process_state = devices.State()
         # In lazy mode the weights are on their way until now. An interrupt later would lose them.
         self._on_device(bridge.settle)
@@ -127,6 +130,8 @@ class GaudiTrainer(transformers.Trainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train, as `transformers.Trainer.train`. HPU graphs go off: they hold the inference forward."""
+        for remark in fused.unheeded(self):
+            logger.warning(remark)
         with self._working(training=True):
             return super().train(*args, **kwargs)
 
@@ -204,6 +209,21 @@ class GaudiTrainer(transformers.Trainer):
             return torch.autocast(self.args.device.type, torch.bfloat16, cache_enabled=cache_enabled)
         return nullcontext()
 
+    def create_accelerator_and_postprocess(self) -> None:
+        """Make the accelerator, and take over from it what is done here."""
+        super().create_accelerator_and_postprocess()
+        self._leave_to_us()
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        """Make the stock optimizer, or the bridge's fused AdamW if the `GaudiConfig` asks for it."""
+        given = self.optimizer_cls_and_kwargs
+        if given is None and self.args.use_habana and self.gaudi_config.use_fused_adam:
+            self.optimizer_cls_and_kwargs = fused.adamw(self.args)
+        try:
+            return super().create_optimizer(*args, **kwargs)
+        finally:
+            self.optimizer_cls_and_kwargs = given
+
     @staticmethod
     def get_optimizer_cls_and_kwargs(args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:
         """Return the stock optimizer; in lazy mode in its form that keeps its step count on the device.
@@ -214,6 +234,11 @@ class GaudiTrainer(transformers.Trainer):
         if getattr(args, "use_lazy_mode", False) and "capturable" in inspect.signature(kind).parameters:
             options = {**options, "capturable": True}
         return kind, options
+
+    @property
+    def shards(self) -> bool:
+        """Whether accelerate has the weights in shards, by DeepSpeed or FSDP."""
+        return bool(self.is_deepspeed_enabled or self.is_fsdp_enabled)
 
     @property
     def _in_bfloat16(self) -> bool:
@@ -247,11 +272,14 @@ class GaudiTrainer(transformers.Trainer):
 
         The trainer has moved the model already, and moves each batch. To accelerate "hpu" and "hpu:0" differ.
         """
-        if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
-            self.accelerator.native_amp = False
-            self.accelerator.device_placement = self.accelerator.use_distributed
-            if self.args.use_habana:
-                self.accelerator.state.dynamo_plugin = TorchDynamoPlugin(backend="no")
+        if self.shards:
+            return
+        self.accelerator.native_amp = False
+        self.accelerator.device_placement = self.accelerator.use_distributed
+        if self.args.use_habana:
+            self.accelerator.state.dynamo_plugin = TorchDynamoPlugin(backend="no")
+            if self.gaudi_config.use_fused_clip_norm:
+                fused.clip_by_kernel(self.accelerator)
 
     def _settings(self) -> str:
         return f"{self.gaudi_switches} + bf16 autocast" if self._in_bfloat16 else str(self.gaudi_switches)
