@@ -48,6 +48,11 @@ def is_pipeline(model: Any) -> bool:
     return _is_a(model, "diffusers", "DiffusionPipeline")
 
 
+def is_stable_diffusion(model: Any) -> bool:
+    """Whether `model` is a diffusers `StableDiffusionPipeline` or made from one. Does not import diffusers."""
+    return _is_a(model, "diffusers", "StableDiffusionPipeline")
+
+
 def is_trainer(model: Any) -> bool:
     """Whether `model` is a transformers Trainer or made from one. Does not import transformers."""
     return _is_a(model, "transformers", "Trainer")

@@ -34,7 +34,8 @@ def settings_as_code(mode: Mode, models: Mapping[str, Settings], kinds: Mapping[
     models
         The switches of each model.
     kinds
-        "module", "trainer" or "pipeline" for each model.
+        For each model "module" or "trainer", for which there is a `GaudiTrainer`, "stable diffusion", for
+        which there is a Gaudi pipeline, or "pipeline", for another.
     """
     codes = [
         Code("Notebook", "\n".join(_magics(mode, models))),
@@ -42,10 +43,11 @@ def settings_as_code(mode: Mode, models: Mapping[str, Settings], kinds: Mapping[
         Code("Environment, before torch is imported", f"PT_HPU_LAZY_MODE={int(mode.is_lazy)}"),
     ]
     for name, settings in models.items():
-        if kinds.get(name) == "pipeline":
-            codes.append(Code(f"{name} as a Gaudi pipeline", _pipeline(settings)))
-        else:
-            codes.append(Code(f"{name} in a GaudiTrainer", _training_arguments(settings)))
+        kind = kinds[name]
+        if kind == "stable diffusion":
+            codes.append(Code(f"{name} as a Gaudi pipeline", "\n".join(_pipeline(settings))))
+        elif kind != "pipeline":
+            codes.append(Code(f"{name} in a GaudiTrainer", "\n".join(_training_arguments(settings))))
     return codes
 
 
@@ -69,17 +71,23 @@ def _python(mode: Mode, models: Mapping[str, Settings]) -> list[str]:
         calls = []
         if settings.hpu_graphs:
             calls.append(f"gaudi_lab.hpu_graphs({name})")
-        if settings.fused_sdpa:
-            options = "" if settings.recompute is None else f", recompute={settings.recompute}"
-            options += f', softmax="{settings.softmax}"' if settings.softmax else ""
-            calls.append(f"gaudi_lab.fused_sdpa({name}{options})")
-        if settings.mode is Mode.COMPILE:
-            calls.append(f"gaudi_lab.compile({name})")
+        calls += _attention_and_compile(name, settings)
         lines += calls or [f"gaudi_lab.attach({name})"]
     return lines
 
 
-def _training_arguments(settings: Settings) -> str:
+def _attention_and_compile(name: str, settings: Settings) -> list[str]:
+    calls = []
+    if settings.fused_sdpa:
+        options = "" if settings.recompute is None else f", recompute={settings.recompute}"
+        options += f', softmax="{settings.softmax}"' if settings.softmax else ""
+        calls.append(f"gaudi_lab.fused_sdpa({name}{options})")
+    if settings.mode is Mode.COMPILE:
+        calls.append(f"gaudi_lab.compile({name})")
+    return calls
+
+
+def _training_arguments(settings: Settings) -> list[str]:
     arguments = ["use_habana=True", f"use_lazy_mode={settings.mode.is_lazy}"]
     if settings.hpu_graphs:
         arguments.append("use_hpu_graphs_for_inference=True")
@@ -91,20 +99,24 @@ def _training_arguments(settings: Settings) -> str:
             arguments.append("flash_attention_recompute=True")
         if settings.softmax == "fast":
             arguments.append("flash_attention_fast_softmax=True")
-    return _call("arguments = GaudiTrainingArguments", ['output_dir="out"', *arguments])
+    return [
+        "from gaudi_lab.transformers import GaudiTrainingArguments",
+        "",
+        *_call("arguments = GaudiTrainingArguments", ['output_dir="out"', *arguments]),
+    ]
 
 
-def _pipeline(settings: Settings) -> str:
+def _pipeline(settings: Settings) -> list[str]:
     arguments = ["model", "use_habana=True", f"use_hpu_graphs={settings.hpu_graphs}"]
-    lines = _call("pipeline = GaudiStableDiffusionPipeline.from_pretrained", arguments)
-    if settings.fused_sdpa:
-        options = "" if settings.recompute is None else f", recompute={settings.recompute}"
-        options += f', softmax="{settings.softmax}"' if settings.softmax else ""
-        lines += f"\ngaudi_lab.fused_sdpa(pipeline{options})"
-    if settings.mode is Mode.COMPILE:
-        lines += "\ngaudi_lab.compile(pipeline)"
-    return lines
+    return [
+        "import gaudi_lab",
+        "",
+        # compile is of the pipeline, which comes below; the mode of the process is eager then.
+        f'gaudi_lab.mode("{Mode.LAZY if settings.mode.is_lazy else Mode.EAGER}")',
+        *_call("pipeline = gaudi_lab.GaudiStableDiffusionPipeline.from_pretrained", arguments),
+        *_attention_and_compile("pipeline", settings),
+    ]
 
 
-def _call(function: str, arguments: list[str]) -> str:
-    return f"{function}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
+def _call(function: str, arguments: list[str]) -> list[str]:
+    return [f"{function}(", *(f"    {argument}," for argument in arguments), ")"]

@@ -141,6 +141,8 @@ def _model(attached: Attached, workbench: Lab) -> Data:
 
 
 def _kind(model: Any) -> str:
+    if components.is_stable_diffusion(model):
+        return "stable diffusion"
     if components.is_pipeline(model):
         return "pipeline"
     return "trainer" if components.is_trainer(model) else "module"

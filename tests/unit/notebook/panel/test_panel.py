@@ -1,26 +1,11 @@
 """The panel's kernel side: what it shows, what it does, and that it leaves no trace."""
 
-import threading
-
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 import gaudi_lab
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.modes import Mode, Settings
-from gaudi_lab.notebook.panel.desk import Desk
-from gaudi_lab.notebook.panel.turns import Turns
-
-
-@pytest.fixture
-def panel(bert, workbench):
-    Desk._desks.clear()  # its log outlives panels
-    workbench.attach(bert, "bert")
-    shown = gaudi_lab.panel()
-    yield shown
-    shown.close()
 
 
 def ask(panel, **request):
@@ -219,20 +204,6 @@ def test_trying_goes_back_and_forth_and_leaves_everything_as_it_was(
     assert panel._desk.log.total == logged
 
 
-def test_settings_as_code_lead_to_the_same_settings(panel, workbench, bert):
-    wanted = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True, recompute=True, softmax="fast")
-    workbench.apply(wanted)
-    codes = {code["title"]: code["lines"] for code in panel.settings["export"]}
-    assert codes["Environment, before torch is imported"] == "PT_HPU_LAZY_MODE=1"
-    assert "%gaudi_sdpa on bert --recompute --softmax fast" in codes["Notebook"].splitlines()
-    workbench.apply(Settings())
-    exec(codes["Python"], {"bert": bert})
-    assert workbench.models["bert"].settings == wanted
-    namespace = {"GaudiTrainingArguments": gaudi_lab.GaudiTrainingArguments}
-    exec(codes["bert in a GaudiTrainer"], namespace)
-    assert namespace["arguments"].use_hpu_graphs_for_inference
-
-
 def test_without_a_front_end_the_same_facts_are_text_and_html(panel, bert):
     gaudi_lab.mode("lazy")
     bert(IDS.to("hpu")).pooler_output.cpu()
@@ -252,52 +223,6 @@ def test_closing_the_last_panel_leaves_no_trace(bert, workbench):
     panel.close()
     assert set(vars(bert)) == before
     assert not workbench._subscribers
-
-
-# --- between cells ---
-
-
-@pytest.fixture
-def shell():
-    config = Config()
-    config.HistoryManager.enabled = False
-    shell = InteractiveShell.instance(config=config)
-    yield shell
-    InteractiveShell.clear_instance()
-
-
-def test_what_is_asked_while_a_cell_runs_waits_for_its_end(shell):
-    done, turns = [], Turns(shell, lambda: None, lambda: None)
-    shell.user_ns["ask"] = lambda: turns.take(lambda: done.append(turns.busy))
-    shell.user_ns["done"] = done
-    with turns.follow():
-        shell.run_cell("ask(); during = list(done)").raise_error()
-        assert shell.user_ns["during"] == []
-        assert done == [False]
-        turns.take(lambda: done.append("between"))
-        assert done == [False, "between"]
-
-
-def test_a_panel_that_a_cell_opens_knows_that_the_cell_runs(shell):
-    shell.user_ns["made"] = []
-    shell.user_ns["Turns"] = lambda: Turns(shell, lambda: None, lambda: None)
-    shell.run_cell("made.append(Turns().busy)").raise_error()
-    assert shell.user_ns["made"] == [True]
-    assert not Turns(shell, lambda: None, lambda: None).busy
-
-
-def test_what_another_thread_asks_for_is_done_on_the_main_one(shell):
-    scheduled, where = [], []
-    shell.kernel = type("Kernel", (), {"io_loop": type("Loop", (), {"add_callback": scheduled.append})})()
-    turns = Turns(shell, lambda: None, lambda: None)
-    asking = threading.Thread(
-        target=lambda: turns.take(lambda: where.append(threading.current_thread() is threading.main_thread()))
-    )
-    asking.start()
-    asking.join()
-    assert where == []
-    scheduled.pop()()
-    assert where == [True]
 
 
 def test_the_magic_shows_the_models_it_names(shell, bert, workbench):

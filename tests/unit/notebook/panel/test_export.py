@@ -1,0 +1,129 @@
+"""What the panel exports as code, run: in this process, and in a fresh one."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny
+
+import gaudi_lab
+from gaudi_lab.diffusers import GaudiStableDiffusionPipeline
+from gaudi_lab.modes import Mode, Settings
+
+LAZY = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True)
+COMPILE = Settings(Mode.COMPILE, fused_sdpa=True, recompute=True)
+
+# Exported code names what the notebook has, so that is put there first.
+MODEL = "model = {folder!r}"
+PIPE = """
+import gaudi_lab, torch
+from diffusers import StableDiffusionPipeline
+import habana_frameworks.torch
+pipe = StableDiffusionPipeline.from_pretrained({folder!r}).to("hpu")
+"""
+
+IN_A_NOTEBOOK = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.user_ns["pipe"] = pipe
+shell.run_cell({code!r}).raise_error()
+"""
+
+DRAWN = """
+import numpy, torch
+from gaudi_lab import lab
+drawn = {pipeline}("a red seven", num_inference_steps=2, output_type="np", generator=torch.Generator().manual_seed(3))
+numpy.save({images!r}, drawn.images)
+bench = lab.current()
+on = [a.settings for a in bench.models.values()] or [{pipeline}.gaudi_switches.attached.settings]
+print(*on)
+"""
+
+
+def exported(panel):
+    return {code["title"]: code["lines"] for code in panel.settings["export"]}
+
+
+def draw(pipeline):
+    drawn = pipeline("a red seven", num_inference_steps=2, output_type="np", generator=tiny.seed(3))
+    return drawn.images
+
+
+def in_a_fresh_process(code):
+    """Run code as a notebook's first cells, and return what it printed last."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "pipeline"
+    tiny.stock().save_pretrained(path)
+    return str(path)
+
+
+@pytest.fixture
+def pipe(panel, folder, workbench):
+    """A pipeline that is on the workbench alone."""
+    workbench.close()
+    pipeline = GaudiStableDiffusionPipeline.from_pretrained(folder, use_habana=True)
+    pipeline.set_progress_bar_config(disable=True)
+    gaudi_lab.attach(pipeline, "pipe")
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("settings", "title"),
+    [
+        (LAZY, "pipe as a Gaudi pipeline"),
+        (COMPILE, "pipe as a Gaudi pipeline"),
+        (Settings(Mode.LAZY), "pipe as a Gaudi pipeline"),
+        (LAZY, "Notebook"),
+        (COMPILE, "Python"),
+    ],
+    ids=lambda value: str(value).replace(" ", "_"),
+)
+def test_a_pipeline_draws_the_same_in_a_fresh_process(
+    settings, title, panel, pipe, folder, workbench, tmp_path
+):
+    workbench.apply(settings)
+    assert pipe.gaudi_switches.attached.settings == settings
+    code = exported(panel)[title]
+    if title == "Notebook":
+        code = IN_A_NOTEBOOK.format(code=code)
+    first = MODEL if title.endswith("Gaudi pipeline") else PIPE
+    images = tmp_path / "images.npy"
+    last = DRAWN.format(pipeline="pipeline" if first is MODEL else "pipe", images=str(images))
+    printed = in_a_fresh_process("\n".join([first.format(folder=folder), code, last]))
+    assert printed == str(settings)
+    np.testing.assert_allclose(np.load(images), draw(pipe), atol=1e-4)
+
+
+def test_a_pipeline_that_no_gaudi_pipeline_stands_for_is_exported_as_what_it_is(panel, workbench):
+    class DiffusionPipeline:
+        def __init__(self):
+            self.components = {}
+
+    DiffusionPipeline.__module__ = "diffusers.somewhere"
+    workbench.attach(DiffusionPipeline(), "other")
+    assert not [title for title in exported(panel) if title.startswith("other")]
+
+
+def test_settings_as_code_lead_to_the_same_settings(panel, workbench, bert):
+    wanted = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True, recompute=True, softmax="fast")
+    workbench.apply(wanted)
+    codes = {code["title"]: code["lines"] for code in panel.settings["export"]}
+    assert codes["Environment, before torch is imported"] == "PT_HPU_LAZY_MODE=1"
+    assert "%gaudi_sdpa on bert --recompute --softmax fast" in codes["Notebook"].splitlines()
+    workbench.apply(Settings())
+    exec(codes["Python"], {"bert": bert})
+    assert workbench.models["bert"].settings == wanted
+    namespace = {}
+    exec(codes["bert in a GaudiTrainer"], namespace)
+    assert namespace["arguments"].use_hpu_graphs_for_inference
