@@ -9,6 +9,7 @@ pays for a program that runs thousands of times, so it is asked for with ``GAUDI
 from __future__ import annotations
 
 import functools
+import marshal
 import os
 import shutil
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 
-from . import flags, replay
+from . import flags, recipes, replay
 from .events import EventId, publish
 from .program import Step
 
@@ -108,7 +109,6 @@ class Graph:
         hosts = [holder.host for holder in holders]
         with on_the_host(self.dtype):
             if self._runner is None:
-                publish(EventId.CACHE_MISS, recipe_id=self.name)
                 return self._first(hosts)
             publish(EventId.CACHE_HIT, recipe_id=self.name)
             return self._runner(*hosts)
@@ -120,10 +120,12 @@ class Graph:
         return values
 
     def compile(self, hosts: list[Any]) -> None:
-        """Make the runner, and count it."""
+        """Make the runner, or find it on disk, and count which."""
         started = time.perf_counter()
-        self._runner = self._inductor(hosts) or replay.compile_steps(self.steps, self.wanted)
-        self._count(started)
+        found, cached = self._inductor(hosts) or self._replay()
+        self._runner = found
+        publish(EventId.CACHE_HIT if cached else EventId.CACHE_MISS, recipe_id=self.name)
+        self._count(started, cached)
 
     def compile_only(self) -> list[torch.Tensor]:
         """Compile, if that was not done yet, and return results that nothing has computed.
@@ -132,8 +134,8 @@ class Graph:
         """
         if self._runner is None and not self._counted:
             started = time.perf_counter()
-            replay.compile_steps(self.steps, self.wanted)
-            self._count(started)
+            _, cached = self._replay()
+            self._count(started, cached)
         metas = {
             slot: meta
             for step in self.steps
@@ -144,22 +146,39 @@ class Graph:
             for slot in self.wanted
         ]
 
-    def _count(self, started: float) -> None:
+    def _count(self, started: float, cached: bool) -> None:
         if not self._counted:
             self._counted = True
-            micros = (self.inferring + time.perf_counter() - started) * 1e6
-            publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=self.name)
+            recipes.published(self.name, started, cached=cached, inferring=self.inferring)
 
-    def _inductor(self, hosts: list[Any]) -> Runner | None:
+    def _replay(self) -> tuple[Runner, bool]:
+        """Return generated Python, and whether its code was found on disk."""
+        source = replay.source_of(self.steps, self.wanted)
+        disk = recipes.disk()
+        if disk is None:
+            return source.bound(source.compiled()), False
+        key = recipes.key_of(("replay", source.text, self.dtype, *self._signature()))
+        kept = disk.load(key)
+        code = source.compiled() if kept is None else marshal.loads(kept)
+        if kept is None:
+            disk.store(key, marshal.dumps(code))
+        return source.bound(code), kept is not None
+
+    def _signature(self) -> list[str]:
+        """Return what the program computes, in a form that is the same in every process."""
+        return [f"{step.func} {step.args} {step.kwargs} {step.result} {step.loose}" for step in self.steps]
+
+    def _inductor(self, hosts: list[Any]) -> tuple[Runner, bool] | None:
+        """Return Inductor's code, if it may have this program, and whether that was found on disk."""
         if not use_inductor(default=False):
             return None
         from . import inductor
 
-        return (
-            inductor.compile_steps(self.steps, self.wanted, hosts)
-            if inductor.fits(self.steps, hosts)
-            else None
-        )
+        if not inductor.fits(self.steps, hosts):
+            return None
+        before = recipes.inductor_hits()
+        run = inductor.compile_steps(self.steps, self.wanted, hosts)
+        return run, recipes.disk() is not None and recipes.inductor_hits() > before
 
 
 def on_the_host(dtype: torch.dtype | None = None) -> Any:

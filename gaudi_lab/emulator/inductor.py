@@ -17,13 +17,19 @@ def compile_steps(
     steps: list[Step], wanted: tuple[int, ...], hosts: Sequence[torch.Tensor]
 ) -> Callable[..., Sequence[torch.Tensor]]:
     """Return a function of the program's inputs, compiled for inputs laid out like `hosts`."""
+    from torch._guards import TracingContext, tracing
     from torch._inductor.compile_fx import compile_fx
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     metas = {
         slot: meta for step in steps for slot, meta in zip(replay.slots_of(step), step.metas(), strict=True)
     }
-    with torch.no_grad():
-        compiled: Any = compile_fx(to_fx(steps, wanted), list(hosts))
+    # With a shape environment of its own the compiled code can be kept on disk. No size is a symbol.
+    fake = FakeTensorMode(shape_env=ShapeEnv())
+    examples = [fake.from_tensor(host, static_shapes=True) for host in hosts]
+    with torch.no_grad(), tracing(TracingContext(fake)):
+        compiled: Any = compile_fx(to_fx(steps, wanted), examples)
 
     def run(*inputs: Any) -> Sequence[torch.Tensor]:
         with torch.no_grad():

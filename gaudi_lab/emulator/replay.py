@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from types import CodeType
+from typing import Any, NamedTuple
 
 import torch
 
@@ -43,8 +44,38 @@ def interpret(steps: list[Step], wanted: tuple[int, ...], inputs: Sequence[Any])
     return [values[slot] for slot in wanted]
 
 
+class Source(NamedTuple):
+    """A program as Python.
+
+    Attributes
+    ----------
+    text
+        Its source, the definition of a function ``graph`` of the program's inputs.
+    scope
+        What the source names: operators and constants.
+    """
+
+    text: str
+    scope: dict[str, Any]
+
+    def compiled(self) -> CodeType:
+        """Compile the source."""
+        return compile(self.text, "<hpu graph>", "exec")
+
+    def bound(self, code: CodeType) -> Callable[..., Sequence[torch.Tensor]]:
+        """Return the function, given its compiled source."""
+        exec(code, self.scope)
+        return self.scope["graph"]
+
+
 def compile_steps(steps: list[Step], wanted: tuple[int, ...]) -> Callable[..., Sequence[torch.Tensor]]:
     """Return a function of the program's inputs that runs `steps` and returns the `wanted` slots."""
+    source = source_of(steps, wanted)
+    return source.bound(source.compiled())
+
+
+def source_of(steps: list[Step], wanted: tuple[int, ...]) -> Source:
+    """Return the program as Python."""
     scope: dict[str, Any] = {"conform": conform}
     lines = []
     inputs = []
@@ -69,9 +100,7 @@ def compile_steps(steps: list[Step], wanted: tuple[int, ...]) -> Callable[..., S
         if dead:
             lines.append("del " + ", ".join([f"v{slot}" for slot in dead]))
     lines.append("return [" + ", ".join([f"v{slot}" for slot in wanted]) + "]")
-    source = f"def graph({', '.join(inputs)}):\n  " + "\n  ".join(lines) + "\n"
-    exec(compile(source, "<hpu graph>", "exec"), scope)
-    return scope["graph"]
+    return Source(f"def graph({', '.join(inputs)}):\n  " + "\n  ".join(lines) + "\n", scope)
 
 
 def slots_of(step: Step) -> range:

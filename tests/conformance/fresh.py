@@ -11,7 +11,7 @@ from typing import Any
 
 _BEGIN = "import json\nfrom gaudi_lab import emulator\nemulator.install()\nresult = {}\n"
 _END = "\nprint('RESULT' + json.dumps(result))\n"
-_MINE = ("PT_HPU_", "GAUDI_LAB_", "PT_COMPILE_ONLY_MODE")
+_MINE = ("PT_HPU_", "GAUDI_LAB_", "PT_COMPILE_ONLY_MODE", "TORCHINDUCTOR_CACHE_DIR")
 
 
 def run(code: str, **environment: str) -> dict[str, Any]:

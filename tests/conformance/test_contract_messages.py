@@ -178,6 +178,7 @@ def test_optimum_neither_lazy_nor_compiled(tmp_path, mode):
 
 
 TINY = """
+import sys
 from transformers import LlamaConfig, LlamaForCausalLM
 LlamaForCausalLM(LlamaConfig(
     vocab_size=100, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
