@@ -111,6 +111,10 @@ class Attached:
             for graph in handle.graphs
         )
 
+    def replays(self) -> list[int]:
+        """Return for each captured HPU graph how often it was replayed."""
+        return [graph.replays for graph in self.captured()]
+
     def free_graphs(self) -> None:
         """Let go of the captured HPU graphs and their memory; the next calls capture anew."""
         for handle in self._graphs.values():

@@ -278,7 +278,7 @@ class Lab:
                 for part, module in a.components.items()
             },
             settings="; ".join(settings),
-            graphs=lambda: [graph.replays for a in attached for graph in a.captured()],
+            graphs=lambda: [count for a in attached for count in a.replays()],
             memory=self._memory,
         )
 

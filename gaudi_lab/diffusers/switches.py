@@ -77,7 +77,7 @@ class Switches:
         return Watch(
             modules=attached.components,
             settings=str(attached.settings),
-            graphs=lambda: [graph.replays for graph in attached.captured()],
+            graphs=attached.replays,
             memory=self._memory,
         )
 

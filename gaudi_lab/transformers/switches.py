@@ -140,7 +140,7 @@ class Switches:
 
     def replays(self) -> list[int]:
         """Return for each captured HPU graph how often it was replayed."""
-        return [graph.replays for graph in (self._on_workbench() or self._attached).captured()]
+        return (self._on_workbench() or self._attached).replays()
 
     def in_use(self, model: nn.Module) -> nn.Module:
         """Return what to call instead of `model`: its form with compiled regions, if there is one."""

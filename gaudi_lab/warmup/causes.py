@@ -8,8 +8,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from gaudi_lab import shapes
+from gaudi_lab.bridge import Counters
 from gaudi_lab.shapes import Shape, Shapes
-from gaudi_lab.warmup.timeline import Cause
+from gaudi_lab.warmup.timeline import Cause, Iteration
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,44 @@ class Memory:
         return tuple(new), tuple(causes)
 
 
+def iteration(
+    number: int,
+    wall_time: float,
+    cost: Counters,
+    replays: tuple[list[int], list[int]],
+    *,
+    calls: Iterable[Call],
+    settings: str,
+    memory: Memory,
+) -> Iteration:
+    """Return one iteration with what was new in it.
+
+    Parameters
+    ----------
+    number, wall_time
+        Its number from 1, and its seconds.
+    cost
+        What the bridge counted meanwhile.
+    replays
+        For each captured HPU graph how often it had been replayed, before and after.
+    calls, settings
+        Which models were called meanwhile, and under which switches.
+    memory
+        What has been seen before; takes note of the calls.
+    """
+    before, after = replays
+    captures = max(len(after) - len(before), 0)
+    new_shapes, found = memory.novelties(calls, settings)
+    causes = all_causes(
+        found,
+        compilations=cost.compilations,
+        captures=captures,
+        first_replays=sum(map(bool, after)) - sum(map(bool, before)),
+        fallbacks=cost.fallback_operators,
+    )
+    return Iteration(number, wall_time, cost.compilations, cost.compile_time, captures, new_shapes, causes)
+
+
 def all_causes(
     found: Iterable[Cause],
     *,
@@ -77,28 +116,7 @@ def all_causes(
     first_replays: int,
     fallbacks: Iterable[str],
 ) -> tuple[Cause, ...]:
-    """Return the causes already found together with those of `other_causes`, each said once."""
-    found = list(found)
-    others = other_causes(
-        found,
-        compilations=compilations,
-        captures=captures,
-        first_replays=first_replays,
-        fallbacks=fallbacks,
-    )
-    # That a graph was captured already says that the switches are new.
-    return (*(cause for cause in found if not (captures and cause.kind == "switch")), *others)
-
-
-def other_causes(
-    found: Iterable[Cause],
-    *,
-    compilations: int,
-    captures: int,
-    first_replays: int,
-    fallbacks: Iterable[str],
-) -> tuple[Cause, ...]:
-    """Return the causes that can be told from what was counted, beside those already found.
+    """Return the causes already found and those that can be told from what was counted, each said once.
 
     Parameters
     ----------
@@ -111,7 +129,8 @@ def other_causes(
     fallbacks
         Operators that ran on the host.
     """
-    causes = []
+    # That a graph was captured already says that the switches are new.
+    causes = [cause for cause in found if not (captures and cause.kind == "switch")]
     if captures:
         causes.append(
             Cause("graph", f"captured {captures} HPU graphs" if captures > 1 else "captured an HPU graph")
@@ -120,7 +139,7 @@ def other_causes(
         causes.append(Cause("fallback", f"ran on the host: {names}"))
     if compilations and first_replays > 0:
         causes.append(Cause("graph", "first replay"))
-    if compilations and not (causes or list(found)):
+    if compilations and not causes:
         causes.append(Cause("unknown", "other operators or values"))
     return tuple(causes)
 

@@ -141,24 +141,14 @@ class Recorder:
         return count
 
     def _finish(self, wall_time: float, cost: bridge.Counters, graphs: list[int]) -> None:
-        new_shapes, found = self._watch.memory.novelties(self._calls, self._watch.settings)
-        now = self._watch.graphs()
-        captures = max(len(now) - len(graphs), 0)
-        found = causes.all_causes(
-            found,
-            compilations=cost.compilations,
-            captures=captures,
-            first_replays=sum(map(bool, now)) - sum(map(bool, graphs)),
-            fallbacks=cost.fallback_operators,
-        )
-        iteration = Iteration(
-            number=len(self._iterations) + 1,
-            wall_time=wall_time,
-            compilations=cost.compilations,
-            compile_time=cost.compile_time,
-            captures=captures,
-            new_shapes=new_shapes,
-            causes=found,
+        iteration = causes.iteration(
+            len(self._iterations) + 1,
+            wall_time,
+            cost,
+            (graphs, self._watch.graphs()),
+            calls=self._calls,
+            settings=self._watch.settings,
+            memory=self._watch.memory,
         )
         self._iterations.append(iteration)
         if self._on_iteration is not None:

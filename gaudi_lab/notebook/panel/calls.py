@@ -170,7 +170,7 @@ class CallLog:
             self._close(now, counted)
             before = self.last_inputs.setdefault(attached.name, {}).get(part)
             sizes = inputs.of_call(module.forward, args, kwargs)
-            settings, replays = str(attached.settings), _replays(attached)
+            settings, replays = str(attached.settings), attached.replays()
             current = self._open = _Open(attached, label, module, sizes, settings, now, counted, replays)
             try:
                 yield
@@ -184,19 +184,14 @@ class CallLog:
         return calling.watch(module, watcher)
 
     def _log(self, call: _Open, wall_time: float, cost: bridge.Counters) -> None:
-        replays = _replays(call.attached)
-        met = causes.Call("", call.module, call.shapes)
-        new_shapes, found = self._memory.novelties([met], call.settings)
-        captures = max(len(replays) - len(call.replays), 0)
-        found += causes.other_causes(
-            found,
-            compilations=cost.compilations,
-            captures=captures,
-            first_replays=sum(map(bool, replays)) - sum(map(bool, call.replays)),
-            fallbacks=cost.fallback_operators,
-        )
-        iteration = Iteration(
-            self._total + 1, wall_time, cost.compilations, cost.compile_time, captures, new_shapes, found
+        iteration = causes.iteration(
+            self._total + 1,
+            wall_time,
+            cost,
+            (call.replays, call.attached.replays()),
+            calls=[causes.Call("", call.module, call.shapes)],
+            settings=call.settings,
+            memory=self._memory,
         )
         logged = LoggedCall(
             call.label, shapes.text(call.shapes), call.settings, call.inside or 0.0, iteration
@@ -205,7 +200,3 @@ class CallLog:
             del self._calls[:KEPT]
         self._calls.append(logged)
         self._total += 1
-
-
-def _replays(attached: Attached) -> list[int]:
-    return [graph.replays for graph in attached.captured()]

@@ -160,6 +160,15 @@ def test_a_call_keeps_the_settings_it_was_made_with(panel, bert):
     assert second["causes"] == "first time with lazy"
 
 
+def test_a_call_that_captures_says_so_once(panel, bert):
+    gaudi_lab.mode("lazy")
+    bert(IDS.to("hpu"))
+    gaudi_lab.hpu_graphs("bert")
+    bert(IDS.to("hpu"))
+    panel._desk._cell_ended()
+    assert panel.calls[1]["causes"] == "captured an HPU graph"
+
+
 def test_a_call_that_raises_is_not_logged(panel, bert):
     with pytest.raises(ValueError, match="input_ids"):
         bert()
