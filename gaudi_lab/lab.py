@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gaudi_lab import bridge, modes
+from gaudi_lab import bridge, modes, wishes
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.modes import Mode, Settings
@@ -76,8 +76,7 @@ class Lab:
     @property
     def settings(self) -> Settings:
         """The switches that a model attached next will get. Their mode is that of the process."""
-        wish = _as_process(self._wish)
-        return wish.in_mode(wish.mode)
+        return wishes.in_this_process(self._wish)
 
     @property
     def mode(self) -> Mode:
@@ -220,8 +219,8 @@ class Lab:
         mode = switches.get("mode", self.mode)
         modes.check_mode_change(self.mode, mode)
         chosen = self._chosen(models)
-        default = _moved(_as_process(self._wish), switches) if models is None else None
-        plan = {attached: _moved(_as_process(attached.wish), switches) for attached in chosen}
+        default = wishes.moved(wishes.as_process(self._wish), switches) if models is None else None
+        plan = {attached: wishes.moved(wishes.as_process(attached.wish), switches) for attached in chosen}
         return self._carry_out(plan, mode, default)
 
     def remember(self, switches: Iterable[str], models: Iterable[str] | None = None) -> Positions:
@@ -237,7 +236,7 @@ class Lab:
         names = list(switches)
 
         def positions(wish: Settings) -> dict[str, Any]:
-            return {name: getattr(_as_process(wish), name) for name in names}
+            return {name: getattr(wishes.as_process(wish), name) for name in names}
 
         return Positions(
             for_all=positions(self._wish) if models is None else None,
@@ -246,14 +245,16 @@ class Lab:
 
     def put_back(self, positions: Positions) -> Change:
         """Put switches back where they were, for the models that are still attached."""
-        default = None if positions.for_all is None else _as_process(self._wish).replace(**positions.for_all)
+        default = (
+            None if positions.for_all is None else wishes.as_process(self._wish).replace(**positions.for_all)
+        )
         plan = {
-            self._models[name]: _as_process(self._models[name].wish).replace(**switches)
+            self._models[name]: wishes.as_process(self._models[name].wish).replace(**switches)
             for name, switches in positions.each.items()
             if name in self._models
         }
-        wishes = [*plan.values(), *([default] if default is not None else [])]
-        mode = wishes[-1].mode if wishes else self.mode
+        planned = [*plan.values(), *([default] if default is not None else [])]
+        mode = planned[-1].mode if planned else self.mode
         return self._carry_out(plan, mode, default)
 
     def status(self) -> Status:
@@ -303,21 +304,21 @@ class Lab:
         return [self.get(name) for name in (self._models if models is None else models)]
 
     def _for_all(self, attached: Attached) -> Settings:
-        wish = _as_process(self._wish)
+        wish = wishes.as_process(self._wish)
         brought = attached.wish
         wish = wish.replace(hpu_graphs=wish.hpu_graphs or brought.hpu_graphs)
         if brought.fused_sdpa and not wish.fused_sdpa:
             wish = wish.replace(fused_sdpa=True, recompute=brought.recompute, softmax=brought.softmax)
         if brought.mode is Mode.COMPILE and not wish.mode.is_lazy:
             wish = wish.replace(mode=Mode.COMPILE)
-        return wish if attached.has_attention else _without_fused_sdpa(wish)
+        return wish if attached.has_attention else wishes.without_fused_sdpa(wish)
 
     def _carry_out(self, plan: dict[Attached, Settings], mode: Mode, default: Settings | None) -> Change:
         """Make wishes come true, or leave everything as it is and raise."""
         before = self.mode
         notes: list[str] = []
         if default is not None:
-            notes += _leave_out_without_attention(plan)
+            notes += wishes.leave_out_without_attention(plan)
         if mode.is_lazy != before.is_lazy:
             # Lazy or not is the process's: models that were not named go along.
             for attached in self._models.values():
@@ -341,7 +342,7 @@ class Lab:
             attached.wish = wish
         if default is not None:
             self._wish = default
-        change = self._change(before, changes, notes + _remarks(changed))
+        change = self._change(before, changes, notes + wishes.remarks(changed))
         if change:
             self._tell(change)
         return change
@@ -384,53 +385,10 @@ def _install(plan: Mapping[Attached, Settings], lazy: bool | None) -> None:
         attached.put_on(settings)
 
 
-def _as_process(wish: Settings) -> Settings:
-    """Return `wish` in the mode that the process is really in, should someone else have changed it."""
-    lazy = bridge.is_lazy()
-    if wish.mode.is_lazy == lazy:
-        return wish
-    return wish.replace(mode=Mode.LAZY if lazy else Mode.EAGER)
-
-
-def _moved(wish: Settings, switches: Mapping[str, Any]) -> Settings:
-    if switches.get("fused_sdpa") is False:
-        switches = {"recompute": None, "softmax": None, **switches}
-    moved = wish.replace(**switches)
-    # HPU graphs asked for now are refused outside lazy mode; those asked for earlier wait for it.
-    (moved if switches.get("hpu_graphs") else moved.in_mode(moved.mode)).check()
-    return moved
-
-
-def _without_fused_sdpa(settings: Settings) -> Settings:
-    return settings.replace(fused_sdpa=False, recompute=None, softmax=None)
-
-
-def _leave_out_without_attention(plan: dict[Attached, Settings]) -> list[str]:
-    """Take FusedSDPA out of the plan for models that have no attention, unless that leaves none."""
-    asked = [attached for attached, wish in plan.items() if wish.fused_sdpa and not attached.wish.fused_sdpa]
-    without = [attached for attached in asked if not attached.has_attention]
-    if len(without) == len(asked):
-        return []
-    for attached in without:
-        plan[attached] = _without_fused_sdpa(plan[attached])
-    return [f"{attached.name} has no attention to switch" for attached in without]
-
-
 def _how_switched() -> list[str]:
     if bridge.loaded() and bridge.identity().emulated:
         return ["switched in place, where a Gaudi needs a fresh process"]
     return []
-
-
-def _remarks(changed: Mapping[Attached, Settings]) -> list[str]:
-    remarks = []
-    for attached, settings in changed.items():
-        if settings.softmax is not None and not attached.computes_in_bfloat16:
-            remarks.append(
-                f"softmax {settings.softmax} exists for bfloat16 and {attached.name} is not, "
-                "so it takes effect under autocast only"
-            )
-    return remarks
 
 
 def _label(*names: str) -> str:

@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Any
 
-from gaudi_lab import bridge, lab
+from gaudi_lab import bridge, lab, wishes
 from gaudi_lab.attached import Attached
 from gaudi_lab.diffusers import fingerprint
 from gaudi_lab.errors import LabError
@@ -55,7 +55,7 @@ class Switches:
         Called before each generation: in between, anyone may have changed any of them.
         """
         attached = self._attached
-        settings = _in_this_process(attached.wish)
+        settings = wishes.in_this_process(attached.wish)
         parts = components.of(attached.model)
         if parts != attached.components:
             attached.take_off(Settings())
@@ -102,12 +102,3 @@ def require_lazy() -> None:
         )
     change = lab.current().change(mode=Mode.LAZY)
     logger.warning("use_hpu_graphs=True needs lazy mode: %s", change)
-
-
-def _in_this_process(wish: Settings) -> Settings:
-    """Return `wish` in the mode that the process is in; HPU graphs wait where there are none."""
-    lazy = bridge.is_lazy()
-    if lazy:
-        return wish.replace(mode=Mode.LAZY)
-    mode = Mode.COMPILE if wish.mode is Mode.COMPILE else Mode.EAGER
-    return wish.in_mode(mode)

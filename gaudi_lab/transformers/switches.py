@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import nn
 
-from gaudi_lab import bridge, lab
+from gaudi_lab import bridge, lab, wishes
 from gaudi_lab.attached import Attached
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import attention, holding
 from gaudi_lab.instruments.compiling import compile_in_place
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.modes import Mode, Settings
+from gaudi_lab.modes import Settings
 from gaudi_lab.transformers.wanted import Wanted
 
 
@@ -107,7 +107,7 @@ class Switches:
                 )
             return
         holding.hold(self._attached.components.values(), self)
-        settings = _in_this_process(self._attached.wish)
+        settings = wishes.in_this_process(self._attached.wish)
         if training:
             settings = settings.replace(hpu_graphs=False)
         if self._attention is None and self._wanted.attention is not None:
@@ -120,7 +120,7 @@ class Switches:
         if self._on_workbench() is self._attached:
             return
         self._attached.take_off(Settings())
-        self._attached.settings = Settings(_process_mode())
+        self._attached.settings = wishes.as_process(Settings())
         handle, self._attention = self._attention, None
         if handle is not None:
             handle.remove()
@@ -197,7 +197,7 @@ class NoSwitches:
 
     def let_go(self) -> Settings:
         """Return the plain settings."""
-        return Settings(_process_mode())
+        return wishes.as_process(Settings())
 
     def replays(self) -> list[int]:
         """Return nothing: there are no HPU graphs."""
@@ -206,15 +206,3 @@ class NoSwitches:
     def in_use(self, model: nn.Module) -> nn.Module:
         """Return `model`."""
         return model
-
-
-def _process_mode() -> Mode:
-    return Mode.LAZY if bridge.is_lazy() else Mode.EAGER
-
-
-def _in_this_process(wish: Settings) -> Settings:
-    """Return `wish` in the mode that the process is in; HPU graphs wait where there are none."""
-    mode = _process_mode()
-    if mode is Mode.EAGER and wish.mode is Mode.COMPILE:
-        mode = Mode.COMPILE
-    return wish.in_mode(mode)

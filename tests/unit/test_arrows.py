@@ -16,6 +16,7 @@ FLOORS = [
     {"warmup.timeline", "report"},
     {"instruments", "warmup", "render"},
     {"attached"},
+    {"wishes"},
     {"lab"},
     {"api"},
     {"diffusers", "transformers"},
