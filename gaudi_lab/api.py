@@ -226,7 +226,7 @@ def warmup(
 
 def _switch(model: Any, **switches: Any) -> ChangeHandle:
     workbench = lab.current()
-    names = None if model is None else [_attached_name(model)]
+    names = None if model is None else [attached_name(model)]
     if names is None and not workbench.models:
         raise LabError("No model is attached.", python="gaudi_lab.attach(model)", magic="%gaudi_attach model")
     return _change(names, **switches)
@@ -240,7 +240,8 @@ def _change(models: list[str] | None, **switches: Any) -> ChangeHandle:
     return ChangeHandle(lambda: workbench.put_back(before), change)
 
 
-def _attached_name(model: Any) -> str:
+def attached_name(model: Any) -> str:
+    """Return what a model is called on the workbench, attaching it if it is not there yet; a name is checked."""
     workbench = lab.current()
     if isinstance(model, str):
         return workbench.get(model).name

@@ -144,6 +144,11 @@ def mode_chosen() -> bool:
     return _chosen or _LAZY_VARIABLE in os.environ
 
 
+def keeps_mode() -> bool:
+    """Whether a bridge is loaded that keeps its mode until the process ends, as all but the emulated one do."""
+    return loaded() and not identity().emulated
+
+
 def set_lazy(lazy: bool) -> None:
     """Put the process into lazy or eager mode, loading the bridge if need be.
 

@@ -36,8 +36,7 @@ class Process:
     @classmethod
     def now(cls) -> Process:
         """Return the mode of this process."""
-        real = bridge.loaded() and not bridge.identity().emulated
-        return cls(bridge.is_lazy(), real or bridge.mode_chosen())
+        return cls(bridge.is_lazy(), bridge.keeps_mode() or bridge.mode_chosen())
 
 
 def check(args: Arguments, process: Process) -> None:
@@ -197,10 +196,9 @@ def _attention(args: Arguments) -> Iterator[LabValueError]:
 
 def _other_mode(asked: str, *, lazy: bool) -> LabValueError:
     now, wanted = ("eager", "lazy") if lazy else ("lazy", "eager")
-    real = bridge.loaded() and not bridge.identity().emulated
-    # A real bridge keeps its mode until the process ends, so the line to run is another first line.
-    python = f'os.environ["PT_HPU_LAZY_MODE"] = "{int(lazy)}"' if real else f'gaudi_lab.mode("{wanted}")'
-    first = " Restart it and make this the first line." if real else ""
+    kept = bridge.keeps_mode()
+    python = f'os.environ["PT_HPU_LAZY_MODE"] = "{int(lazy)}"' if kept else f'gaudi_lab.mode("{wanted}")'
+    first = " Restart it and make this the first line." if kept else ""
     return LabValueError(
         f"{asked}, and this process is in {now} mode.{first}", python=python, magic=f"%gaudi_mode {wanted}"
     )

@@ -39,12 +39,5 @@ def panel(*models: Any) -> Panel:
     from gaudi_lab.notebook.panel.desk import Desk
     from gaudi_lab.notebook.panel.widget import Panel
 
-    workbench = lab.current()
-    names = []
-    for model in models:
-        if not isinstance(model, str) and workbench.find(model) is None:
-            api.attach(model)
-        attached = workbench.get(model) if isinstance(model, str) else workbench.find(model)
-        assert attached is not None, "it has just been attached"
-        names.append(attached.name)
-    return Panel(Desk.of(workbench), tuple(names) or None)
+    names = tuple(api.attached_name(model) for model in models)
+    return Panel(Desk.of(lab.current()), names or None)

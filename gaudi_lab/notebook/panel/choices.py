@@ -118,7 +118,7 @@ def _carried(mode: Mode, models: list[Attached]) -> list[str]:
 
 def _frozen(mode: Mode) -> str:
     """Say why a loaded bridge of Intel's cannot change over; empty where it is not that."""
-    if not bridge.loaded() or bridge.identity().emulated:
+    if not bridge.keeps_mode():
         return ""
     return (
         "The bridge keeps its mode until the process ends. Restart the kernel, which drops all variables, and "

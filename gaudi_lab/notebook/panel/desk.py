@@ -191,24 +191,23 @@ class Desk:
         self._beat()
 
     def _act(self, content: Data) -> None:
-        wanted, name, value = content.get("do"), content.get("model", ""), content.get("value")
+        name, value = content.get("model", ""), content.get("value")
         models = [name] if name else None
-        if wanted == "mode":
-            self.workbench.change(mode=Mode.parse(str(value)))
-        elif wanted in ("hpu_graphs", "fused_sdpa"):
-            self.workbench.change(models, **{wanted: bool(value)})
-        elif wanted == "compile":
-            self.workbench.change(models, mode=Mode.COMPILE if value else Mode.EAGER)
-        elif wanted == "recompute":
-            self.workbench.change(models, recompute={"": None, "on": True, "off": False}[str(value)])
-        elif wanted == "softmax":
-            self.workbench.change(models, softmax=value or None)
-        elif wanted == "free":
-            self.workbench.get(name).free_graphs()
-        elif wanted == "try":
-            self._try(name)
-        else:
+        change = self.workbench.change
+        actions: dict[Any, Callable[[], object]] = {
+            "mode": lambda: change(mode=Mode.parse(str(value))),
+            "hpu_graphs": lambda: change(models, hpu_graphs=bool(value)),
+            "fused_sdpa": lambda: change(models, fused_sdpa=bool(value)),
+            "compile": lambda: change(models, mode=Mode.COMPILE if value else Mode.EAGER),
+            "recompute": lambda: change(models, recompute={"": None, "on": True, "off": False}[str(value)]),
+            "softmax": lambda: change(models, softmax=value or None),
+            "free": lambda: self.workbench.get(name).free_graphs(),
+            "try": lambda: self._try(name),
+        }
+        wanted = content.get("do")
+        if wanted not in actions:
             raise LabError(f"This panel asks for {wanted!r}, which this kernel does not know. Show it again.")
+        actions[wanted]()
 
     def _try(self, name: str) -> None:
         from gaudi_lab.notebook.panel import trial
