@@ -1,4 +1,7 @@
-"""The functions behind the magics, each of the same name. They act on the workbench of this process."""
+"""The functions behind the magics, each of the same name. They act on the workbench of this process.
+
+What moves a switch returns a `ChangeHandle`, which puts it back; what raises has changed nothing.
+"""
 
 from __future__ import annotations
 
@@ -57,11 +60,6 @@ def apply(settings: Settings) -> ChangeHandle:
     settings
         Where to put them, such as `Settings(Mode.LAZY, hpu_graphs=True)`.
 
-    Returns
-    -------
-    ChangeHandle
-        Puts things back.
-
     Raises
     ------
     LabError
@@ -119,11 +117,6 @@ def hpu_graphs(model: Any = None, on: bool = True) -> ChangeHandle:
     on
         False takes them off.
 
-    Returns
-    -------
-    ChangeHandle
-        Puts things back.
-
     Raises
     ------
     LabError
@@ -148,11 +141,6 @@ def fused_sdpa(
     softmax
         "fast" or "fp32", for bfloat16. None leaves the bridge's default.
 
-    Returns
-    -------
-    ChangeHandle
-        Puts things back.
-
     Raises
     ------
     LabError
@@ -168,11 +156,6 @@ def compile(model: Any = None) -> ChangeHandle:  # noqa: A001 - the field's name
     ----------
     model
         A model or its name; attached if it is not yet. None for all attached models.
-
-    Returns
-    -------
-    ChangeHandle
-        Puts things back.
 
     Raises
     ------

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gaudi_lab.render.mixin import Rendered
 from gaudi_lab.shapes import Shape
+
+
+def spread(times: Sequence[float]) -> float:
+    """Return half the width of the middle half of two times or more."""
+    lower, _, upper = statistics.quantiles(times, n=4, method="inclusive")
+    return (upper - lower) / 2
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,4 @@ class Timeline(Rendered):
     def steady_spread(self) -> float | None:
         """Half the width of the middle half of the steady wall times; None for fewer than two."""
         times = [iteration.wall_time for iteration in self.steady]
-        if len(times) < 2:
-            return None
-        lower, _, upper = statistics.quantiles(times, n=4, method="inclusive")
-        return (upper - lower) / 2
+        return spread(times) if len(times) > 1 else None

@@ -17,6 +17,7 @@ from gaudi_lab.errors import LabError
 from gaudi_lab.lab import Lab
 from gaudi_lab.modes import Mode, Settings
 from gaudi_lab.notebook.panel.calls import LastInput
+from gaudi_lab.warmup.timeline import spread
 
 BUDGET = 1.0
 """Seconds after which no further run is started."""
@@ -51,8 +52,7 @@ class Timing:
     @property
     def spread(self) -> float:
         """Half the width of the middle half of these runs."""
-        lower, _, upper = statistics.quantiles(self.runs, n=4, method="inclusive")
-        return (upper - lower) / 2
+        return spread(self.runs)
 
 
 @dataclass(frozen=True)
