@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 
-from . import finder, mode
+from . import finder
+from .release import release
+
+
+def enabled() -> bool:
+    """Return True if `import torch` shall load the bridge.
+
+    ``PT_HPU_AUTOLOAD`` decides where it is 1 or 0. Otherwise everything loads with torch but lazy mode, which waits
+    for `import habana_frameworks.torch`; what an unset ``PT_HPU_LAZY_MODE`` means depends on the release.
+    """
+    rule = os.environ.get("PT_HPU_AUTOLOAD")
+    if rule in ("0", "1"):
+        return rule == "1"
+    return os.environ.get("PT_HPU_LAZY_MODE", "0" if release() >= (1, 21) else "1") != "1"
 
 
 def autoload() -> None:
-    """Load the emulated bridge where the real one would load itself at `import torch`.
-
-    ``PT_HPU_AUTOLOAD`` decides where it is set; otherwise eager mode loads with torch, and lazy mode waits for
-    `import habana_frameworks.torch`.
-    """
+    """Load the emulated bridge where the real one would load itself at `import torch`."""
     finder.install()
-    rule = os.environ.get("PT_HPU_AUTOLOAD")
-    if rule == "1" or (rule is None and not mode.from_environment()):
+    if enabled():
         import habana_frameworks.torch  # noqa: F401

@@ -3,6 +3,10 @@
 import os
 import sys
 
+# Side effects that programs see: Inductor compiles in this process, and a light profile is asked for.
+os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
+os.environ.setdefault("HABANA_PROFILE", "profile_api_light")
+
 import torch
 
 from gaudi_lab.emulator import device, mode

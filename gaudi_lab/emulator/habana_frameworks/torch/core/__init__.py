@@ -10,6 +10,7 @@ from gaudi_lab.emulator.trace import recorder
 
 from .. import hpu
 from ..utils.internal import is_lazy, lazy_only
+from . import module_names, overwrites, weight_sharing
 from .inference import (
     hpu_inference_initialize,
     hpu_initialize,
@@ -44,7 +45,12 @@ def add_step_closure(closure: Callable[..., Any], args: Sequence[Any] = ()) -> N
     _closures.append((closure, tuple(args)))
 
 
-if not is_lazy():
+overwrites.install()
+if is_lazy():
+    module_names.install()
+    if weight_sharing.asked_for():
+        weight_sharing.install()
+else:
     from ..dynamo import compile_backend
 
 __all__ = [

@@ -15,7 +15,12 @@ _warned: set[str] = set()
 
 def is_lazy() -> bool:
     """Return True in lazy mode. The answer was fixed when the bridge was imported."""
-    return mode.lazy()
+    lazy = mode.lazy()
+    vars(is_lazy)["_is_lazy"] = lazy  # where the bridge keeps it
+    return lazy
+
+
+vars(is_lazy)["_is_lazy"] = None
 
 
 def lazy_only(func: Callable[..., Any]) -> Callable[..., None]:
