@@ -334,3 +334,66 @@ def test_verbose_prints_statistics(hpu, capsys):
         module(torch.ones(1, 3, device="hpu"))
     assert "total cached graphs 1, cache hits 1" in capsys.readouterr().out
     assert "verbose" in inspect.signature(hpu.wrap_in_hpu_graph).parameters
+
+
+@covers("interrupted-capture")
+def test_an_interrupted_capture_ends_with_its_graph(hpu):
+    class Interrupted(nn.Module):
+        def forward(self, x):
+            _ = x + 1
+            raise KeyboardInterrupt
+
+    module = hpu.wrap_in_hpu_graph(Interrupted())
+    try:
+        module(torch.ones(1, device="hpu"))
+    except KeyboardInterrupt as interrupt:
+        held = interrupt
+    assert hpu.is_current_stream_capturing()
+    with pytest.raises(RuntimeError) as caught:
+        hpu.HPUGraph().capture_begin()
+    assert str(caught.value) == message("capture-in-progress")
+    held.__traceback__ = None
+    del held, caught
+    gc.collect()
+    assert not hpu.is_current_stream_capturing()
+    plain = hpu.wrap_in_hpu_graph(linear())
+    x = torch.ones(2, 3, device="hpu")
+    torch.testing.assert_close(plain(x).cpu(), linear()(x).cpu())
+
+
+@covers("interrupted-capture")
+def test_a_context_closes_its_capture_when_its_block_raises(hpu):
+    with pytest.raises(ZeroDivisionError), hpu.graph(hpu.HPUGraph()):
+        _ = 1 / 0
+    assert not hpu.is_current_stream_capturing()
+    assert hpu.current_stream() is hpu.default_stream()
+
+
+@covers("killed-capture")
+def test_a_process_killed_in_a_capture_frees_the_device(tmp_path):
+    found = run(
+        """
+        import os, signal, subprocess, sys, textwrap
+        child = '''
+        import os, signal
+        from gaudi_lab import emulator
+        emulator.install()
+        import torch, habana_frameworks.torch as ht
+        x = torch.ones(2, device="hpu")
+        ht.hpu.HPUGraph().capture_begin()
+        os.kill(os.getpid(), signal.SIGKILL)
+        '''
+        result["child"] = subprocess.run([sys.executable, "-c", textwrap.dedent(child)]).returncode
+        import torch, habana_frameworks.torch as ht
+        x = torch.ones(2, device="hpu")
+        graph = ht.hpu.HPUGraph()
+        with ht.hpu.graph(graph):
+            y = x * 2
+        result["y"] = y.tolist()
+        """,
+        GAUDI_LAB_EXCLUSIVE="1",
+        PT_HPU_LAZY_MODE="1",
+        TMPDIR=str(tmp_path),
+    )
+    assert found["child"] == -9
+    assert found["y"] == [2.0, 2.0]

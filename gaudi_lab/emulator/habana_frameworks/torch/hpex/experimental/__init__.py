@@ -1,0 +1,1 @@
+"""What the bridge offers on trial among its fused operators."""

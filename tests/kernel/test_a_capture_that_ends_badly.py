@@ -1,0 +1,55 @@
+"""A capture that fails, is interrupted or is killed leaves the next cell clean, and says so."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+pytestmark = pytest.mark.kernel
+
+CAPTURING = "__import__('habana_frameworks.torch', fromlist=['hpu']).hpu.is_current_stream_capturing()"
+ENDS = """
+class Ends(nn.Module):
+    how = None
+    def forward(self, x):
+        y = x * 2
+        if self.how == "fails":
+            raise ValueError("the model's own error")
+        if self.how == "waits":
+            import time
+            time.sleep(60)
+        return y + 1
+ends = Ends().to("hpu")
+"""
+GRAPHS = "from gaudi_lab.instruments.graphs import hpu_graphs\nhandle = hpu_graphs(ends)"
+
+
+def clean(notebook):
+    """Nothing is captured, and the same model captures and replays in the next cell."""
+    assert notebook.value(CAPTURING) is False
+    assert notebook.run("ends.how = None").status == "ok"
+    assert notebook.value("[ends(x).tolist() == (x * 2 + 1).tolist() for _ in range(2)]") == [True, True]
+    assert notebook.value("[g.replays for g in handle.graphs]") == [1]
+
+
+def prepare(notebook):
+    for cell in ("%gaudi_mode lazy", ENDS, GRAPHS):
+        reply = notebook.run(cell)
+        assert reply.status == "ok", reply.error
+
+
+def test_a_forward_that_raises(notebook):
+    prepare(notebook)
+    reply = notebook.run("ends.how = 'fails'\nends(x)")
+    assert reply.error == "ValueError: the model's own error"
+    clean(notebook)
+
+
+def test_an_interrupt(notebook):
+    prepare(notebook)
+    cell = notebook.start("ends.how = 'waits'\nends(x)")
+    time.sleep(2)
+    notebook.manager.interrupt_kernel()
+    assert notebook.wait(cell).error.startswith("KeyboardInterrupt")
+    clean(notebook)
