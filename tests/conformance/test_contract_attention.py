@@ -81,21 +81,27 @@ def test_softmax_modes(attend, recompute):
     assert error["fp32"] < error["None"] < error["FAST"] < 1e-2
 
 
-@covers("sdpa-recompute-memory")
+@covers("sdpa-recompute-memory", "sdpa-switch")
 def test_recomputation_keeps_no_probabilities(attend):
-    from habana_frameworks.torch.hpu import memory_allocated, synchronize
+    from habana_frameworks.torch.hpu import memory_allocated, sdp_kernel, synchronize
 
-    def held(recompute):
+    def held(recompute, switch=True):
         inputs = [random(1, 2, 256, 8).to("hpu").requires_grad_() for _ in range(3)]
         synchronize()
         before = memory_allocated()
-        out = attend(*inputs, None, 0.0, False, None, "None", recompute)
+        with sdp_kernel(enable_recompute=switch):
+            out = attend(*inputs, None, 0.0, False, None, "None", recompute)
         synchronize()
         return memory_allocated() - before - out.nbytes
 
     probabilities = 2 * 256 * 256 * 4
     assert held(False) >= probabilities
     assert held(True) < probabilities / 8
+    # The switch decides where the argument does not, and only there.
+    assert held(None, switch=False) >= probabilities
+    assert held(None, switch=True) < probabilities / 8
+    assert held(True, switch=False) < probabilities / 8
+    assert held(False, switch=True) >= probabilities
 
 
 @covers("sdpa-asserts")

@@ -397,3 +397,57 @@ def test_a_process_killed_in_a_capture_frees_the_device(tmp_path):
     )
     assert found["child"] == -9
     assert found["y"] == [2.0, 2.0]
+
+
+@covers("key-by-value-and-identity")
+def test_what_is_in_the_key_and_what_is_not(hpu):
+    class Item: ...
+
+    key = hpu.graphs.input_hash
+    assert key([Item()]) != key([Item()])
+    assert key([1]) == key([1])
+    calls = []
+
+    class Stepped(nn.Module):
+        def forward(self, x, step):
+            calls.append((step, self.training))
+            return x + step
+
+    module = hpu.wrap_in_hpu_graph(Stepped().eval())
+    x = torch.zeros(2, device="hpu")
+    for step in (1, 2, 1, 2):
+        assert module(x, step).tolist() == [step] * 2
+    module.train()
+    module(x, 1)  # the training flag is not in the key
+    assert calls == [(1, False), (2, False)]
+
+
+@covers("wrap-twice")
+def test_wrapping_twice_nests(hpu):
+    once = hpu.wrap_in_hpu_graph(linear())
+    inner = once.forward
+    twice = hpu.wrap_in_hpu_graph(once)
+    assert twice is once
+    assert twice.forward.__wrapped__ is inner
+
+
+@covers("module-cacher-only-trains")
+def test_the_cacher_only_caches_what_trains(hpu):
+    calls = []
+
+    class Counting(nn.Linear):
+        def forward(self, x):
+            calls.append(self.training)
+            return super().forward(x)
+
+    model = hpu.ModuleCacher()(model=Counting(3, 2).to("hpu"), inplace=True)
+    x = torch.ones(1, 3, device="hpu")
+    for _ in range(3):
+        model(x).sum().backward()
+    trained = len(calls)
+    assert trained == 1
+    with torch.no_grad():
+        model(x)
+    model.eval()
+    model(x)
+    assert len(calls) == trained + 2

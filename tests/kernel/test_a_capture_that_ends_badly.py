@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import pytest
+from conftest import PATIENCE, SETUP, Notebook
+from jupyter_client.manager import start_new_kernel
 
 pytestmark = pytest.mark.kernel
 
@@ -53,3 +57,29 @@ def test_an_interrupt(notebook):
     notebook.manager.interrupt_kernel()
     assert notebook.wait(cell).error.startswith("KeyboardInterrupt")
     clean(notebook)
+
+
+def test_a_killed_kernel_frees_the_device(tmp_path):
+    alone = {"GAUDI_LAB_EXCLUSIVE": "1", "TMPDIR": str(tmp_path), "GAUDI_LAB_COMPILER": "replay"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
+    manager, client = start_new_kernel(
+        kernel_name="python3", env=environment | alone, startup_timeout=PATIENCE
+    )
+    notebook = Notebook(manager, client)
+    begin = "%load_ext gaudi_lab\n%gaudi_mode lazy\n" + SETUP
+    try:
+        assert notebook.run(begin).status == "ok"
+        prepare(notebook)
+        process = notebook.value("__import__('os').getpid()")
+        notebook.start("ends.how = 'waits'\nends(x)")
+        time.sleep(2)
+        os.kill(process, signal.SIGKILL)
+        manager.restart_kernel(now=True)
+        client.wait_for_ready(timeout=PATIENCE)
+        assert notebook.run(begin).status == "ok", "the device was acquired anew"
+        assert notebook.value("torch.hpu.is_initialized()") is True
+        prepare(notebook)
+        clean(notebook)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
