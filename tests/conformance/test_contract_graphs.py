@@ -451,3 +451,14 @@ def test_the_cacher_only_caches_what_trains(hpu):
     model.eval()
     model(x)
     assert len(calls) == trained + 2
+
+
+@covers("capture-fixes-shapes")
+def test_a_capture_turns_dynamic_shapes_off_for_good(hpu):
+    from habana_frameworks.torch.internal import bridge_config as bc
+
+    hpu.enable_dynamic_shape()
+    assert bc.get_pt_hpu_enable_refine_dynamic_shapes() is True
+    with hpu.graph(hpu.HPUGraph()):
+        torch.ones(1, device="hpu")
+    assert bc.get_pt_hpu_enable_refine_dynamic_shapes() is False

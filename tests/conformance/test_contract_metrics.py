@@ -233,3 +233,27 @@ def test_acquire():
     )
     assert found["available"] == [True, 1, False]
     assert found["acquired"] is True
+
+
+@covers("metric-reset-by-release")
+@pytest.mark.parametrize(("release", "left"), [("1.19", 1), ("1.23", 0)])
+def test_reset_keeps_the_recipes_of_an_older_release(release, left):
+    found = run(
+        """
+        import torch, habana_frameworks.torch.core as htcore
+        from habana_frameworks.torch.hpu.metrics import metric_global
+        torch.ones(3, device="hpu") + 1
+        htcore.mark_step()
+        metric = metric_global("graph_compilation")
+        before = metric.stats()
+        metric.reset()
+        result["before"], result["after"] = before, metric.stats()
+        """,
+        GAUDI_LAB_BRIDGE_VERSION=release,
+        PT_HPU_LAZY_MODE="1",
+        PT_HPU_METRICS_GC_DETAILS="1",
+    )
+    assert found["before"][0] == ["TotalNumber", 1]
+    assert len(found["before"][3][1]) == 1
+    assert found["after"][0] == ["TotalNumber", 0]
+    assert len(found["after"][3][1]) == left

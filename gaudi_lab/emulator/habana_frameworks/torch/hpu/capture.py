@@ -7,6 +7,7 @@ from types import TracebackType
 
 import torch
 
+from gaudi_lab.emulator import flags
 from gaudi_lab.emulator.graph import CapturedGraph
 from gaudi_lab.emulator.tensor import HpuTensor
 from gaudi_lab.emulator.trace import recorder
@@ -40,6 +41,7 @@ class HPUGraph:
             Another capture is open.
         """
         self._captured.begin(dry_run)
+        flags.put("PT_HPU_ENABLE_REFINE_DYNAMIC_SHAPES", False)  # and never on again, as on hardware
         self._stream = streams.current_stream()
 
     def capture_end(self) -> None:

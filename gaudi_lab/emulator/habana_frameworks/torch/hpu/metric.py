@@ -6,6 +6,7 @@ from typing import Any
 
 from gaudi_lab.emulator import events, flags
 from gaudi_lab.emulator.events import EventId
+from gaudi_lab.emulator.release import release
 
 
 class Metric:
@@ -53,21 +54,29 @@ class GraphCompilation(Metric):
 
     counted = (EventId.GRAPH_COMPILATION,)
 
-    def reset(self) -> None:
-        """Start from zero."""
+    def __init__(self, name: str) -> None:
         self._recipes: list[tuple[str, float]] = []
+        super().__init__(name)
+
+    def reset(self) -> None:
+        """Start from zero. Up to 1.20 the list of recipes stays as it is."""
+        self._number = 0
+        self._total = 0.0
+        if release() >= (1, 21):
+            self._recipes = []
 
     def _count(self, event: EventId, params: dict[str, str]) -> None:
-        self._recipes.append((params["recipe"], float(params["duration"])))
+        micros = float(params["duration"])
+        self._number += 1
+        self._total += micros
+        self._recipes.append((params["recipe"], micros))
 
     def stats(self) -> list[tuple[str, Any]]:
         """Return TotalNumber, TotalTime (µs), AvgTime (µs), and each recipe if PT_HPU_METRICS_GC_DETAILS is set."""
-        number = len(self._recipes)
-        total = sum(micros for _, micros in self._recipes)
         stats: list[tuple[str, Any]] = [
-            ("TotalNumber", number),
-            ("TotalTime", total),
-            ("AvgTime", total / number if number else 0),
+            ("TotalNumber", self._number),
+            ("TotalTime", self._total),
+            ("AvgTime", self._total / self._number if self._number else 0),
         ]
         if flags.get("PT_HPU_METRICS_GC_DETAILS"):
             stats.append(("recipe", list(self._recipes)))
