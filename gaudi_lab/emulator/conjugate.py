@@ -25,7 +25,7 @@ class SignedView(HpuTensor):
     def of(tensor: HpuTensor, conjugate: bool, negative: bool) -> HpuTensor:
         """Return `tensor` read with these bits: a view of the same memory."""
         kind = SignedView if conjugate or negative else HpuTensor
-        view = kind(tensor._cell, tensor.size(), tensor.stride(), tensor.storage_offset(), tensor.dtype)
+        view = kind.over(tensor._cell, tensor.size(), tensor.stride(), tensor.storage_offset(), tensor.dtype)
         if conjugate:
             torch._C._set_conj(view, True)
         if negative:

@@ -33,6 +33,8 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return eager.run(func, args, kwargs)
     try:
         return recorder.run.record(func, args, kwargs)
+    except infer.BeingTraced:
+        return eager.run(func, args, kwargs)
     except infer.NotRecordable as error:
         if recorder.capture is not None and (refusal := infer.refusal(error)) is not None:
             raise refusal from None
@@ -78,7 +80,9 @@ def alias(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
     """
     tensor: HpuTensor = args[0]
     with torch.inference_mode(torch.is_inference_mode_enabled() and tensor.is_inference()):
-        return HpuTensor(tensor._cell, tensor.size(), tensor.stride(), tensor.storage_offset(), tensor.dtype)
+        return HpuTensor.over(
+            tensor._cell, tensor.size(), tensor.stride(), tensor.storage_offset(), tensor.dtype
+        )
 
 
 def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -143,13 +147,20 @@ def _fused_cell(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return cells.FUSED[func](*args, **kwargs)
 
 
+def _fresh(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Return what `torch.tensor` has made. A compiler that traces takes a constant in here."""
+    if torch._guards.TracingContext.try_get() is None:
+        return args[0]
+    return eager.run(func, args, kwargs)
+
+
 _VALUE_TYPES = ("bool", "int", "float", "Scalar", "SymInt", "number")
 
 _SPECIAL: dict[Any, Route] = {
     aten._local_scalar_dense.default: transfer.item,
     aten._to_copy.default: transfer.to_copy,
     aten.copy_.default: transfer.copy_,
-    aten.lift_fresh.default: lambda func, args, kwargs: args[0],
+    aten.lift_fresh.default: _fresh,
     aten.is_pinned.default: lambda func, args, kwargs: False,
     aten._pin_memory.default: lambda func, args, kwargs: args[0],
     aten.scaled_dot_product_attention.default: _math_attention,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from . import compiler, mode
 from .events import EventId, publish
+from .host_graph import to_host
 from .tensor import HpuTensor, wrap
 
 
 def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any]:
     """Return a function of `hpu` tensors that runs `graph_module`.
 
-    The graph is moved to the host, where Inductor compiles it if a C++ compiler is there, and it runs as traced
-    if none is.
+    The graph is moved to the host, where Inductor compiles it if a C++ compiler is there. It runs as traced if none
+    is, and, with a warning, if Inductor has no code for it on a CPU.
 
     Raises
     ------
@@ -36,13 +38,24 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     to_host(graph_module)
     run: Callable[..., Any] = graph_module.forward
     if compiler.use_inductor(default=True) and not _symbolic(example_inputs):
-        from torch._inductor.compile_fx import compile_fx
-
-        compiled: Any = compile_fx(graph_module, [_example(x) for x in example_inputs])
-        run = compiled
+        run = _inductor(graph_module, example_inputs) or run
     micros = (time.perf_counter() - started) * 1e6
     publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=compiler.next_name("compiled"))
     return _on_device(run)
+
+
+def _inductor(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any] | None:
+    from torch._inductor.compile_fx import compile_fx
+    from torch._inductor.exc import InductorError
+
+    try:
+        compiled: Any = compile_fx(graph_module, [_example(x) for x in example_inputs])
+    except InductorError as error:
+        # A limit of the host's compiler, such as that of flex attention on a CPU, not one of the device's.
+        reason = str(error).partition("\n")[0]
+        warnings.warn(f"Inductor cannot compile this graph, it runs as traced: {reason}", stacklevel=2)
+        return None
+    return compiled
 
 
 def keep_out() -> None:
@@ -55,38 +68,6 @@ def keep_out() -> None:
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if not module.ispkg:
             trace_rules.add(f"{__package__}.{module.name}")
-
-
-def to_host(graph_module: fx.GraphModule) -> None:
-    """Rewrite a traced graph in place, from the device to the host: devices, constants and sub-graphs."""
-    for module in graph_module.modules():
-        for name, parameter in list(module._parameters.items()):
-            if isinstance(parameter, HpuTensor):
-                module._parameters[name] = torch.nn.Parameter(parameter._cell.read(), parameter.requires_grad)
-        for name, buffer in list(module._buffers.items()):
-            if isinstance(buffer, HpuTensor):
-                module._buffers[name] = buffer._cell.read()
-        for name, value in list(vars(module).items()):
-            if isinstance(value, HpuTensor):
-                setattr(module, name, value._cell.read())
-        if isinstance(module, fx.GraphModule):
-            for node in module.graph.nodes:
-                node.args = _rewritten(node.args)
-                node.kwargs = _rewritten(node.kwargs)
-            module.recompile()
-
-
-def _rewritten(x: Any) -> Any:
-    if isinstance(x, torch.device) and x.type == "hpu":
-        return torch.device("cpu")
-    if isinstance(x, str) and (x == "hpu" or x.startswith("hpu:")):
-        return "cpu"
-    if isinstance(x, dict):
-        return {name: _rewritten(y) for name, y in x.items()}
-    if isinstance(x, (list, tuple)):
-        made = [_rewritten(y) for y in x]
-        return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
-    return x
 
 
 def _symbolic(example_inputs: Sequence[Any]) -> bool:

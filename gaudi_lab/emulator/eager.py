@@ -9,7 +9,7 @@ import torch
 
 from . import infer, rng
 from .program import Alias
-from .tensor import HpuTensor, wrap
+from .tensor import CPU, HpuTensor, wrap
 
 
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -72,8 +72,8 @@ def _host(x: Any) -> Any:
 
 def _foreign(x: torch.Tensor) -> torch.Tensor:
     if x.device.type == "hpu" and x.layout is torch.strided:
-        # A fake tensor that Dynamo made for a factory on the device: its host twin is fake too.
-        return torch.empty_strided(x.size(), x.stride(), dtype=x.dtype, device="cpu")
+        # A compiler's stand-in for what a factory makes on the device: the copy becomes part of its graph.
+        return torch.ops.aten._to_copy.default(x, device=CPU)
     if x.dim() == 0:
         return x
     return infer.scalar_from_host(x)

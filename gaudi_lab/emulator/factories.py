@@ -129,4 +129,4 @@ def _fresh(host: torch.Tensor) -> HpuTensor:
     acquire()
     cell = Cell(host)
     cell.fresh = True
-    return HpuTensor(cell, host.shape, host.stride(), 0, host.dtype)
+    return HpuTensor.over(cell, host.shape, host.stride(), 0, host.dtype)

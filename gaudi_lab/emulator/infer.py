@@ -10,9 +10,11 @@ import torch
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
+    FakeTensor,
     FakeTensorMode,
     UnsupportedOperatorException,
 )
+from torch._subclasses.functional_tensor import FunctionalTensor
 
 from .program import Alias, Meta
 from .tensor import CPU, HpuTensor, no_sparse
@@ -24,6 +26,15 @@ class NotRecordable(Exception):
     Its cause, where it is no class of the fake tensors' own, is what the operator itself raised for arguments of
     these shapes.
     """
+
+
+class BeingTraced(Exception):
+    """A compiler is tracing: the value behind the tensor is one of its own, and belongs in no recording."""
+
+
+def is_traced(host: torch.Tensor) -> bool:
+    """Return True if the value behind an `hpu` tensor is not one, but a stand-in of Dynamo or of AOTAutograd."""
+    return isinstance(host, (FakeTensor, FunctionalTensor))
 
 
 def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -67,7 +67,7 @@ def adopt(tensor: HpuTensor, other: HpuTensor) -> HpuTensor:
         try:
             tensor.as_strided_(other.size(), other.stride(), other.storage_offset())
         except RuntimeError:  # more memory than it had: only a new tensor body can hold that
-            tensor.data = HpuTensor(
+            tensor.data = HpuTensor.over(
                 other._cell, other.size(), other.stride(), other.storage_offset(), other.dtype
             )
     tensor._cell = other._cell

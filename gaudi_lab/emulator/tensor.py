@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -12,6 +12,8 @@ from .cell import Cell
 # By its own name: before the device is set up, "hpu" still means another device type to PyTorch.
 DEVICE = torch.device("privateuseone", 0)
 CPU = torch.device("cpu")
+
+_Kind = TypeVar("_Kind", bound="HpuTensor")
 
 _make_wrapper = torch.Tensor._make_wrapper_subclass
 
@@ -54,10 +56,18 @@ class HpuTensor(torch.Tensor):
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
-    @staticmethod
-    def __new__(cls, cell: Cell, size: Any, stride: Any, offset: Any, dtype: torch.dtype) -> HpuTensor:
-        """Wrap `cell`; sizes, strides and offset are in elements."""
-        tensor: HpuTensor = _make_wrapper(
+    def __new__(cls, data: torch.Tensor, requires_grad: bool = True) -> Any:
+        """Return a parameter, as `torch.nn.Parameter` does, on the device of `data`.
+
+        Programs rebuild a parameter with `type(parameter)(data, requires_grad=...)`, and the type of a parameter
+        on this device is this class.
+        """
+        return torch.nn.Parameter(data, requires_grad)
+
+    @classmethod
+    def over(cls: type[_Kind], cell: Cell, size: Any, stride: Any, offset: Any, dtype: torch.dtype) -> _Kind:
+        """Return a tensor over `cell`; sizes, strides and offset are in elements."""
+        tensor: _Kind = _make_wrapper(
             cls, size, strides=stride, storage_offset=offset, dtype=dtype, device=DEVICE
         )
         tensor._cell = cell
@@ -97,8 +107,12 @@ class HpuTensor(torch.Tensor):
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         """Print as PyTorch prints a tensor on a device; this reads the value, and so runs what is recorded."""
+        from torch._guards import detect_fake_mode
         from torch._tensor_str import _str_intern, _tensor_str
 
+        if detect_fake_mode(self._cell.host) is not None:
+            # A compiler is tracing, and an error message of its own shows its arguments: there is no value.
+            return f"tensor(..., device='{self.device}', size={tuple(self.shape)}, dtype={self.dtype})"
         with torch.no_grad():
             host = self.detach().cpu()
             contents = tensor_contents or ("[]" if host.numel() == 0 else _tensor_str(host, len("tensor(")))
@@ -137,6 +151,12 @@ class HpuTensor(torch.Tensor):
             # A compiler must not take wrapper and host for two views of one memory.
             return super().untyped_storage()
         return _storage_of(self)
+
+    def _is_view(self) -> bool:
+        if torch._guards.TracingContext.try_get() is not None:
+            # Dynamo would rebuild the base of the wrapper beside that of the host, with sizes that no input has.
+            return False
+        return super()._is_view()
 
     def data_ptr(self) -> int:
         """Return the address of the value in host memory: distinct for distinct device memory."""
@@ -186,4 +206,4 @@ def wrap(host: torch.Tensor) -> HpuTensor:
     """
     if host.layout is not torch.strided:
         raise no_sparse(host)
-    return HpuTensor(Cell(host), host.shape, host.stride(), host.storage_offset(), host.dtype)
+    return HpuTensor.over(Cell(host), host.shape, host.stride(), host.storage_offset(), host.dtype)

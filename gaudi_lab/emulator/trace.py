@@ -81,6 +81,8 @@ class Recording:
             return cell.slot
         if cell.host is None:
             cell.read()  # owed by another recording, or failed: then it says so
+        elif cell.host.__class__ is not torch.Tensor and infer.is_traced(cell.host):
+            raise infer.BeingTraced
         cell.fresh = False
         cell.run = self
         cell.slot = self._enter(cell.signature, cell)
@@ -119,6 +121,8 @@ class Recording:
                 return list, tuple(x)
             return tuple([self._part(y) for y in x])
         if isinstance(x, torch.Tensor):
+            if infer.is_traced(x):
+                raise infer.BeingTraced
             host = infer.scalar_from_host(x)
             return self._enter(("host", host.dtype), Outside(host))
         if isinstance(x, torch.Generator):
@@ -132,6 +136,8 @@ class Recording:
         ------
         NotRecordable
             What the operator returns depends on values; it has to run on the host.
+        BeingTraced
+            A compiler is tracing; the operator has to run at once, on what it traces with.
         """
         if torch.get_default_dtype() is not self.dtype:
             return recorder.restart().record(func, args, kwargs)
@@ -166,7 +172,7 @@ class Recording:
         cell.slot = self.slots
         self.slots += 1
         self.live.append(weakref.ref(cell))
-        return HpuTensor(cell, meta.size, meta.stride, meta.offset, meta.dtype)
+        return HpuTensor.over(cell, meta.size, meta.stride, meta.offset, meta.dtype)
 
     def _results(self, result: Any, args: Any, kwargs: Any) -> Any:
         if result.__class__ is Meta:

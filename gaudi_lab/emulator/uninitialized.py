@@ -24,6 +24,6 @@ class UninitializedHpuTensor(HpuTensor, UninitializedParameter):
 
 def of(tensor: HpuTensor) -> UninitializedHpuTensor:
     """Return `tensor` as one that is still to get its shape."""
-    return UninitializedHpuTensor(
+    return UninitializedHpuTensor.over(
         tensor._cell, tensor.size(), tensor.stride(), tensor.storage_offset(), tensor.dtype
     )

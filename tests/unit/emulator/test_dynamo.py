@@ -70,3 +70,56 @@ def test_in_lazy_mode_there_is_no_such_backend():
     compiled = torch.compile(lambda x: x + 1, backend="hpu_backend")
     with pytest.raises(Exception, match="Invalid backend: 'hpu_backend'"):
         compiled(torch.ones(2, device="hpu"))
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_backends_of_pytorch_trace_in_both_modes(lazy, backend):
+    def f(x):
+        return torch.where(x > 0, x, torch.tensor(-1.0, device=x.device)).exp().sum()
+
+    gaudi_lab.emulator.set_lazy(lazy)
+    x = torch.randn(4)
+    on_hpu = x.to("hpu").requires_grad_()
+    loss = torch.compile(f, backend=backend)(on_hpu)
+    torch.testing.assert_close(loss.cpu(), f(x))
+    loss.backward()
+    torch.testing.assert_close(on_hpu.grad.cpu(), torch.where(x > 0, x.exp(), torch.zeros(4)))
+
+
+def test_views_of_changing_shapes_compile():
+    from torch.nn.attention.flex_attention import flex_attention
+
+    compiled = torch.compile(flex_attention, backend="hpu_backend")
+    for batch, length, heads, width in ((2, 16, 4, 16), (3, 20, 4, 16), (3, 24, 5, 32)):
+        x = torch.randn(batch, length, heads * width)
+        on_hpu = x.to("hpu").requires_grad_()
+        q, expected = [t.view(batch, length, heads, width).transpose(1, 2) for t in (on_hpu, x)]
+        out = compiled(q, q, q)
+        torch.testing.assert_close(
+            out.cpu(), torch.nn.functional.scaled_dot_product_attention(expected, expected, expected)
+        )
+        out.sum().backward()
+        assert on_hpu.grad.shape == x.shape
+
+
+def test_what_inductor_cannot_compile_on_a_cpu_runs_as_traced_and_says_so(monkeypatch):
+    from torch.nn.attention.flex_attention import flex_attention
+
+    monkeypatch.setenv("GAUDI_LAB_COMPILER", "inductor")
+    x = torch.randn(1, 2, 16, 8)
+    on_hpu = x.to("hpu").requires_grad_()
+    with pytest.warns(UserWarning, match=r"Inductor cannot compile this graph, it runs as traced: .*CPU"):
+        out = torch.compile(flex_attention, backend="hpu_backend")(on_hpu, on_hpu, on_hpu)
+    torch.testing.assert_close(out.cpu(), torch.nn.functional.scaled_dot_product_attention(x, x, x))
+
+
+def test_dynamo_can_show_its_arguments_when_it_fails():
+    @torch.compile(backend="hpu_backend", fullgraph=True)
+    def f(x):
+        return x @ x
+
+    with pytest.raises(
+        Exception, match=r"tensor\(\.\.\., device='hpu:0', size=\(2, 3\), dtype=torch.float32\)"
+    ):
+        f(torch.randn(2, 3, device="hpu"))

@@ -1,0 +1,26 @@
+"""What an `hpu` tensor is to Python."""
+
+import torch
+
+
+def test_a_parameter_is_rebuilt_by_its_type(mode):
+    # accelerate's offloading does this to every parameter it brings to the device.
+    parameter = torch.nn.Linear(2, 2).to("hpu").weight
+    for data in (torch.ones(2, 2), torch.ones(2, 2, device="hpu")):
+        rebuilt = type(parameter)(data, requires_grad=False)
+        assert isinstance(rebuilt, torch.nn.Parameter)
+        assert rebuilt.device == data.device
+        assert not rebuilt.requires_grad
+        assert type(parameter)(data).requires_grad
+
+
+def test_a_module_offloaded_to_the_host_computes_on_the_device(mode):
+    from accelerate import cpu_offload
+
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4)).eval()
+    x = torch.randn(2, 3)
+    with torch.no_grad():
+        expected = model(x)
+        got = cpu_offload(model, execution_device="hpu")(x.to("hpu"))
+    assert model[0].weight.device.type == "meta"
+    torch.testing.assert_close(got.cpu(), expected)
