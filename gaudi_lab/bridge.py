@@ -244,6 +244,11 @@ def wrap_in_hpu_graph(module: nn.Module, **options: Any) -> nn.Module:
     return wrap(module, **options)
 
 
+def capturing() -> bool:
+    """Return True while the device's work goes into an HPU graph; never in eager mode."""
+    return is_lazy() and bool(_module("hpu").is_current_stream_capturing())
+
+
 def fused_sdpa_kernel() -> Any:
     """Return the bridge's `FusedSDPA`, an autograd function whose `apply` takes positional arguments only."""
     load()

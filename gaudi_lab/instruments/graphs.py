@@ -8,7 +8,6 @@ which graphs it holds: an observer around the wrapped forward keeps account by t
 from __future__ import annotations
 
 import functools
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from gaudi_lab import bridge
-from gaudi_lab.instruments import inputs
+from gaudi_lab.instruments import broken_capture, inputs
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.shapes import Shapes
 
@@ -143,13 +142,13 @@ class _Account:
                 memory = bridge.memory()
                 # The tensors of the first call become the graph's inputs, which later calls write into.
                 args, kwargs = tree_map_only(torch.Tensor, torch.clone, (args, kwargs))
+            inside_another = bridge.capturing()
             try:
                 with bridge.plain_errors():
                     result = self._wrapped(*args, **kwargs)
             except BaseException as error:
-                # The bridge leaves a capture open until its graph dies, and the traceback, which a notebook
-                # keeps, holds the graph. No other graph could be captured until then.
-                traceback.clear_frames(error.__traceback__)
+                if not inside_another:
+                    broken_capture.close(error)
                 raise
             self._enter(key, shapes, memory)
             return tree_map_only(torch.Tensor, torch.clone, result) if self._copies else result

@@ -29,12 +29,15 @@ class Reply:
         Rich outputs, each as a mapping of MIME type to content.
     error
         Name and text of the error, if there was one.
+    traceback
+        What the notebook shows of it.
     """
 
     status: str = ""
     printed: str = ""
     shown: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
+    traceback: str = ""
 
 
 class Notebook:
@@ -64,6 +67,7 @@ class Notebook:
                 reply.shown.append(content["data"])
             elif kind == "error":
                 reply.error = f"{content['ename']}: {content['evalue']}"
+                reply.traceback = "\n".join(content["traceback"])
             elif kind == "status" and content["execution_state"] == "idle":
                 break
         reply.status = self.answer(cell)["status"]

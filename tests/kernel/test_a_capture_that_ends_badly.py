@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 
@@ -37,6 +38,14 @@ def clean(notebook):
     assert notebook.value("[g.replays for g in handle.graphs]") == [1]
 
 
+SAID = "The unfinished graph was discarded and the capture is closed"
+
+
+def shown(reply):
+    """Return what the cell shows of its error, without colours and on one line."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", reply.traceback).split())
+
+
 def prepare(notebook):
     for cell in ("%gaudi_mode lazy", ENDS, GRAPHS):
         reply = notebook.run(cell)
@@ -47,7 +56,10 @@ def test_a_forward_that_raises(notebook):
     prepare(notebook)
     reply = notebook.run("ends.how = 'fails'\nends(x)")
     assert reply.error == "ValueError: the model's own error"
+    assert SAID in shown(reply)
     clean(notebook)
+    later = notebook.run("raise ValueError('of something else')")
+    assert SAID not in shown(later), "said of the capture, and only then"
 
 
 def test_an_interrupt(notebook):
@@ -55,7 +67,9 @@ def test_an_interrupt(notebook):
     cell = notebook.start("ends.how = 'waits'\nends(x)")
     time.sleep(2)
     notebook.manager.interrupt_kernel()
-    assert notebook.wait(cell).error.startswith("KeyboardInterrupt")
+    reply = notebook.wait(cell)
+    assert reply.error.startswith("KeyboardInterrupt")
+    assert SAID in shown(reply)
     clean(notebook)
 
 
