@@ -110,16 +110,6 @@ class CapturedGraph:
         self.abandon()
         self.segments.clear()
 
-    def bytes_held(self) -> int:
-        """Return the bytes of the memory that the capture keeps alive, each storage once."""
-        storages = {}
-        for _, inputs, outputs in self.segments:
-            for cell in [*inputs, *outputs]:
-                if cell is not None and isinstance(cell.host, torch.Tensor):
-                    storage = cell.host.untyped_storage()
-                    storages[storage._cdata] = storage.nbytes()
-        return sum(storages.values())
-
 
 def _refresh(cell: Cell, value: torch.Tensor) -> None:
     host = cell.host

@@ -65,11 +65,6 @@ class Step:
         """Return what is known of the tensors that the step makes, in the order of their slots."""
         return _metas(self.result)
 
-    def result_of(self, slot: int) -> Meta | None:
-        """Return what is known of `slot`, if this step fills it."""
-        metas = self.metas()
-        return metas[slot - self.first] if 0 <= slot - self.first < len(metas) else None
-
 
 def _metas(result: Any) -> list[Meta]:
     if isinstance(result, Meta):
