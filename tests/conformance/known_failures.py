@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ class Known:
     Attributes
     ----------
     database, modes, cases
-        Where it applies.
+        Where it applies. Names and cases may hold ``*``.
     raises
         A regular expression that every failing sample's text matches.
     reason
@@ -63,6 +64,13 @@ class Verdict(NamedTuple):
     new: list[str]
     healed: list[str]
 
+    def complaints(self, where: str) -> list[str]:
+        """Return what the file did not expect, one line each, for the run `where`."""
+        return [
+            *[f"{where}: {x}" for x in self.new],
+            *[f"{where}: {x} passes now: take it out of known_failures.toml" for x in self.healed],
+        ]
+
 
 @functools.cache
 def entries() -> tuple[Known, ...]:
@@ -78,16 +86,11 @@ def entries() -> tuple[Known, ...]:
 
 def judge(database: str, mode: str, outcomes: Iterable[Outcome], *, all_samples: bool = True) -> Verdict:
     """Hold `outcomes` against the entries; with only some of the samples a known failure may well pass."""
-    known = {
-        case: entry
-        for entry in entries()
-        if entry.database == database and mode in entry.modes
-        for case in entry.cases
-    }
+    known = [entry for entry in entries() if fnmatchcase(database, entry.database) and mode in entry.modes]
     verdict = Verdict(0, 0, [], [])
     passed = failed = 0
     for outcome in outcomes:
-        entry = known.get(outcome.case)
+        entry = next((x for x in known if any(fnmatchcase(outcome.case, case) for case in x.cases)), None)
         unexpected = [x for x in outcome.problems if entry is None or not re.search(entry.raises, x)]
         if unexpected:
             verdict.new.append(f"{outcome.case}: {unexpected[0]}")

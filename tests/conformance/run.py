@@ -8,11 +8,11 @@ The exit status is 1 if a case fails that known_failures.toml does not know, or 
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import sys
 
+import contract_rows
 import op_db_rows
+import run_suites
 from conformance_table import Row, text
 
 
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes at a time")
     parser.add_argument("--suites", action="store_true", help="also fetch and run other projects' suites")
     options = parser.parse_args()
-    rows: list[Row] = _rows_of("contract_rows")
+    rows: list[Row] = contract_rows.rows()
     complaints: list[str] = []
     for database in ("op_db", "module_db"):
         for mode in ("eager", "lazy"):
@@ -33,21 +33,14 @@ def main() -> int:
                 database, mode, every=options.every, samples=options.samples, workers=options.workers
             )
             rows.append(row)
-            complaints += [f"{database} {mode}: {x}" for x in verdict.new]
-            complaints += [
-                f"{database} {mode}: {x} passes now: take it out of known_failures.toml"
-                for x in verdict.healed
-            ]
+            complaints += verdict.complaints(f"{database} {mode}")
     if options.suites:
-        rows += _rows_of("run_suites")
+        more, unexpected = run_suites.rows(options.workers)
+        rows += more
+        complaints += unexpected
     print(text(rows))
     print("\n".join(["", *complaints]) if complaints else "")
     return 1 if complaints else 0
-
-
-def _rows_of(module: str) -> list[Row]:
-    """Return what another part of the table has to say: a module beside this one with `rows()`, if it is there."""
-    return importlib.import_module(module).rows() if importlib.util.find_spec(module) else []
 
 
 if __name__ == "__main__":
