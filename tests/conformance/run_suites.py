@@ -23,6 +23,7 @@ def rows(workers: int, names: list[str] | None = None) -> tuple[list[Row], list[
     found: list[Row] = []
     complaints: list[str] = []
     for name in names or SUITES:
+        print(f"running the suite of {name} ...", file=sys.stderr, flush=True)
         for row, verdict in SUITES[name].runs(workers):
             found.append(row)
             if verdict is not None:

@@ -21,6 +21,11 @@ ROOT = HERE.parent.parent
 SUITES = Path(os.environ.get("GAUDI_LAB_SUITES", ROOT / "build" / "suites"))
 
 
+def python_of(name: str) -> Path:
+    """Return where the interpreter of the environment `.venv-NAME` is, or will be."""
+    return ROOT / f".venv-{name}" / "bin" / "python"
+
+
 def environment(name: str, *installs: Sequence[str]) -> Path:
     """Return the interpreter of the environment `.venv-NAME`, making it first if it is not there.
 
@@ -32,8 +37,8 @@ def environment(name: str, *installs: Sequence[str]) -> Path:
         What pip installs, one call after the other. torch goes first and alone: with it in place nothing else
         asks for a CUDA build.
     """
-    folder = ROOT / f".venv-{name}"
-    python = folder / "bin" / "python"
+    python = python_of(name)
+    folder = python.parent.parent
     if not (folder / ".ready").exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         for packages in (["torch==2.13.0"], *installs):

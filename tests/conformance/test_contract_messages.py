@@ -8,14 +8,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import run_suites
+import suite_runs
 from contract import covers, message, messages, raises
 from fresh import run
 
 from gaudi_lab.emulator import launch
 
-PYTHON = run_suites.ENVIRONMENT / "bin" / "python"
-EXAMPLES = run_suites.SUITES / "optimum-habana" / "examples" / "text-generation"
+PYTHON = suite_runs.python_of("optimum")
+EXAMPLES = suite_runs.SUITES / "optimum-habana" / "examples" / "text-generation"
 SHIM = Path(__file__).parent / "optimum_habana" / "shim"
 
 needs_optimum = pytest.mark.skipif(
