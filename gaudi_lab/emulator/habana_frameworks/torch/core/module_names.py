@@ -10,25 +10,35 @@ Source: the bridge's ``core/torch_overwrites.py``, release 1.19.
 from __future__ import annotations
 
 import functools
+import threading
 from typing import Any
 
 import torch
 
-_running: list[str] = []
+
+class _Running(threading.local):
+    """The hooked modules that run now in this thread, outermost first."""
+
+    def __init__(self) -> None:
+        self.modules: list[torch.nn.Module] = []
+
+
+_running = _Running()
 
 
 def running() -> str:
     """Return the path of the innermost hooked module that runs now, such as ``encoder/layer``; empty for none."""
-    return _running[-1] if _running else ""
+    return "/".join([str(module.custom_name) for module in _running.modules])
 
 
 def _enter(module: torch.nn.Module, args: Any) -> None:
-    name = str(module.custom_name)
-    _running.append(f"{_running[-1]}/{name}" if _running else name)
+    _running.modules.append(module)
 
 
 def _leave(module: torch.nn.Module, args: Any, output: Any) -> None:
-    _running.pop()
+    modules = _running.modules
+    if modules and modules[-1] is module:  # a module hooked while it runs leaves without having entered
+        modules.pop()
 
 
 def _hook(module: Any, name: str) -> None:
