@@ -1,6 +1,6 @@
 """Prints one table of everything that someone else's tests say about the emulated bridge.
 
-    python tests/conformance/run.py [--every K] [--samples N] [--workers W] [--suites]
+    python tests/conformance/run.py [--every K] [--samples N] [--workers W] [--no-suites]
 
 The exit status is 1 if a case fails that known_failures.toml does not know, or one passes that it does.
 """
@@ -22,7 +22,12 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="run every K-th case only")
     parser.add_argument("--samples", type=int, help="run at most N samples of a case")
     parser.add_argument("--workers", type=int, default=1, help="processes at a time")
-    parser.add_argument("--suites", action="store_true", help="also fetch and run other projects' suites")
+    parser.add_argument(
+        "--suites",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also fetch and run other projects' suites",
+    )
     options = parser.parse_args()
     # First: some of the contract's tests need the environments that the suites make.
     suites, complaints = run_suites.rows(options.workers) if options.suites else ([], [])
