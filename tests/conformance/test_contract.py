@@ -33,8 +33,9 @@ def resolve(path: str) -> Any:
     if module == "torch.ops.hpu":
         import torch
 
-        return getattr(torch.ops.hpu, names)
-    found = importlib.import_module(module)
+        found = torch.ops.hpu
+    else:
+        found = importlib.import_module(module)
     for name in names.split("."):
         found = getattr(found, name)
     return found

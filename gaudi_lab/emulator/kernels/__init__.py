@@ -1,5 +1,15 @@
 """Gaudi's own operators, `torch.ops.hpu.*`, as host kernels that a recorded graph can hold."""
 
-from . import attention, normalization, rotary, softmax
+from . import attention, casts, experts, experts_float8, gemm, int4, normalization, rotary, softmax
 
-__all__ = ["attention", "normalization", "rotary", "softmax"]
+__all__ = [
+    "attention",
+    "casts",
+    "experts",
+    "experts_float8",
+    "gemm",
+    "int4",
+    "normalization",
+    "rotary",
+    "softmax",
+]

@@ -20,12 +20,12 @@ def fp8_fused_sdpa(
     is_causal: bool = False,
     scale: float | None = None,
     softmax_mode: str = "None",
-    d_scale_q: torch.Tensor | None = None,
-    d_scale_k: torch.Tensor | None = None,
-    d_scale_v: torch.Tensor | None = None,
-    q_scale_s: torch.Tensor | None = None,
-    q_scale_o: torch.Tensor | None = None,
-    d_scale_s: torch.Tensor | None = None,
+    d_scale_q: torch.Tensor | float | None = None,
+    d_scale_k: torch.Tensor | float | None = None,
+    d_scale_v: torch.Tensor | float | None = None,
+    q_scale_s: torch.Tensor | float | None = None,
+    q_scale_o: torch.Tensor | float | None = None,
+    d_scale_s: torch.Tensor | float | None = None,
     is_amax_s: bool = False,
     is_amax_o: bool = False,
     valid_seq_len: torch.Tensor | None = None,
@@ -58,12 +58,19 @@ def fp8_fused_sdpa(
         )
         amax_s = weights.amax() if is_amax_s else zero
         if q_scale_s is not None and d_scale_s is not None:
-            weights = (weights * q_scale_s).to(_FP8).to(query.dtype) * d_scale_s
+            rounded = torch.ops.hpu.cast_to_fp8_v2(weights, q_scale_s, False, False, _FP8)[0]
+            weights = rounded.to(query.dtype) * _number(d_scale_s, query.dtype)
         out = weights @ value.repeat_interleave(query.shape[1] // value.shape[1], 1)
     amax_o = out.abs().amax() if is_amax_o else zero
-    return (out if q_scale_o is None else (out * q_scale_o).to(_FP8)), amax_s, amax_o
+    if q_scale_o is not None:
+        out = torch.ops.hpu.cast_to_fp8_v2(out, q_scale_o, False, False, _FP8)[0]
+    return out, amax_s, amax_o
 
 
-def _scaled(x: torch.Tensor, by: torch.Tensor | None) -> torch.Tensor:
-    wide = x.to(torch.bfloat16) if x.dtype == _FP8 else x
-    return wide if by is None else wide * by.to(wide.dtype)
+def _scaled(x: torch.Tensor, by: torch.Tensor | float | None) -> torch.Tensor:
+    wide = x.to(torch.bfloat16) if x.dtype in (_FP8, torch.float8_e5m2) else x
+    return wide if by is None else wide * _number(by, wide.dtype)
+
+
+def _number(scale: torch.Tensor | float, dtype: torch.dtype) -> torch.Tensor | float:
+    return scale.to(dtype) if isinstance(scale, torch.Tensor) else scale
