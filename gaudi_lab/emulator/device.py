@@ -11,7 +11,7 @@ from types import ModuleType
 import torch
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from . import autocast, dispatch, factories, generator, higher_order, rng, serialization, tensor
+from . import autocast, dispatch, factories, generator, higher_order, moves, rng, serialization, tensor
 
 _libraries: list[torch.library.Library] = []
 
@@ -35,4 +35,5 @@ def set_up(backend: ModuleType) -> None:
     generator.set_up()
     serialization.register()
     higher_order.register()
+    moves.register()
     rng.generator.manual_seed(torch.initial_seed())
