@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import functools
+import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from IPython.core.error import UsageError
@@ -50,8 +52,20 @@ def _usage(method: Method) -> Method:
             return None
         except LabError as error:
             raise UsageError(error.for_notebook()) from error
+        except UsageError as error:
+            if "Run: " in str(error):
+                raise
+            # The parser says what is wrong, not what to run.
+            raise UsageError(f"{error}. {_advice(method.__name__, line, str(error))}") from error
 
     return magic  # type: ignore[return-value]
+
+
+def _advice(magic: str, line: str, error: str) -> str:
+    """Return the line to run instead of one that the parser refused: with the nearest choice, or for help."""
+    refused = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", error)
+    near = get_close_matches(refused[1].lower(), re.findall(r"\w+", refused[2]), 1) if refused else []
+    return f"Run: %{magic} {line.replace(refused[1], near[0]) if refused and near else '-h'}"
 
 
 _help = argument("-h", "--help", action=_Help, nargs=0, help="Show this text.")

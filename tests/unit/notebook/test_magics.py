@@ -84,6 +84,15 @@ def test_without_any_model_on_the_device_the_line_moves_the_one_there_is(shell):
 
 def test_a_misspelt_choice_lists_the_choices(shell):
     assert "invalid choice: 'lzy' (choose from" in refused(shell, "%gaudi_mode lzy")
+    for line, instead in (
+        ("%gaudi_mode lzy", "%gaudi_mode lazy"),
+        ("%gaudi_graphs On model", "%gaudi_graphs on model"),
+        ("%gaudi_mode quick", "%gaudi_mode -h"),
+        ("%gaudi_graphs", "%gaudi_graphs -h"),
+        ("%gaudi_status everything", "%gaudi_status -h"),
+        ("%gaudi_warmup", "%gaudi_warmup -n 5 model(**batch)"),
+    ):
+        assert refused(shell, line).endswith(f"Run: {instead}")
 
 
 @pytest.mark.parametrize("magic", ["mode", "attach", "graphs", "sdpa", "status", "warmup"])
