@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from . import cells, collectives, conjugate, eager, infer, metadata, mode, serialization, transfer
+from . import cells, collectives, conjugate, eager, fallback, infer, metadata, mode, serialization, transfer
 from .events import EventId, publish
 from .tensor import HpuTensor, wrap
 from .trace import recorder
@@ -32,13 +32,19 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if not mode.lazy():
         return eager.run(func, args, kwargs)
     try:
-        return recorder.run.record(func, args, kwargs)
+        out = recorder.run.record(func, args, kwargs)
     except infer.BeingTraced:
         return eager.run(func, args, kwargs)
     except infer.NotRecordable as error:
-        if recorder.capture is not None and (refusal := infer.refusal(error)) is not None:
+        refusal = infer.refusal(error)
+        if refusal is None:
+            fallback.check(func)
+        elif recorder.capture is not None:
             raise refusal from None
-    return on_host(func, args, kwargs)
+        return on_host(func, args, kwargs)
+    if recorder.run.steps >= recorder.limit:
+        recorder.flush()
+    return out
 
 
 def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -17,6 +17,8 @@ class Flag(NamedTuple):
 
 
 FLAGS: dict[str, Flag] = {
+    "PT_CACHE_FOLDER_DELETE": Flag(False),
+    "PT_CACHE_FOLDER_SIZE_MB": Flag(1024),
     "PT_COMPILATION_STATS_PATH": Flag("", settable=True),
     "PT_COMPILE_ONLY_MODE": Flag(False, settable=True),
     "PT_ENABLE_INT64_SUPPORT": Flag(False, settable=True),
@@ -31,14 +33,18 @@ FLAGS: dict[str, Flag] = {
     "PT_HPU_ENABLE_HPUGRAPH_THREAD": Flag(True),
     "PT_HPU_ENABLE_LAZY_COLLECTIVES": Flag(False),
     "PT_HPU_ENABLE_REFINE_DYNAMIC_SHAPES": Flag(False, settable=True),
-    "PT_HPU_GRAPH_DUMP_FORMAT": Flag("", settable=True),
+    "PT_HPU_GRAPH_DUMP_FORMAT": Flag("pbtxt", settable=True),
     "PT_HPU_GRAPH_DUMP_MODE": Flag("", settable=True),
     "PT_HPU_LAZY_MODE": Flag(0 if release() >= (1, 21) else 1),
     "PT_HPU_MAX_COMPOUND_OP_SIZE": Flag(2**63 - 1),
     "PT_HPU_METRICS_GC_DETAILS": Flag(False),
+    "PT_HPU_PLACE_ON_CPU": Flag(""),
+    "PT_HPU_POOL_MEM_ACQUIRE_PERC": Flag(100),
     "PT_HPU_RECIPE_CACHE_CONFIG": Flag(",false,1024,false" if release() >= (1, 23) else ",false,1024"),
     "PT_HPU_USE_JIT_FORK": Flag(True, settable=release() >= (1, 21)),
     "PT_HPU_WEIGHT_SHARING": Flag(True),
+    "PT_RECIPE_CACHE_IGNORE_VERSION": Flag(False),
+    "PT_RECIPE_CACHE_PATH": Flag(""),
 }
 
 _set: dict[str, Any] = {}

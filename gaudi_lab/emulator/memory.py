@@ -6,6 +6,8 @@ import os
 
 import torch
 
+from . import flags
+
 
 class Ledger:
     """Who holds how much: running totals in bytes and in numbers of allocations.
@@ -76,9 +78,9 @@ def limit() -> int:
     """Return the memory of the emulated device in bytes.
 
     It is the host's physical memory, because that is what the emulated device really has;
-    ``GAUDI_LAB_MEMORY_GB`` sets another limit.
+    ``GAUDI_LAB_MEMORY_GB`` sets another limit. Of either the bridge's pool takes
+    ``PT_HPU_POOL_MEM_ACQUIRE_PERC`` percent.
     """
     asked = os.environ.get("GAUDI_LAB_MEMORY_GB")
-    if asked:
-        return int(float(asked) * 2**30)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    whole = int(float(asked) * 2**30) if asked else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return whole * min(int(flags.get("PT_HPU_POOL_MEM_ACQUIRE_PERC")), 100) // 100

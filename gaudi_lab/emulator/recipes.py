@@ -142,9 +142,14 @@ def disk() -> DiskCache | None:
 
 
 def key_of(parts: Iterable[object]) -> str:
-    """Return the name of a recipe: a hash of `parts` and of the software that compiles it."""
+    """Return the name of a recipe: a hash of `parts` and of the software that compiles it.
+
+    ``PT_RECIPE_CACHE_IGNORE_VERSION`` leaves the bridge's version out. Those of PyTorch and Python stay: one's
+    operators and the other's code are in the recipe.
+    """
     made = hashlib.sha256()
-    for part in (version(), torch.__version__, sys.version, *parts):
+    bridge = None if flags.get("PT_RECIPE_CACHE_IGNORE_VERSION") else version()
+    for part in (bridge, torch.__version__, sys.version, *parts):
         made.update(repr(part).encode() + b"\0")
     return made.hexdigest()
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import torch
 
-from . import infer
+from . import flags, infer
 from .cell import Cell
 from .compiler import Graph
 from .program import Alias, Meta, Slot, Step
@@ -237,11 +237,15 @@ class Recorder:
     ----------
     capture
         Told of every program that runs while an HPU graph is captured; None otherwise.
+    limit
+        The number of operators at which a recording runs by itself, ``PT_HPU_MAX_COMPOUND_OP_SIZE`` when the
+        bridge loaded.
     """
 
     def __init__(self) -> None:
         self.run = Recording()
         self.capture: Capture | None = None
+        self.limit: int = flags.get("PT_HPU_MAX_COMPOUND_OP_SIZE")
 
     def restart(self) -> Recording:
         """Run what was recorded so far and return an empty recording."""
