@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from . import flags
+from .cell import Cell
 from .tensor import HpuTensor
 from .trace import recorder
 
@@ -14,24 +15,47 @@ from .trace import recorder
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run one operator of `c10d`. It writes into the memory of its tensors, so nothing has to be copied back.
 
+    In a capture it becomes part of the graph: every replay runs it again, and waits for it.
+
     Raises
     ------
     RuntimeError
         An HPU graph is being captured, and ``PT_HPU_ENABLE_LAZY_COLLECTIVES`` is not set.
     """
-    if recorder.capture is not None and not flags.get("PT_HPU_ENABLE_LAZY_COLLECTIVES"):
+    capture = recorder.capture
+    if capture is not None and not flags.get("PT_HPU_ENABLE_LAZY_COLLECTIVES"):
         raise RuntimeError("collective nonSFG is not supported during hpu graph capturing")
     recorder.flush()
-    out = func(*[_host(x) for x in args], **{name: _host(x) for name, x in kwargs.items()})
+    out = _called(func, args, kwargs, {})
+    if capture is not None:
+
+        def again(instead: dict[Any, Cell]) -> None:
+            out = _called(func, args, kwargs, instead)
+            for work in out if isinstance(out, (list, tuple)) else [out]:
+                if hasattr(work, "wait"):
+                    work.wait()
+
+        capture.repeat(again, _cells([*args, *kwargs.values()]))
     return _given(out, args)
 
 
-def _host(x: Any) -> Any:
+def _called(func: Any, args: Any, kwargs: dict[str, Any], instead: dict[Any, Cell]) -> Any:
+    named = {name: _host(x, instead) for name, x in kwargs.items()}
+    return func(*[_host(x, instead) for x in args], **named)
+
+
+def _host(x: Any, instead: dict[Any, Cell]) -> Any:
     if isinstance(x, HpuTensor):
-        return x._cell.read()
+        return instead.get(x._cell, x._cell).read()
     if isinstance(x, (list, tuple)):
-        return [_host(y) for y in x]
+        return [_host(y, instead) for y in x]
     return x
+
+
+def _cells(x: Any) -> list[Cell]:
+    if isinstance(x, HpuTensor):
+        return [x._cell]
+    return [cell for y in x for cell in _cells(y)] if isinstance(x, (list, tuple)) else []
 
 
 def _given(out: Any, args: Any) -> Any:

@@ -7,7 +7,7 @@ tensors handed out earlier change under their owner, exactly as on hardware.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -25,11 +25,22 @@ class Segment(NamedTuple):
     outputs: list[Cell | None]
 
 
+class Repeated(NamedTuple):
+    """Something that is no program and has to happen at every replay: a collective.
+
+    `run` is given the cells to read in place of captured ones; `inputs` are the cells that it uses.
+    """
+
+    run: Callable[[dict[Any, Cell]], None]
+    inputs: list[Cell]
+    outputs: list[Cell | None]
+
+
 class CapturedGraph:
     """The programs between `begin` and `end`."""
 
     def __init__(self) -> None:
-        self.segments: list[Segment] = []
+        self.segments: list[Segment | Repeated] = []
         self._dry_run = False
 
     @property
@@ -71,6 +82,10 @@ class CapturedGraph:
             return graph(inputs)
         return graph.compile_only()
 
+    def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
+        """Note what just happened between two programs, for every replay to do again."""
+        self.segments.append(Repeated(run, uses, []))
+
     def replay(self, instead: dict[Any, Cell] | None = None) -> None:
         """Run the programs again and refresh their outputs in place.
 
@@ -87,7 +102,11 @@ class CapturedGraph:
         if recorder.capture is not None:
             raise RuntimeError("GRAPH:: Capture in progress")
         recorder.flush()
-        for graph, inputs, outputs in self.segments:
+        for part in self.segments:
+            if isinstance(part, Repeated):
+                part.run(instead or {})
+                continue
+            graph, inputs, outputs = part
             read = [instead.get(holder, holder) for holder in inputs] if instead else inputs
             values = graph(read)
             with on_the_host():

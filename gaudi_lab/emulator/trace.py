@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -285,6 +285,9 @@ class Capture(Protocol):
 
     def segment(self, graph: Graph, inputs: list[Any], owed: list[Cell]) -> Sequence[torch.Tensor]:
         """Note one program of the capture, and return its values."""
+
+    def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
+        """Note what happened between two programs: every replay does it again."""
 
 
 # In steps; one takes about 2 kB.

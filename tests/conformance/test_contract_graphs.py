@@ -462,3 +462,50 @@ def test_a_capture_turns_dynamic_shapes_off_for_good(hpu):
     with hpu.graph(hpu.HPUGraph()):
         torch.ones(1, device="hpu")
     assert bc.get_pt_hpu_enable_refine_dynamic_shapes() is False
+
+
+@covers("collective-replayed")
+@pytest.mark.parametrize("disable_tensor_cache", [False, True])
+def test_a_collective_is_repeated_at_replay(tmp_path, disable_tensor_cache):
+    found = run(
+        f"""
+        import torch, torch.distributed as dist, habana_frameworks.torch as ht
+        import habana_frameworks.torch.distributed.hccl
+        dist.init_process_group("hccl", init_method="file://{tmp_path / "store"}", rank=0, world_size=1)
+
+        class Gathers(torch.nn.Module):
+            def forward(self, x):
+                mine = x * 2
+                everybody = torch.zeros_like(mine)
+                dist.all_gather([everybody], mine)
+                return everybody + 1
+
+        module = ht.hpu.wrap_in_hpu_graph(Gathers(), disable_tensor_cache={disable_tensor_cache})
+        result["out"] = [module(torch.full((2,), n, device="hpu")).tolist() for n in (1.0, 5.0, 7.0)]
+        dist.destroy_process_group()
+        """,
+        PT_HPU_LAZY_MODE="1",
+        PT_HPU_ENABLE_LAZY_COLLECTIVES="1",
+    )
+    assert found["out"] == [[3.0] * 2, [11.0] * 2, [15.0] * 2]
+
+
+@covers("clear-cache-frees")
+def test_clear_cache_gives_the_memory_back(hpu):
+    class Large(nn.Module):
+        def forward(self, x):
+            return (x * 2).tanh()
+
+    module = hpu.wrap_in_hpu_graph(Large())
+    gc.collect()
+    x = torch.ones(256, 1024, device="hpu")
+    hpu.synchronize()
+    before = hpu.memory_allocated()
+    for rows in (256, 128):  # the graph's own input and output, for each shape
+        module(torch.ones(rows, 1024, device="hpu"))
+    held = hpu.memory_allocated() - before
+    assert held >= 2 * (256 + 128) * 1024 * 4
+    module.clear_cache()
+    gc.collect()
+    assert hpu.memory_allocated() == before
+    torch.testing.assert_close(module(x).cpu(), torch.ones(256, 1024).mul(2).tanh())
