@@ -88,10 +88,9 @@ def _forward(
     seed: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return attention, the probabilities (before dropout) and the dropout mask (empty without dropout)."""
-    terms = Terms(mask, is_causal)
-    rows = _softmax(_scores(query, key, scale, terms, 0, softmax_mode), terms, softmax_mode)
-    kept = _kept(seed, dropout_p, rows.probabilities.shape, 0)
-    out = _weighted(_dropped(rows.probabilities, kept, dropout_p), value).to(query.dtype)
+    rows, kept, out = _attended(
+        query, key, value, Terms(mask, is_causal), dropout_p, scale, softmax_mode, seed, 0
+    )
     empty = torch.empty(0, dtype=torch.bool)
     return out, rows.probabilities.to(query.dtype), empty if kept is None else kept
 
@@ -140,13 +139,28 @@ def _recompute_forward(
         return _flash(query, key, value, terms, scale)
     outs, log_sums = [], []
     for start, stop in _blocks(query, key):
-        rows = _softmax(
-            _scores(query[..., start:stop, :], key, scale, terms, start, softmax_mode), terms, softmax_mode
-        )
-        kept = _kept(seed, dropout_p, rows.probabilities.shape, start)
-        outs.append(_weighted(_dropped(rows.probabilities, kept, dropout_p), value).to(query.dtype))
+        block = query[..., start:stop, :]
+        rows, _, out = _attended(block, key, value, terms, dropout_p, scale, softmax_mode, seed, start)
+        outs.append(out)
         log_sums.append(rows.log_sums.squeeze(-1))
     return torch.cat(outs, -2), torch.cat(log_sums, -1)
+
+
+def _attended(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    terms: Terms,
+    dropout_p: float,
+    scale: float,
+    softmax_mode: str,
+    seed: torch.Tensor | None,
+    start: int,
+) -> tuple[Rows, torch.Tensor | None, torch.Tensor]:
+    """Return softmax, dropout mask and attention of the block of queries that begins at `start`."""
+    rows = _softmax(_scores(query, key, scale, terms, start, softmax_mode), terms, softmax_mode)
+    kept = _kept(seed, dropout_p, rows.probabilities.shape, start)
+    return rows, kept, _weighted(_dropped(rows.probabilities, kept, dropout_p), value).to(query.dtype)
 
 
 def _recompute_forward_fake(query, key, value, *rest):  # type: ignore[no-untyped-def]

@@ -8,6 +8,8 @@ the second (blockwise), mode 1 pairs neighbours (pairwise).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from .library import define
@@ -15,28 +17,26 @@ from .library import define
 BLOCKWISE, PAIRWISE = 0, 1
 
 
-def _rotate(
+def _rotate(data: torch.Tensor, sin: torch.Tensor, cos: torch.Tensor, *where: Any) -> torch.Tensor:
+    sin, cos = _tables(data, sin, cos, *where)
+    return (data * cos + _turned(data, where[-1]) * sin).to(data.dtype)
+
+
+def _rotate_backward(grad: torch.Tensor, sin: torch.Tensor, cos: torch.Tensor, *where: Any) -> torch.Tensor:
+    sin, cos = _tables(grad, sin, cos, *where)
+    return (grad * cos - _turned(grad * sin, where[-1])).to(grad.dtype)
+
+
+def _tables(
     data: torch.Tensor,
     sin: torch.Tensor,
     cos: torch.Tensor,
     position_ids: torch.Tensor | None,
     offset: int,
     mode: int,
-) -> torch.Tensor:
-    sin, cos = [_rows(table, data, position_ids, offset, mode) for table in (sin, cos)]
-    return (data * cos + _turned(data, mode) * sin).to(data.dtype)
-
-
-def _rotate_backward(
-    grad: torch.Tensor,
-    sin: torch.Tensor,
-    cos: torch.Tensor,
-    position_ids: torch.Tensor | None,
-    offset: int,
-    mode: int,
-) -> torch.Tensor:
-    sin, cos = [_rows(table, grad, position_ids, offset, mode) for table in (sin, cos)]
-    return (grad * cos - _turned(grad * sin, mode)).to(grad.dtype)
+) -> list[torch.Tensor]:
+    """Return the rows of both tables that belong to `data`, ready to multiply it."""
+    return [_rows(table, data, position_ids, offset, mode) for table in (sin, cos)]
 
 
 def _turned(x: torch.Tensor, mode: int) -> torch.Tensor:
