@@ -186,6 +186,65 @@ def test_compile_options():
     torch._dynamo.reset()
 
 
+_DEFAULTS = {
+    "use_compiled_recipes": True,
+    "decomposition_mode": "habana",
+    "keep_input_mutations": True,
+    "use_eager_fallback": True,
+    "use_graph_freezing": False,
+    "discard_frozen_params": False,
+    "remove_unnecessary_clones": True,
+    "use_inplace_allreduce": True,
+    "use_inplace_index_copy": True,
+    "inference": True,
+    "enable_sfg": False,
+    "use_cpp_partitioner": True,
+    "enable_allreduce_graph_split": True,
+    "force_static_compile": False,
+    "reinplace_add": True,
+    "reassign_full_copy": True,
+    "reassign_copy_": True,
+    "use_boxed_input": True,
+}
+_VARIABLES = {
+    "use_compiled_recipes": "PT_HPU_COMPILE_USE_RECIPES",
+    "keep_input_mutations": "PT_HPU_KEEP_INPUT_MUTATIONS",
+    "use_eager_fallback": "PT_HPU_USE_EAGER_FALLBACK",
+    "use_graph_freezing": "PT_HPU_COMPILE_GRAPH_FREEZE",
+    "inference": "PT_HPU_USE_INFERENCE_COMPILER",
+    "force_static_compile": "PT_HPU_FORCE_STATIC_COMPILE",
+}
+_CONFIG = """
+    try:
+        import habana_frameworks.torch
+        from habana_frameworks.torch.dynamo.compile_backend import config
+        result["config"] = config.shallow_copy_dict()
+    except AssertionError as error:
+        result["error"] = str(error)
+"""
+
+
+@covers("compile-defaults")
+def test_settings_of_the_backend():
+    assert run(_CONFIG, PT_HPU_LAZY_MODE="0")["config"] == _DEFAULTS
+    other = {variable: str(int(not _DEFAULTS[name])) for name, variable in _VARIABLES.items()}
+    asked = run(_CONFIG, PT_HPU_LAZY_MODE="0", PT_HPU_COMPILE_DECOMPOSITION_MODE="none", **other)["config"]
+    assert asked == _DEFAULTS | {name: not _DEFAULTS[name] for name in _VARIABLES} | {
+        "decomposition_mode": "none"
+    }
+    refused = run(_CONFIG, PT_HPU_LAZY_MODE="0", PT_HPU_USE_BOXED_INPUT="perhaps")
+    assert "PT_HPU_USE_BOXED_INPUT: perhaps" in refused["error"]
+
+
+@covers("compile-eager-backend")
+def test_the_eager_backend_of_dynamo():
+    module = nn.Linear(3, 2).to("hpu").requires_grad_(False)
+    x = torch.ones(4, 3, device="hpu")
+    emulator.set_lazy(False)
+    torch.testing.assert_close(torch.compile(module, backend="eager")(x).cpu(), module(x).cpu())
+    torch._dynamo.reset()
+
+
 @covers("compile-only")
 def test_compile_only(lazy):
     import habana_frameworks.torch.core as htcore

@@ -10,27 +10,38 @@ import sys
 from torch.utils._config_module import install_config_module
 
 
+# The words stand inside the functions: every constant of this module becomes one of its settings.
 def _flag(name: str, default: bool) -> bool:
-    return os.environ.get(name, str(int(default))).lower() in ("1", "true")
+    asked = os.environ.get(name, str(int(default))).lower()
+    true, false = ("on", "1", "yes", "true", "y", "t"), ("off", "0", "no", "false", "n", "f")
+    assert asked in true + false, f"Unrecognized boolean value in env config:\n\t{name}: {asked}"
+    return asked in true
+
+
+def _decomposition(name: str) -> str:
+    asked = os.environ.get(name, "habana").lower()
+    known = asked in ("habana", "core_aten", "none")
+    assert known, f"Unrecognized string value in env config:\n\t{name}: {asked}"
+    return asked
 
 
 use_compiled_recipes: bool = _flag("PT_HPU_COMPILE_USE_RECIPES", True)
-decomposition_mode: str = "habana"
+decomposition_mode: str = _decomposition("PT_HPU_COMPILE_DECOMPOSITION_MODE")
 keep_input_mutations: bool = _flag("PT_HPU_KEEP_INPUT_MUTATIONS", True)
 use_eager_fallback: bool = _flag("PT_HPU_USE_EAGER_FALLBACK", True)
 use_graph_freezing: bool = _flag("PT_HPU_COMPILE_GRAPH_FREEZE", False)
-discard_frozen_params: bool = False
-remove_unnecessary_clones: bool = True
-use_inplace_allreduce: bool = True
-use_inplace_index_copy: bool = True
+discard_frozen_params: bool = _flag("PT_HPU_COMPILE_DISCARD_FROZEN_PARAMS", False)
+remove_unnecessary_clones: bool = _flag("PT_HPU_COMPILE_REMOVE_UNNECESSARY_CLONES", True)
+use_inplace_allreduce: bool = _flag("PT_HPU_USE_INPLACE_COLLECTIVE", True)
+use_inplace_index_copy: bool = _flag("PT_HPU_USE_INPLACE_INDEX_COPY", True)
 inference: bool = _flag("PT_HPU_USE_INFERENCE_COMPILER", True)
-enable_sfg: bool = False
-use_cpp_partitioner: bool = True
-enable_allreduce_graph_split: bool = True
+enable_sfg: bool = _flag("PT_HPU_ENABLE_SFG", False)
+use_cpp_partitioner: bool = _flag("PT_HPU_USE_CPP_PARTITIONER", True)
+enable_allreduce_graph_split: bool = _flag("PT_HPU_ENABLE_ALLREDUCE_GRAPH_SPLIT", True)
 force_static_compile: bool = _flag("PT_HPU_FORCE_STATIC_COMPILE", False)
-reinplace_add: bool = True
-reassign_full_copy: bool = True
-reassign_copy_: bool = True
-use_boxed_input: bool = True
+reinplace_add: bool = _flag("PT_HPU_REINPLACE_ADD", True)
+reassign_full_copy: bool = _flag("PT_HPU_REASSIGN_FULL_COPY", True)
+reassign_copy_: bool = _flag("PT_HPU_REASSIGN_COPY_", True)
+use_boxed_input: bool = _flag("PT_HPU_USE_BOXED_INPUT", True)
 
 install_config_module(sys.modules[__name__])
