@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from contract import covers, message, raises
+from fresh import run
 
 from gaudi_lab import bridge, emulator
 
@@ -218,3 +219,47 @@ def test_stock_attention_is_not_fused(mode):
     with Watch():
         F.scaled_dot_product_attention(q, q, q)
     assert not any("sdpa" in name or "flash" in name for name in seen)
+
+
+@covers("sdpa-rules-by-release")
+@pytest.mark.parametrize(
+    ("release", "one_query", "probabilities", "fp32"),
+    [("1.19", "sdpa_fwd", "sdpa_recomp_fwd", "runs"), ("1.23", "sdpa_recomp_fwd", "sdpa_fwd", "refused")],
+)
+def test_rules_by_release(mode, release, one_query, probabilities, fp32):
+    found = run(
+        """
+        import torch, habana_frameworks.torch
+        from habana_frameworks.torch.hpex.kernels import FusedSDPA
+        from torch.utils._python_dispatch import TorchDispatchMode
+
+        class Watch(TorchDispatchMode):
+            def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+                if "sdpa" in str(func):
+                    seen.append(func.overloadpacket.__name__)
+                return func(*args, **(kwargs or {}))
+
+        def kernel(q, *rest):
+            global seen
+            seen = []
+            with Watch():
+                out = FusedSDPA.apply(q, k, k, None, 0.0, False, None, *rest)
+            return seen[0], isinstance(out, tuple)
+
+        k = torch.randn(1, 2, 4, 8).to("hpu")
+        result["one_query"] = kernel(k[:, :, :1], "None", False)[0]
+        result["more"] = [kernel(k, "None", recompute)[0] for recompute in (False, True)]
+        result["probabilities"] = kernel(k, "None", True, None, "left", False, True)
+        try:
+            kernel(k, "fp32", True)
+            result["fp32"] = "runs"
+        except AssertionError:
+            result["fp32"] = "refused"
+        """,
+        GAUDI_LAB_BRIDGE_VERSION=release,
+        PT_HPU_LAZY_MODE=str(int(mode == "lazy")),
+    )
+    assert found["one_query"] == one_query
+    assert found["more"] == ["sdpa_fwd", "sdpa_recomp_fwd"]
+    assert found["probabilities"] == [probabilities, probabilities == "sdpa_fwd"]
+    assert found["fp32"] == fp32
