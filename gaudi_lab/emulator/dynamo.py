@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import fx
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils import _pytree as pytree
 
 from . import compiler, mode
 from .events import EventId, publish
@@ -35,13 +36,14 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
 
         raise InvalidBackend(name="hpu_backend")
     started = time.perf_counter()
+    devices = _devices_of_outputs(graph_module)
     to_host(graph_module)
     run: Callable[..., Any] = graph_module.forward
     if compiler.use_inductor(default=True) and not _symbolic(example_inputs):
         run = _inductor(graph_module, example_inputs) or run
     micros = (time.perf_counter() - started) * 1e6
     publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=compiler.next_name("compiled"))
-    return _on_device(run)
+    return _on_device(run, devices)
 
 
 def _inductor(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any] | None:
@@ -87,36 +89,55 @@ def _example(x: Any) -> Any:
     return host.requires_grad_(x.requires_grad)
 
 
-def _on_device(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `run`, a function of host tensors, as one of `hpu` tensors."""
+def _devices_of_outputs(graph_module: fx.GraphModule) -> tuple[str, ...]:
+    """Return the kind of device that each output was traced on: a graph may return tensors of the host too."""
+    (outputs,) = graph_module.graph.output_node().args
+    traced = [x.meta["example_value"] if isinstance(x, fx.Node) else x for x in pytree.tree_leaves(outputs)]
+    return tuple([x.device.type if isinstance(x, torch.Tensor) else "none" for x in traced])
+
+
+def _on_device(run: Callable[..., Any], devices: tuple[str, ...]) -> Callable[..., Any]:
+    """Return `run`, a function of host tensors, as one of `hpu` tensors that returns them on `devices`."""
 
     def call(*args: Any) -> Any:
         if torch.is_grad_enabled() and any(isinstance(x, HpuTensor) and x.requires_grad for x in args):
-            return _Differentiable.apply(run, *args)
+            return _Differentiable.apply(run, devices, *args)
         hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]
         with compiler.on_the_host():
-            return _wrapped(run(*hosts))
+            return _placed(run(*hosts), devices)
 
     return call
+
+
+def _placed(outputs: Any, devices: tuple[str, ...]) -> Any:
+    return type(outputs)(
+        [
+            wrap(x) if device == "hpu" and isinstance(x, torch.Tensor) else x
+            for x, device in zip(outputs, devices, strict=True)
+        ]
+    )
 
 
 class _Differentiable(torch.autograd.Function):
     """Carries gradients between the device's autograd graph and the host's, in which the compiled code lives."""
 
     @staticmethod
-    def forward(ctx: Any, run: Callable[..., Any], *args: Any) -> Any:
+    def forward(ctx: Any, run: Callable[..., Any], devices: tuple[str, ...], *args: Any) -> Any:
+        ctx.devices = tuple(["hpu" if isinstance(x, HpuTensor) else "cpu" for x in args])
         with torch.enable_grad():
             ctx.hosts = [
                 x._cell.read().detach().requires_grad_(x.requires_grad) if isinstance(x, HpuTensor) else x
                 for x in args
             ]
             ctx.outputs = run(*ctx.hosts)
-        return tuple([wrap(x.detach()) if isinstance(x, torch.Tensor) else x for x in ctx.outputs])
+        return _placed(
+            tuple([x.detach() if isinstance(x, torch.Tensor) else x for x in ctx.outputs]), devices
+        )
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         pairs = [
-            (out, grad._cell.read())
+            (out, grad._cell.read() if isinstance(grad, HpuTensor) else grad)
             for out, grad in zip(ctx.outputs, grads, strict=True)
             if isinstance(out, torch.Tensor) and out.requires_grad and grad is not None
         ]
@@ -130,10 +151,4 @@ class _Differentiable(torch.autograd.Function):
         received = [
             next(found) if isinstance(x, torch.Tensor) and x.requires_grad else None for x in ctx.hosts
         ]
-        return None, *[None if grad is None else wrap(grad) for grad in received]
-
-
-def _wrapped(out: Any) -> Any:
-    if isinstance(out, torch.Tensor):
-        return wrap(out)
-    return type(out)([_wrapped(x) for x in out]) if isinstance(out, (list, tuple)) else out
+        return None, None, *_placed(received, ctx.devices)

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from gaudi_lab import bridge, emulator
+
+_COMPILE = torch.compile
+
+
+@pytest.fixture
+def stock_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`torch.compile` as PyTorch has it: transformers, where it sees the device, lets it take `hpu_backend` only."""
+    monkeypatch.setattr(torch, "compile", _COMPILE)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from gaudi_lab import bridge
 
 
 @pytest.fixture(autouse=True)
-def eager_mode():
+def eager_mode(stock_compile):
     bridge.load()
     gaudi_lab.emulator.set_lazy(False)
     torch._dynamo.reset()
@@ -70,6 +70,24 @@ def test_in_lazy_mode_there_is_no_such_backend():
     compiled = torch.compile(lambda x: x + 1, backend="hpu_backend")
     with pytest.raises(Exception, match="Invalid backend: 'hpu_backend'"):
         compiled(torch.ones(2, device="hpu"))
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_every_output_and_gradient_lies_where_it_was_traced(gradients):
+    @torch.compile(backend="hpu_backend")
+    def f(on_hpu, on_cpu):
+        return on_hpu * 2, on_cpu * 3, on_hpu.cpu() + on_cpu
+
+    on_cpu = torch.randn(3)
+    on_hpu = torch.randn(3).to("hpu").requires_grad_(gradients)
+    on_cpu.requires_grad_(gradients)
+    outputs = f(on_hpu, on_cpu)
+    assert [x.device.type for x in outputs] == ["hpu", "cpu", "cpu"]
+    torch.testing.assert_close(outputs[2], on_hpu.cpu() + on_cpu)
+    if gradients:
+        (outputs[0].cpu() + outputs[1] + outputs[2]).sum().backward()
+        torch.testing.assert_close(on_hpu.grad.cpu(), torch.full((3,), 3.0))
+        torch.testing.assert_close(on_cpu.grad, torch.full((3,), 4.0))
 
 
 @pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])

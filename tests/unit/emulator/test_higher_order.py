@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch.nn.attention import flex_attention as flex
 
-pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+pytestmark = [
+    pytest.mark.usefixtures("stock_compile"),
+    pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile"),
+]
 
 
 @pytest.fixture(autouse=True)
