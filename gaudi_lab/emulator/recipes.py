@@ -71,7 +71,7 @@ def configured() -> Config:
     ):
         raise ValueError(
             f"PT_HPU_RECIPE_CACHE_CONFIG={asked!r} is not <path>,<delete: true or false>,<size in MB>[,<on NFS>], "
-            "such as /tmp/recipes,false,1024"
+            "such as recipes,false,1024"
         )
     return Config(Path(path) if path else None, delete.lower() in ("1", "true"), int(size or 1024) * 2**20)
 
