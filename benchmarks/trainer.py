@@ -23,9 +23,9 @@ import torch
 import transformers
 
 from gaudi_lab import bridge
-from gaudi_lab.lab import current
-from gaudi_lab.modes import Mode
+from gaudi_lab.settings import Mode
 from gaudi_lab.transformers import GaudiTrainer, GaudiTrainingArguments
+from gaudi_lab.workbench.lab import current
 
 GRAPHS = {"use_hpu_graphs_for_inference": True}
 FUSED = {"attn_implementation": "gaudi_fused_sdpa"}

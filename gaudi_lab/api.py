@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, overload
 
-from gaudi_lab import lab
 from gaudi_lab.errors import LabError
-from gaudi_lab.lab import ChangeHandle
-from gaudi_lab.modes import Mode, Settings, Softmax
+from gaudi_lab.measure import recorder
+from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.report import Change, Status
-from gaudi_lab.warmup import recorder
-from gaudi_lab.warmup.timeline import Iteration, Timeline
+from gaudi_lab.settings import Mode, Settings, Softmax
+from gaudi_lab.workbench import lab
+from gaudi_lab.workbench.lab import ChangeHandle
 
 
 @overload

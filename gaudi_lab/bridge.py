@@ -19,7 +19,7 @@ from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 from gaudi_lab import emulator
-from gaudi_lab.emulator import release
+from gaudi_lab.emulator.process import release
 from gaudi_lab.errors import LabError
 
 if TYPE_CHECKING:

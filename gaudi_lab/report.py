@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gaudi_lab.bridge import Counters, Identity, Memory
-from gaudi_lab.modes import Mode, Settings
-from gaudi_lab.render.mixin import Rendered
+from gaudi_lab.rendered import Rendered
+from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.shapes import Shapes
 
 

@@ -215,7 +215,7 @@ gaudi_lab.warmup(embed, n=2, over=batches)
 # CPU: the largest difference in any of the 19 × 384 numbers, and the answer to one question.
 
 # %%
-from gaudi_lab.modes import combinations
+from gaudi_lab.settings import combinations
 
 on_cpu = AutoModel.from_pretrained(minilm_files.get_model_path()).eval()
 reference = torch.cat([embed(batch, on_cpu) for batch in batches])

@@ -9,7 +9,7 @@ from diffusers import DDIMScheduler
 from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
 from diffusers.utils.torch_utils import randn_tensor
 
-from gaudi_lab.diffusers import saving
+from gaudi_lab.diffusers import stock_config
 
 
 class GaudiDDIMScheduler(DDIMScheduler):
@@ -157,7 +157,7 @@ class GaudiDDIMScheduler(DDIMScheduler):
 
     def to_json_string(self) -> str:
         """Return the config as the stock scheduler's: it is the same but for how it computes."""
-        return saving.as_stock(super().to_json_string(), type(self))
+        return stock_config.as_stock(super().to_json_string(), type(self))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the tables out: they are on a device, and made again when needed."""

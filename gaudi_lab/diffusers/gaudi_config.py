@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gaudi_lab.errors import LabValueError
 
 if TYPE_CHECKING:
-    from gaudi_lab.transformers.config import GaudiConfig
+    from gaudi_lab.gaudi_config import GaudiConfig
 
 
 def resolve(given: Any) -> GaudiConfig | None:
@@ -27,7 +27,7 @@ def resolve(given: Any) -> GaudiConfig | None:
     """
     if given is None:
         return None
-    from gaudi_lab.transformers.config import GaudiConfig
+    from gaudi_lab.gaudi_config import GaudiConfig
 
     if isinstance(given, GaudiConfig):
         return given

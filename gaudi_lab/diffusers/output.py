@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 
-from gaudi_lab.warmup.timeline import Timeline
+from gaudi_lab.measure.timeline import Timeline
 
 
 @dataclass

@@ -13,7 +13,7 @@ from diffusers import StableDiffusionPipeline
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
 from gaudi_lab import bridge
-from gaudi_lab.diffusers import batches, checks, saving
+from gaudi_lab.diffusers import batches, checks, stock_config
 from gaudi_lab.diffusers import gaudi_config as configuration
 from gaudi_lab.diffusers.batches import Batch
 from gaudi_lab.diffusers.denoise import denoise
@@ -24,8 +24,8 @@ from gaudi_lab.diffusers.progress import Progress
 from gaudi_lab.diffusers.request import Asked, Request, StepCallback
 from gaudi_lab.diffusers.switches import Switches, require_lazy
 from gaudi_lab.errors import LabError
+from gaudi_lab.measure.recorder import Recorder
 from gaudi_lab.report import CapturedGraph
-from gaudi_lab.warmup.recorder import Recorder
 
 
 class GaudiStableDiffusionPipeline(StableDiffusionPipeline):
@@ -137,7 +137,7 @@ requires_safety_checker
 
     def to_json_string(self) -> str:
         """Return the config as the stock pipeline's, so that it can be loaded as either."""
-        return saving.as_stock(super().to_json_string(), type(self))
+        return stock_config.as_stock(super().to_json_string(), type(self))
 
     @property
     def use_hpu_graphs(self) -> bool:

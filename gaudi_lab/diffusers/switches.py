@@ -6,14 +6,15 @@ import logging
 import os
 from typing import Any
 
-from gaudi_lab import bridge, lab, wishes
-from gaudi_lab.attached import Attached
+from gaudi_lab import bridge
 from gaudi_lab.diffusers import fingerprint
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import components
-from gaudi_lab.modes import Mode, Settings
-from gaudi_lab.warmup.causes import Memory
-from gaudi_lab.warmup.recorder import Watch
+from gaudi_lab.measure.causes import Memory
+from gaudi_lab.measure.recorder import Watch
+from gaudi_lab.settings import Mode, Settings
+from gaudi_lab.workbench import lab, wishes
+from gaudi_lab.workbench.model import Attached
 
 logger = logging.getLogger(__name__)
 

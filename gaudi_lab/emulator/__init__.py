@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from . import finder
+from gaudi_lab.emulator.process import finder
 
 __all__ = ["active", "install", "set_lazy"]
 
@@ -36,8 +36,8 @@ def set_lazy(lazy: bool) -> None:
     """
     if not active():
         raise RuntimeError("The emulated bridge is not loaded. Run: import habana_frameworks.torch")
-    from . import mode
-    from .trace import recorder
+    from gaudi_lab.emulator.lazy.record import recorder
+    from gaudi_lab.emulator.process import mode
 
     recorder.flush()
     mode.force(lazy)

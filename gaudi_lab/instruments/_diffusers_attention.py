@@ -24,7 +24,7 @@ from torch import nn
 
 from gaudi_lab.instruments.attention import attend
 from gaudi_lab.instruments.handle import Handle, all_or_none
-from gaudi_lab.modes import SdpaOptions
+from gaudi_lab.settings import SdpaOptions
 
 
 class _FusedProcessor:

@@ -20,7 +20,7 @@ from transformers.modeling_utils import AttentionInterface
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments.attention import additive, attend
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.modes import SdpaOptions
+from gaudi_lab.settings import SdpaOptions
 
 _STATIC = "gaudi_lab_sdpa"
 _FUSED: dict[str, SdpaOptions] = {}

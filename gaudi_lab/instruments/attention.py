@@ -16,7 +16,7 @@ from torch import nn
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments.handle import Handle, all_or_none
-from gaudi_lab.modes import SdpaOptions
+from gaudi_lab.settings import SdpaOptions
 
 # One module per library, imported only when a model of that library is met.
 _LIBRARIES = ("transformers", "diffusers")

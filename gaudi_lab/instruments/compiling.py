@@ -10,7 +10,7 @@ from torch import nn
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
-from gaudi_lab.instruments import calling
+from gaudi_lab.instruments import calls
 from gaudi_lab.instruments.handle import Handle
 
 
@@ -40,7 +40,7 @@ def compile_in_place(module: nn.Module, **options: Any) -> Handle:
     compiled = torch.compile(
         _call_of(module), **{"backend": bridge.COMPILE_BACKEND, "dynamic": False, **options}
     )
-    return calling.compile_with(module, compiled)
+    return calls.compile_with(module, compiled)
 
 
 def _call_of(module: nn.Module) -> Callable[..., Any]:

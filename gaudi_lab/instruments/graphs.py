@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from gaudi_lab import bridge
-from gaudi_lab.instruments import broken_capture, inputs
+from gaudi_lab.instruments import broken_capture, call_shapes
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.shapes import Shapes
 
@@ -135,8 +135,8 @@ class _Account:
             if kwargs.get("bypass_hpu_graphs"):
                 return self._wrapped(*args, **kwargs)
             # Read before the call: the forward may change the containers it is given.
-            key = inputs.key_of_call(args, kwargs)
-            shapes = inputs.of_call(self._original, args, kwargs)
+            key = call_shapes.key_of_call(args, kwargs)
+            shapes = call_shapes.of_call(self._original, args, kwargs)
             memory = None
             if key not in self.graphs:
                 memory = bridge.memory()

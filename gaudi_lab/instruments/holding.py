@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
-from gaudi_lab.modes import Settings
+from gaudi_lab.settings import Settings
 
 
 class Holder(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from gaudi_lab.instruments import calling, inputs
+from gaudi_lab.instruments import call_shapes, calls
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.shapes import Shapes
 
@@ -32,7 +32,7 @@ def watch_calls(module: nn.Module, note: Callable[[Shapes], None]) -> Handle:
     def before(
         module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AbstractContextManager[None]:
-        note(inputs.of_call(module.forward, args, kwargs))
+        note(call_shapes.of_call(module.forward, args, kwargs))
         return nullcontext()
 
-    return calling.watch(module, before)
+    return calls.watch(module, before)

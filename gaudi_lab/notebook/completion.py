@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
-from gaudi_lab import lab
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.modes import SOFTMAX_MODES, Mode
 from gaudi_lab.notebook import namespace
+from gaudi_lab.settings import SOFTMAX_MODES, Mode
+from gaudi_lab.workbench import lab
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

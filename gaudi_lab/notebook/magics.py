@@ -13,14 +13,15 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
-from gaudi_lab import api, lab
+from gaudi_lab import api
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.modes import SOFTMAX_MODES, Mode
+from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.notebook import namespace
 from gaudi_lab.notebook.repeat import repeat
 from gaudi_lab.report import Change, Status
-from gaudi_lab.warmup.timeline import Timeline
+from gaudi_lab.settings import SOFTMAX_MODES, Mode
+from gaudi_lab.workbench import lab
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

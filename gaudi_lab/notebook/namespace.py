@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gaudi_lab import lab
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.instruments.handle import Handle
+from gaudi_lab.workbench import lab
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -6,9 +6,9 @@ import ast
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from gaudi_lab import lab
-from gaudi_lab.warmup import recorder
-from gaudi_lab.warmup.timeline import Timeline
+from gaudi_lab.measure import recorder
+from gaudi_lab.measure.timeline import Timeline
+from gaudi_lab.workbench import lab
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gaudi_lab import shapes
-from gaudi_lab.modes import Settings
 from gaudi_lab.render import layout, units
 from gaudi_lab.report import CapturedGraph, Change, ModelChange, ModelStatus, Status
+from gaudi_lab.settings import Settings
 
 
 @layout.line.register

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.render import layout, units
-from gaudi_lab.warmup.timeline import Iteration, Timeline
 
 
 @layout.line.register

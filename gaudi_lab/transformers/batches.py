@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from gaudi_lab.measure.recorder import Recorder
 from gaudi_lab.shapes import Shape, Shapes
-from gaudi_lab.warmup.recorder import Recorder
 
 
 class Measured:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from gaudi_lab.warmup.timeline import Cause, Iteration, Timeline
+from gaudi_lab.measure.timeline import Cause, Iteration, Timeline
 
 
 def explained(timeline: Timeline, sizes: Sequence[int]) -> Timeline:

@@ -9,11 +9,10 @@ from typing import Any
 
 from transformers.utils import notebook
 
-from gaudi_lab import bridge, shapes
-from gaudi_lab.render import views
-from gaudi_lab.render.mixin import Rendered
+from gaudi_lab import bridge, render, shapes
+from gaudi_lab.measure.timeline import Timeline
+from gaudi_lab.rendered import Rendered
 from gaudi_lab.shapes import Shapes
-from gaudi_lab.warmup.timeline import Timeline
 
 _OFTEN = 0.2
 """Seconds between two updates while nothing new happens."""
@@ -44,13 +43,13 @@ class Phase(Rendered):
     emulated: bool = False
 
 
-@views.line.register
+@render.line.register
 def _(phase: Phase) -> str:
     doing = [f"compiling graph {phase.graph}"] if phase.graph is not None else []
     if phase.new:
         doing.append(f"new shape {shapes.text(phase.new)}")
     where = f"batch {phase.batch}" + (f" of {phase.batches}" if phase.batches is not None else "")
-    return " · ".join(filter(None, [where, ", ".join(doing), views.EMULATED if phase.emulated else ""]))
+    return " · ".join(filter(None, [where, ", ".join(doing), render.EMULATED if phase.emulated else ""]))
 
 
 class Silent:

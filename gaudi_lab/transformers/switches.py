@@ -8,15 +8,16 @@ from typing import Any
 
 from torch import nn
 
-from gaudi_lab import bridge, lab, wishes
-from gaudi_lab.attached import Attached
+from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import attention, holding
 from gaudi_lab.instruments.compiling import compile_in_place
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.modes import Settings
+from gaudi_lab.settings import Settings
 from gaudi_lab.transformers.wanted import Wanted
+from gaudi_lab.workbench import lab, wishes
+from gaudi_lab.workbench.model import Attached
 
 
 class _Options(Attached):

@@ -17,23 +17,23 @@ from transformers.utils import logging
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabValueError
+from gaudi_lab.gaudi_config import GaudiConfig
+from gaudi_lab.measure.causes import Memory
+from gaudi_lab.measure.recorder import Recorder, Watch
+from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.transformers import (
+    accelerate_state,
     batches,
-    devices,
-    fused,
+    evaluation,
+    fused_kernels,
     last_batch,
     padding,
     progress,
-    speed,
     wanted,
 )
 from gaudi_lab.transformers.callbacks import MarkStep, use_notebook_progress
-from gaudi_lab.transformers.config import GaudiConfig
 from gaudi_lab.transformers.switches import NoSwitches, Switches
 from gaudi_lab.transformers.training_args import GaudiTrainingArguments
-from gaudi_lab.warmup.causes import Memory
-from gaudi_lab.warmup.recorder import Recorder, Watch
-from gaudi_lab.warmup.timeline import Timeline
 
 logger = logging.get_logger(__name__)
 
@@ -97,9 +97,9 @@ class GaudiTrainer(transformers.Trainer):
         self._recorder: Recorder | None = None
         self._display = progress.Silent()
 
-        devices.prepare(args)
+        accelerate_state.prepare(args)
         super().__init__(model, args, *rest, **options)
-        self._process_state = devices.State()
+        self._process_state = accelerate_state.State()
         # In lazy mode the weights are on their way until now. An interrupt later would lose them.
         self._on_device(bridge.settle)
         # Under a name that the workbench looks for: attaching the trainer hands these over.
@@ -130,7 +130,7 @@ class GaudiTrainer(transformers.Trainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train, as `transformers.Trainer.train`. HPU graphs go off: they hold the inference forward."""
-        for remark in fused.unheeded(self):
+        for remark in fused_kernels.unheeded(self):
             logger.warning(remark)
         with self._working(training=True):
             return super().train(*args, **kwargs)
@@ -170,7 +170,7 @@ class GaudiTrainer(transformers.Trainer):
         cost = self._cost(bridge.counters().since(before))
         metrics = {**output.metrics, **{f"{metric_key_prefix}_{name}": x for name, x in cost.items()}}
         memory = bridge.memory() if self.args.use_habana else None
-        return output._replace(metrics=speed.Metrics(metrics, metric_key_prefix, memory))
+        return output._replace(metrics=evaluation.Metrics(metrics, metric_key_prefix, memory))
 
     def prediction_step(
         self,
@@ -218,7 +218,7 @@ class GaudiTrainer(transformers.Trainer):
         """Make the stock optimizer, or the bridge's fused AdamW if the `GaudiConfig` asks for it."""
         given = self.optimizer_cls_and_kwargs
         if given is None and self.args.use_habana and self.gaudi_config.use_fused_adam:
-            self.optimizer_cls_and_kwargs = fused.adamw(self.args)
+            self.optimizer_cls_and_kwargs = fused_kernels.adamw(self.args)
         try:
             return super().create_optimizer(*args, **kwargs)
         finally:
@@ -279,7 +279,7 @@ class GaudiTrainer(transformers.Trainer):
         if self.args.use_habana:
             self.accelerator.state.dynamo_plugin = TorchDynamoPlugin(backend="no")
             if self.gaudi_config.use_fused_clip_norm:
-                fused.clip_by_kernel(self.accelerator)
+                fused_kernels.clip_by_kernel(self.accelerator)
 
     def _settings(self) -> str:
         return f"{self.gaudi_switches} + bf16 autocast" if self._in_bfloat16 else str(self.gaudi_switches)
@@ -320,7 +320,7 @@ class GaudiTrainer(transformers.Trainer):
                 "steady one counts."
             )
         counted = counted if self.args.use_habana else bridge.Counters()
-        return speed.of_timeline(self.warmup, self._probe.sizes, counted, warmup_steps=steps)
+        return evaluation.of_timeline(self.warmup, self._probe.sizes, counted, warmup_steps=steps)
 
     def _to_host(self, results: Any) -> Any:
         """Bring results to the host, in float32.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
-from gaudi_lab import bridge, lab
-from gaudi_lab.modes import Mode
-from gaudi_lab.transformers import devices, rules
+from gaudi_lab import bridge
+from gaudi_lab.settings import Mode
+from gaudi_lab.transformers import accelerate_state, rules
 from gaudi_lab.transformers.arguments import Arguments
+from gaudi_lab.workbench import lab
 
 
 @dataclass
@@ -67,7 +68,7 @@ class GaudiTrainingArguments(Arguments):
             super().__post_init__()
             return
         self.use_lazy_mode = _enter_mode(self.use_lazy_mode, compiles=self.compiles)
-        devices.see_hpu()
+        accelerate_state.see_hpu()
         if not self.compiles:
             super().__post_init__()
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gaudi_lab.modes import Mode, Settings
+from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.transformers.rules import FUSED_SDPA
 
 if TYPE_CHECKING:

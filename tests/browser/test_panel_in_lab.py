@@ -11,7 +11,7 @@ playwright = pytest.importorskip(
 expect = playwright.expect
 
 MODE = "str(gaudi_lab.mode())"
-SETTINGS = "gaudi_lab.lab.current().models['bert'].settings"
+SETTINGS = "gaudi_lab.workbench.lab.current().models['bert'].settings"
 GRAPHS = f"{SETTINGS}.hpu_graphs"
 FUSED = f"{SETTINGS}.fused_sdpa"
 RECOMPUTE = f"{SETTINGS}.recompute"
@@ -20,7 +20,7 @@ COMPILED = f"str({SETTINGS}.mode)"
 
 EVERYTHING_OFF = """
 if gaudi_lab.mode() == "lazy": gaudi_lab.mode("eager")
-gaudi_lab.lab.current().apply(gaudi_lab.Settings())
+gaudi_lab.workbench.lab.current().apply(gaudi_lab.Settings())
 """
 IN_LAZY_MODE = "gaudi_lab.mode('lazy')"
 WITH_FUSED_SDPA = "gaudi_lab.fused_sdpa(bert)"
@@ -118,7 +118,7 @@ def test_graphs_are_listed_by_shape_and_freed(notebook, kernel, by):
     else:
         notebook.focus_by_keyboard(free)
         notebook.page.keyboard.press("Enter")
-    kernel.becomes("len(gaudi_lab.lab.current().models['bert'].captured())", 0)
+    kernel.becomes("len(gaudi_lab.workbench.lab.current().models['bert'].captured())", 0)
     expect(captured).to_have_count(0)
 
 
@@ -207,7 +207,7 @@ def test_focus_and_open_sections_survive_updates(notebook, kernel):
 
 def test_an_error_is_shown_and_can_be_put_away(notebook, kernel):
     kernel.run(
-        "broken = gaudi_lab.lab.current()\n"
+        "broken = gaudi_lab.workbench.lab.current()\n"
         "def change(*args, **kwargs): raise OSError('the device is on fire')\n"
         "broken.change = change"
     )

@@ -14,7 +14,8 @@ from conformance_table import Row
 from known_failures import Verdict, judge
 from op_db_shards import Outcome
 
-from gaudi_lab.emulator import launch
+from gaudi_lab.cli.run import environment as emulated_environment
+from gaudi_lab.cli.run import make_site
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -81,7 +82,7 @@ def on_bridge(
     }
     with tempfile.TemporaryDirectory() as site:
         if mode != "cpu":
-            variables = launch.environment(launch.make_site(Path(site)), mode, variables)
+            variables = emulated_environment(make_site(Path(site)), mode, variables)
         return subprocess.run(
             [str(python), *command], check=False, capture_output=True, text=True, cwd=folder, env=variables
         )

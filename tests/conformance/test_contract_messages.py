@@ -12,7 +12,7 @@ import suite_runs
 from contract import covers, message, messages, raises
 from fresh import run
 
-from gaudi_lab.emulator import launch
+from gaudi_lab.cli.run import environment, make_site
 
 PYTHON = suite_runs.python_of("optimum")
 EXAMPLES = suite_runs.SUITES / "optimum-habana" / "examples" / "text-generation"
@@ -126,7 +126,7 @@ def optimum(tmp_path, command, mode, *, folder=None, known=True):
 
     Without `known` pip does not know the bridge, as outside the environment that it was installed into.
     """
-    site = launch.make_site(tmp_path)
+    site = make_site(tmp_path)
     if not known:
         for metadata in site.glob("habana_torch_plugin-*"):
             shutil.rmtree(metadata)
@@ -136,7 +136,7 @@ def optimum(tmp_path, command, mode, *, folder=None, known=True):
     kept |= {"PYTHONPATH": str(SHIM), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [str(PYTHON), *command],
-        env=launch.environment(site, mode, kept),
+        env=environment(site, mode, kept),
         capture_output=True,
         text=True,
         cwd=folder,

@@ -38,8 +38,8 @@ def lazy():
     ],
 )
 def test_default_mode(release, setting, expected, monkeypatch):
-    from gaudi_lab.emulator import mode
-    from gaudi_lab.emulator import release as releases
+    from gaudi_lab.emulator.process import mode
+    from gaudi_lab.emulator.process import release as releases
 
     monkeypatch.setenv("GAUDI_LAB_BRIDGE_VERSION", release)
     monkeypatch.delenv("PT_HPU_LAZY_MODE", raising=False)

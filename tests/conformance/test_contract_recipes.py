@@ -9,7 +9,8 @@ import torch  # noqa: F401 - before the emulator, which it may load
 from contract import covers
 from fresh import run
 
-from gaudi_lab.emulator import compiler, recipes
+from gaudi_lab.emulator.lazy import recipes
+from gaudi_lab.emulator.lazy.compile import has_cpp_compiler
 
 WORK = """
     import torch, habana_frameworks.torch as ht, habana_frameworks.torch.core as htcore
@@ -95,7 +96,7 @@ def test_the_least_recently_used_recipe_makes_room(tmp_path):
 
 @covers("recipe-disk-cache")
 @pytest.mark.inductor
-@pytest.mark.skipif(not compiler.has_cpp_compiler(), reason="no C++ compiler")
+@pytest.mark.skipif(not has_cpp_compiler(), reason="no C++ compiler")
 def test_compiled_code_is_found_too(tmp_path):
     first, second = [work(tmp_path / "recipes", GAUDI_LAB_COMPILER="inductor") for _ in range(2)]
     assert first["compiled"] > 0

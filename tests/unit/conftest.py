@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gaudi_lab import bridge, lab
+from gaudi_lab import bridge
+from gaudi_lab.workbench import lab
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import torch
 
 import gaudi_lab
 from gaudi_lab.errors import LabError
-from gaudi_lab.modes import Mode, Settings
+from gaudi_lab.settings import Mode, Settings
 
 
 def test_mode_shows_and_sets_and_goes_back(workbench):

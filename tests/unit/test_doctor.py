@@ -4,7 +4,7 @@ import importlib.metadata
 
 import pytest
 
-from gaudi_lab import doctor
+from gaudi_lab.cli import doctor
 
 
 def test_a_complete_environment_is_healthy():

@@ -32,11 +32,11 @@ for name in gaudi_lab.__all__:
     assert getattr(gaudi_lab, name).__doc__, name
 print(callable(gaudi_lab.warmup), gaudi_lab.warmup.__doc__.split(".")[0])
 """
-    assert python(code).startswith("True Warm-up")
+    assert python(code).startswith("True Run something repeatedly")
 
 
 def test_warmup_can_be_called_after_its_modules_are_imported():
-    code = "import gaudi_lab.warmup.recorder, gaudi_lab; print(len(gaudi_lab.warmup(dict, n=2).iterations))"
+    code = "import gaudi_lab.measure.recorder, gaudi_lab; print(len(gaudi_lab.warmup(dict, n=2).iterations))"
     assert python(code) == "2"
 
 

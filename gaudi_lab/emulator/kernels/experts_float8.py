@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .experts import (
+from gaudi_lab.emulator.kernels.experts import (
     FUSED,
     HEAD,
     NAMES,
@@ -30,7 +30,7 @@ from .experts import (
     mixed,
     plain,
 )
-from .float8 import FLOAT8, LARGEST, rounded, spread
+from gaudi_lab.emulator.kernels.float8 import FLOAT8, LARGEST, rounded, spread
 
 Scales = Sequence[torch.Tensor | float] | None
 

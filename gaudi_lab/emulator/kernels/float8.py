@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .. import rng
+from gaudi_lab.emulator.device.random import on_device
 
 Scale = torch.Tensor | Sequence[float] | float | None
 
@@ -41,7 +41,7 @@ def rounded(x: torch.Tensor, dtype: torch.dtype, stochastic: bool = False) -> to
 def _by_chance(x: torch.Tensor, mantissa: int, lowest: int) -> torch.Tensor:
     _, exponent = torch.frexp(x)  # of a mantissa in [0.5, 1), hence the one
     step = torch.ldexp(torch.ones_like(x), (exponent - 1).clamp_min(lowest) - mantissa)
-    return torch.floor(x / step + rng.on_device(torch.rand)(x.shape)) * step
+    return torch.floor(x / step + on_device(torch.rand)(x.shape)) * step
 
 
 def widened(x: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:

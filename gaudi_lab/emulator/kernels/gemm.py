@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import torch
 
-from .float8 import Scale, laid_out, spread, widened
-from .library import define
+from gaudi_lab.emulator.kernels.float8 import Scale, laid_out, spread, widened
+from gaudi_lab.emulator.kernels.library import define
 
 
 def _gemm(

@@ -10,8 +10,8 @@ import functools
 
 import torch
 
-from .float8 import FLOAT8, rounded
-from .library import define
+from gaudi_lab.emulator.kernels.float8 import FLOAT8, rounded
+from gaudi_lab.emulator.kernels.library import define
 
 _PACKED = 8
 

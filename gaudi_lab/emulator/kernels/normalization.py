@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .library import define
+from gaudi_lab.emulator.kernels.library import define
 
 
 def _rms_norm(data: torch.Tensor, gamma: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:

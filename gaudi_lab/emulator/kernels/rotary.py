@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .library import define
+from gaudi_lab.emulator.kernels.library import define
 
 BLOCKWISE, PAIRWISE = 0, 1
 

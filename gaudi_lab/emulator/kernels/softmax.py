@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from .float8 import Scale, laid_out, rounded
-from .library import define
+from gaudi_lab.emulator.kernels.float8 import Scale, laid_out, rounded
+from gaudi_lab.emulator.kernels.library import define
 
 
 def _softmax(data: torch.Tensor, flavor: int) -> torch.Tensor:

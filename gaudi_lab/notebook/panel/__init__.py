@@ -35,9 +35,10 @@ def panel(*models: Any) -> Panel:
     --------
     >>> gaudi_lab.panel(model)
     """
-    from gaudi_lab import api, lab
-    from gaudi_lab.notebook.panel.desk import Desk
+    from gaudi_lab import api
+    from gaudi_lab.notebook.panel.controller import Desk
     from gaudi_lab.notebook.panel.widget import Panel
+    from gaudi_lab.workbench import lab
 
     names = tuple(api.attached_name(model) for model in models)
     return Panel(Desk.of(lab.current()), names or None)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gaudi_lab import bridge, modes
-from gaudi_lab.attached import Attached
+from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
-from gaudi_lab.modes import Mode, Settings
+from gaudi_lab.settings import Mode, Settings, check_mode_change
+from gaudi_lab.workbench.model import Attached
 
 _MEANING = {
     Mode.LAZY: "Collects operators into graphs",
@@ -128,7 +128,7 @@ def _frozen(mode: Mode) -> str:
 
 def _problem_of_mode(now: Mode, mode: Mode) -> LabError | None:
     try:
-        modes.check_mode_change(now, mode)
+        check_mode_change(now, mode)
     except LabError as problem:
         return problem
     return None

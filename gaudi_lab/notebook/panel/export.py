@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gaudi_lab.modes import Mode, Settings
+from gaudi_lab.settings import Mode, Settings
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-from gaudi_lab import bridge, shapes
-from gaudi_lab.attached import Attached
+from gaudi_lab import bridge, render, shapes
 from gaudi_lab.instruments import attention, components
-from gaudi_lab.lab import Lab
-from gaudi_lab.modes import SOFTMAX_MODES
 from gaudi_lab.notebook.panel import choices, export
-from gaudi_lab.notebook.panel.calls import LoggedCall
+from gaudi_lab.notebook.panel.call_log import LoggedCall
 from gaudi_lab.notebook.panel.trial import Timing, Trial
-from gaudi_lab.render import units, views
+from gaudi_lab.render import units
 from gaudi_lab.report import Status
+from gaudi_lab.settings import SOFTMAX_MODES
+from gaudi_lab.workbench.lab import Lab
+from gaudi_lab.workbench.model import Attached
 
 Data = dict[str, Any]
 
@@ -113,7 +113,7 @@ def trial(result: Trial) -> Data:
         "rows": [_timing(label, timing) for label, timing in rows],
         "difference": _number(result.difference),
         "note": result.note,
-        "caution": views.NO_GAUDI_TIMES if bridge.identity().emulated else "",
+        "caution": render.NO_GAUDI_TIMES if bridge.identity().emulated else "",
     }
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from gaudi_lab import bridge
-from gaudi_lab.attached import Attached
 from gaudi_lab.errors import LabError
-from gaudi_lab.lab import Lab
-from gaudi_lab.modes import Mode, Settings
-from gaudi_lab.notebook.panel.calls import LastInput
-from gaudi_lab.warmup.timeline import spread
+from gaudi_lab.measure.timeline import spread
+from gaudi_lab.notebook.panel.call_log import LastInput
+from gaudi_lab.settings import Mode, Settings
+from gaudi_lab.workbench.lab import Lab
+from gaudi_lab.workbench.model import Attached
 
 BUDGET = 1.0
 """Seconds after which no further run is started."""

@@ -8,9 +8,9 @@ from typing import Any
 import anywidget
 import traitlets
 
+from gaudi_lab import render
 from gaudi_lab.notebook.panel import snapshot
-from gaudi_lab.notebook.panel.desk import Desk
-from gaudi_lab.render import views
+from gaudi_lab.notebook.panel.controller import Desk
 
 _HERE = Path(__file__).parent
 
@@ -89,7 +89,7 @@ class Panel(anywidget.AnyWidget):
 
     def _html(self) -> str:
         timeline = self._desk.log.timeline(self.names)
-        return views.html(self._status()) + (views.html(timeline) if timeline.iterations else "")
+        return render.html(self._status()) + (render.html(timeline) if timeline.iterations else "")
 
     def _status(self) -> Any:
         return snapshot.status(self._desk.workbench, self.names)

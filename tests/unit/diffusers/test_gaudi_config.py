@@ -2,7 +2,7 @@ import pytest
 
 from gaudi_lab.diffusers import gaudi_config
 from gaudi_lab.errors import LabValueError
-from gaudi_lab.transformers.config import GaudiConfig
+from gaudi_lab.gaudi_config import GaudiConfig
 
 
 def test_an_object_a_folder_or_nothing(tmp_path):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gaudi_lab.emulator import autocast
+from gaudi_lab.emulator.operators import autocast
 
 
 @pytest.fixture

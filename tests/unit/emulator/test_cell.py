@@ -8,8 +8,8 @@ import weakref
 import pytest
 import torch
 
-from gaudi_lab.emulator.memory import ledger
-from gaudi_lab.emulator.trace import recorder
+from gaudi_lab.emulator.device.memory import ledger
+from gaudi_lab.emulator.lazy.record import recorder
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gaudi_lab.emulator import infer
-from gaudi_lab.emulator.program import Alias, Meta
+from gaudi_lab.emulator.lazy import infer
+from gaudi_lab.emulator.lazy.program import Alias, Meta
 
 aten = torch.ops.aten
 

@@ -12,7 +12,7 @@ def test_flat_over_500_iterations(lazy):
     import habana_frameworks.torch.core as htcore
     from habana_frameworks.torch.hpu import memory_allocated
 
-    from gaudi_lab.emulator.trace import trie
+    from gaudi_lab.emulator.lazy.record import trie
 
     model = nn.Sequential(nn.Linear(16, 16), nn.ReLU()).to("hpu").requires_grad_(False)
     x = torch.ones(4, 16, device="hpu")
@@ -36,7 +36,7 @@ def test_each_new_shape_costs_a_bounded_number_of_nodes(lazy):
     import habana_frameworks.torch.core as htcore
     from habana_frameworks.torch.hpu import memory_allocated
 
-    from gaudi_lab.emulator.trace import trie
+    from gaudi_lab.emulator.lazy.record import trie
 
     def step(n: int) -> None:
         torch.ones(n, 3, device="hpu").exp().sum()

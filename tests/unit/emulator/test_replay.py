@@ -7,9 +7,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gaudi_lab.emulator import replay, set_lazy
-from gaudi_lab.emulator.program import Meta
-from gaudi_lab.emulator.trace import recorder
+from gaudi_lab.emulator import set_lazy
+from gaudi_lab.emulator.lazy import replay
+from gaudi_lab.emulator.lazy.program import Meta
+from gaudi_lab.emulator.lazy.record import recorder
 
 # Each takes the pool of tensors, all of shape (3, 4) or views that keep it, and two numbers to choose with.
 STEPS = {

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from gaudi_lab.emulator.compiler import Graph
-from gaudi_lab.emulator.trace import recorder, trie
+from gaudi_lab.emulator.lazy.compile import Graph
+from gaudi_lab.emulator.lazy.record import recorder, trie
 
 
 def flush() -> None:

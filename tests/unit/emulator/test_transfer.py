@@ -59,7 +59,7 @@ def test_the_same_tensor_comes_back_if_nothing_changes(mode):
 
 
 def test_moving_a_module_to_where_it_is_records_nothing(lazy):
-    from gaudi_lab.emulator.trace import recorder
+    from gaudi_lab.emulator.lazy.record import recorder
 
     model = torch.nn.Linear(3, 3).to("hpu")
     recorder.flush()

@@ -4,7 +4,7 @@ from torch import nn
 
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import attention
-from gaudi_lab.modes import SdpaOptions
+from gaudi_lab.settings import SdpaOptions
 
 PLAIN = SdpaOptions()
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gaudi_lab import bridge
-from gaudi_lab.instruments.calling import is_compiled, watch
+from gaudi_lab.instruments.calls import is_compiled, watch
 from gaudi_lab.instruments.compiling import compile_in_place
 from gaudi_lab.instruments.graphs import hpu_graphs
 

@@ -4,9 +4,9 @@ import torch
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments.attention import fused_sdpa
-from gaudi_lab.instruments.calling import is_compiled
+from gaudi_lab.instruments.calls import is_compiled
 from gaudi_lab.instruments.compiling import compile_in_place
-from gaudi_lab.modes import SdpaOptions
+from gaudi_lab.settings import SdpaOptions
 
 
 def test_calls_are_compiled_once_a_shape_by_the_bridge(net):

@@ -3,7 +3,7 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.instruments.inputs import key_of_call, of_call
+from gaudi_lab.instruments.call_shapes import key_of_call, of_call
 from gaudi_lab.shapes import Shape
 
 

@@ -5,8 +5,8 @@ from torch import nn
 from traitlets.config import Config
 
 from gaudi_lab import bridge
-from gaudi_lab.modes import Mode
-from gaudi_lab.warmup.timeline import Timeline
+from gaudi_lab.measure.timeline import Timeline
+from gaudi_lab.settings import Mode
 
 
 @pytest.fixture

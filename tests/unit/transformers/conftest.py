@@ -85,7 +85,7 @@ def in_mode(workbench):
     """Return a function that puts the process into a mode, as `%gaudi_mode` does."""
 
     def go(name):
-        from gaudi_lab.modes import Mode
+        from gaudi_lab.settings import Mode
 
         workbench.change(mode=Mode.parse(name))
 

@@ -208,16 +208,14 @@ def test_data_that_raises_in_the_middle_leaves_nothing_behind(trainer, samples, 
 def test_an_interrupt_during_a_compile_leaves_nothing_behind(
     mode, options, trainer, samples, in_mode, traces, monkeypatch, on_the_cpu
 ):
-    from gaudi_lab.emulator import compiler
-
     in_mode(mode)
     made = trainer(**options)
     publish = "publish" if mode == "lazy" else None
     with monkeypatch.context() as patch:
         if publish is not None:
-            patch.setattr(compiler, "publish", _interrupt)
+            patch.setattr("gaudi_lab.emulator.lazy.compile.publish", _interrupt)
         else:
-            from gaudi_lab.emulator import dynamo
+            from gaudi_lab.emulator.traced import dynamo
 
             patch.setattr(dynamo, "publish", _interrupt)
         with pytest.raises(KeyboardInterrupt) as interrupt:

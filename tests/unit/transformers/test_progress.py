@@ -48,7 +48,7 @@ def shown(monkeypatch):
 
 
 def test_an_evaluation_tells_each_compile_and_leaves_the_timeline(shown, trainer, samples, in_mode):
-    from gaudi_lab.warmup.timeline import Timeline
+    from gaudi_lab.measure.timeline import Timeline
 
     in_mode("lazy")
     made = trainer(data=samples(18, length=13), disable_tqdm=False)

@@ -1,8 +1,8 @@
 import gc
 
+from gaudi_lab.measure.causes import Call, Memory, all_causes
+from gaudi_lab.measure.timeline import Cause
 from gaudi_lab.shapes import Shape
-from gaudi_lab.warmup.causes import Call, Memory, all_causes
-from gaudi_lab.warmup.timeline import Cause
 
 
 class Model:

@@ -3,9 +3,9 @@ import torch
 
 from gaudi_lab import bridge
 from gaudi_lab.instruments.compiling import compile_in_place
+from gaudi_lab.measure import recorder
+from gaudi_lab.measure.recorder import Recorder, Watch
 from gaudi_lab.shapes import Shape
-from gaudi_lab.warmup import recorder
-from gaudi_lab.warmup.recorder import Recorder, Watch
 
 
 class Clock:

@@ -1,6 +1,6 @@
 import pytest
 
-from gaudi_lab.warmup.timeline import Cause, Iteration, Timeline
+from gaudi_lab.measure.timeline import Cause, Iteration, Timeline
 
 NEW = (Cause("shape", "new shape 2×4"),)
 

@@ -9,8 +9,9 @@ os.environ.setdefault("HABANA_PROFILE", "profile_api_light")
 
 import torch
 
-from gaudi_lab.emulator import device, mode
-from gaudi_lab.emulator.release import version as _version
+from gaudi_lab.emulator import set_up
+from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.process.release import version as _version
 
 __version__ = _version()
 
@@ -31,7 +32,7 @@ if lazy:
 
 from . import hpu  # noqa: E402
 
-device.set_up(hpu)
+set_up.set_up(hpu)
 sys.modules["torch.hpu"] = hpu
 
 from gaudi_lab.emulator import kernels as _kernels  # noqa: E402

@@ -8,7 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import gaudi_lab
-from gaudi_lab.notebook.panel.desk import Desk
+from gaudi_lab.notebook.panel.controller import Desk
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "diffusers"))  # its tiny pipelines
 

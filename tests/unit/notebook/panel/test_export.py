@@ -10,7 +10,7 @@ import tiny
 
 import gaudi_lab
 from gaudi_lab.diffusers import GaudiStableDiffusionPipeline
-from gaudi_lab.modes import Mode, Settings
+from gaudi_lab.settings import Mode, Settings
 
 LAZY = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True)
 COMPILE = Settings(Mode.COMPILE, fused_sdpa=True, recompute=True)
@@ -33,7 +33,7 @@ shell.run_cell({code!r}).raise_error()
 
 DRAWN = """
 import numpy, torch
-from gaudi_lab import lab
+from gaudi_lab.workbench import lab
 drawn = {pipeline}("a red seven", num_inference_steps=2, output_type="np", generator=torch.Generator().manual_seed(3))
 numpy.save({images!r}, drawn.images)
 bench = lab.current()

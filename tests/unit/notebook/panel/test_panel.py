@@ -5,7 +5,7 @@ import torch
 
 import gaudi_lab
 from gaudi_lab.errors import LabValueError
-from gaudi_lab.modes import Mode, Settings
+from gaudi_lab.settings import Mode, Settings
 
 
 def ask(panel, **request):

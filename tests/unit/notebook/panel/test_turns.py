@@ -1,6 +1,6 @@
 import threading
 
-from gaudi_lab.notebook.panel.turns import Turns
+from gaudi_lab.notebook.panel.between_cells import Turns
 
 
 def test_what_is_asked_while_a_cell_runs_waits_for_its_end(shell):

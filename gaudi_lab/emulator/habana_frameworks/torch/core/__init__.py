@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gaudi_lab.emulator.events import EventId, publish
-from gaudi_lab.emulator.trace import recorder
+from gaudi_lab.emulator.device.events import EventId, publish
+from gaudi_lab.emulator.lazy.record import recorder
 
 from .. import hpu
 from ..utils.internal import is_lazy, lazy_only

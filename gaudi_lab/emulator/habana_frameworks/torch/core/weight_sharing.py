@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator import moves
+from gaudi_lab.emulator.torch_patches import module_moves
 
 _UNSUCCESSFUL = (
     "Weight sharing unsuccessful. You can disable weight sharing by setting: PT_HPU_WEIGHT_SHARING=0"
@@ -92,7 +92,7 @@ def _reconnect(before: list[_Place], after: list[_Place]) -> None:
 
 def _replace(old: torch.nn.Parameter, new: torch.nn.Parameter) -> bool:
     """Let `old` become what `new` is, for everybody who holds it; False if a graph of autograd still needs it."""
-    if moves.held(old):
+    if module_moves.held(old):
         return False
     torch.utils.swap_tensors(old, new)
     return True

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator import flags, rng
-from gaudi_lab.emulator.acquire import acquire, acquired, device_count
-from gaudi_lab.emulator.release import release
-from gaudi_lab.emulator.trace import recorder
+from gaudi_lab.emulator.device.acquire import acquire, acquired, device_count
+from gaudi_lab.emulator.device.random import generator as _generator
+from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.process import flags
+from gaudi_lab.emulator.process.release import release
 
 from ..utils.internal import is_lazy
 from . import events, graphs, memory, metrics, random, sdp, streams
@@ -64,7 +65,7 @@ def init() -> None:
     Raises
     ------
     RuntimeError
-        The bridge was loaded for the other mode: see `gaudi_lab.emulator.acquire`.
+        The bridge was loaded for the other mode: see `gaudi_lab.emulator.device.acquire`.
     """
     acquire()
 
@@ -119,7 +120,7 @@ def get_device_name(device: Any = None) -> str:
 
 def get_device_capability(device: Any = None) -> str:
     """Return the release of the bridge, as the real one does."""
-    from gaudi_lab.emulator.release import version
+    from gaudi_lab.emulator.process.release import version
 
     return version()
 
@@ -182,4 +183,4 @@ def utilization(device: Any = None) -> int:
     return 0
 
 
-default_generators = (rng.generator,)
+default_generators = (_generator,)

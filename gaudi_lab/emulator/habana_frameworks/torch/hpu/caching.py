@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.release import release
-from gaudi_lab.emulator.tensor import HpuTensor
-from gaudi_lab.emulator.transfer import move
+from gaudi_lab.emulator.device.tensor import HpuTensor
+from gaudi_lab.emulator.operators.transfer import move
+from gaudi_lab.emulator.process.release import release
 
 from .capture import HPUGraph, is_current_stream_capturing
 

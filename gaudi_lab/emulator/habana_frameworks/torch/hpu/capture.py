@@ -7,10 +7,10 @@ from types import TracebackType
 
 import torch
 
-from gaudi_lab.emulator import flags
-from gaudi_lab.emulator.graph import CapturedGraph
-from gaudi_lab.emulator.tensor import HpuTensor
-from gaudi_lab.emulator.trace import recorder
+from gaudi_lab.emulator.device.tensor import HpuTensor
+from gaudi_lab.emulator.lazy.capture import CapturedGraph
+from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.process import flags
 
 from ..utils.internal import is_lazy
 from . import streams

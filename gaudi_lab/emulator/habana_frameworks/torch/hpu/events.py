@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from gaudi_lab.emulator.trace import recorder
+from gaudi_lab.emulator.lazy.record import recorder
 
 
 class Event:

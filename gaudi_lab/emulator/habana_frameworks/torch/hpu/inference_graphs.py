@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.older import older
-from gaudi_lab.emulator.release import release
+from gaudi_lab.emulator.process.older_signatures import older
+from gaudi_lab.emulator.process.release import release
 
 from . import streams
 from .caching import CachedParams, copy_to, input_hash, tensors_of

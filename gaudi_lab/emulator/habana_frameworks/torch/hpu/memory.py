@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gaudi_lab.emulator.acquire import acquire
-from gaudi_lab.emulator.memory import ledger, limit
+from gaudi_lab.emulator.device.acquire import acquire
+from gaudi_lab.emulator.device.memory import ledger, limit
 
 
 def memory_stats(device: Any = None) -> dict[str, int]:

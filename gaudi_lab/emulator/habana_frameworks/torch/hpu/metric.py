@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gaudi_lab.emulator import events, flags
-from gaudi_lab.emulator.events import EventId
-from gaudi_lab.emulator.release import release
+from gaudi_lab.emulator.device import events
+from gaudi_lab.emulator.device.events import EventId
+from gaudi_lab.emulator.process import flags
+from gaudi_lab.emulator.process.release import release
 
 
 class Metric:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gaudi_lab.emulator import flags
+from gaudi_lab.emulator.process import flags
 
 from .metric import CpuFallback, GraphCompilation, MemoryDefragmentation, Metric, RecipeCache
 from .metrics_file import MetricDumpFormat, MetricDumpTrigger, MetricsFile, write

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-from gaudi_lab.emulator import events
-from gaudi_lab.emulator.events import EventId
-from gaudi_lab.emulator.release import release
+from gaudi_lab.emulator.device import events
+from gaudi_lab.emulator.device.events import EventId
+from gaudi_lab.emulator.process.release import release
 
 from .metric import Metric
 

@@ -7,20 +7,20 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator import rng
-from gaudi_lab.emulator.trace import recorder
+from gaudi_lab.emulator.device.random import generator
+from gaudi_lab.emulator.lazy.record import recorder
 
 
 def get_rng_state(device: Any = "hpu") -> torch.Tensor:
     """Return the state of the device's generator, a byte tensor on the host."""
     recorder.flush()
-    return rng.generator.get_state()
+    return generator.get_state()
 
 
 def set_rng_state(new_state: torch.Tensor, device: Any = "hpu") -> None:
     """Set the state of the device's generator."""
     recorder.flush()
-    rng.generator.set_state(new_state)
+    generator.set_state(new_state)
 
 
 def get_rng_state_all() -> list[torch.Tensor]:
@@ -37,7 +37,7 @@ def set_rng_state_all(new_states: Iterable[torch.Tensor]) -> None:
 def manual_seed(seed: int) -> None:
     """Seed the device's generator; the same seed draws what the CPU draws from it."""
     recorder.flush()
-    rng.generator.manual_seed(int(seed))
+    generator.manual_seed(int(seed))
 
 
 manual_seed_all = manual_seed
@@ -46,7 +46,7 @@ manual_seed_all = manual_seed
 def seed() -> int:
     """Seed the device's generator from the system's randomness, and return the seed."""
     recorder.flush()
-    return rng.generator.seed()
+    return generator.seed()
 
 
 seed_all = seed
@@ -54,4 +54,4 @@ seed_all = seed
 
 def initial_seed() -> int:
     """Return the seed of the device's generator."""
-    return rng.generator.initial_seed()
+    return generator.initial_seed()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gaudi_lab.emulator.trace import recorder
+from gaudi_lab.emulator.lazy.record import recorder
 
 from .events import Event
 

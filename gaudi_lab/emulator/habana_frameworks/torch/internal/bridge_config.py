@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gaudi_lab.emulator import flags
+from gaudi_lab.emulator.process import flags
 
 
 @contextmanager

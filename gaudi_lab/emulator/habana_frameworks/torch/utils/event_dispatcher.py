@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from gaudi_lab.emulator import events
-from gaudi_lab.emulator.events import Callback, EventId, Params
-from gaudi_lab.emulator.release import release
+from gaudi_lab.emulator.device import events
+from gaudi_lab.emulator.device.events import Callback, EventId, Params
+from gaudi_lab.emulator.process.release import release
 
 
 class _Dispatcher:

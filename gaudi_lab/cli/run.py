@@ -1,0 +1,78 @@
+"""Runs a Gaudi script in a process of its own, on the emulated bridge.
+
+The script's environment need not know Gaudi Lab: a folder made for the run holds the package
+`habana_frameworks`, the metadata of the distribution `habana-torch-plugin` that programs look for, and the
+entry point by which `import torch` loads the bridge.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gaudi_lab.emulator.process.release import version
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def run_script(command: Sequence[str], mode: str | None = None, python: str = sys.executable) -> int:
+    """Run `python *command` and return its exit code.
+
+    Parameters
+    ----------
+    command
+        A script and its arguments; or ``-m`` and a module; or ``-c`` and code.
+    mode
+        ``"lazy"`` or ``"eager"``; None leaves it to the environment and the release's default.
+    python
+        The interpreter, of this environment or of another one.
+    """
+    with tempfile.TemporaryDirectory(prefix="gaudi-lab-") as folder:
+        site = make_site(Path(folder))
+        done = subprocess.run([python, *command], env=environment(site, mode), check=False)
+    return done.returncode if done.returncode >= 0 else 128 - done.returncode
+
+
+def environment(site: Path, mode: str | None = None, base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment in which a process finds the emulated bridge in the folder `site`."""
+    made = dict(os.environ if base is None else base)
+    made["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), made.get("PYTHONPATH")]))
+    made["GAUDI_LAB_EMULATE"] = "1"
+    if mode is not None:
+        made["PT_HPU_LAZY_MODE"] = "1" if mode == "lazy" else "0"
+    return made
+
+
+def make_site(folder: Path) -> Path:
+    """Fill `folder` with what a process needs on its path to find the emulated bridge, and return it.
+
+    Where a real bridge is installed the folder offers nothing: the real one shall be found.
+    """
+    if _real_bridge_here():
+        return folder
+    _link(folder / "gaudi_lab", _PACKAGE)
+    _link(folder / "gaudi_lab_autoload.py", _PACKAGE.parent / "gaudi_lab_autoload.py")
+    _link(folder / "habana_frameworks", _PACKAGE / "emulator" / "habana_frameworks")
+    info = folder / f"habana_torch_plugin-{version()}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: habana-torch-plugin\nVersion: {version()}\n"
+    )
+    (info / "INSTALLER").write_text("gaudi-lab\n")
+    (info / "RECORD").write_text("")
+    (info / "entry_points.txt").write_text("[torch.backends]\ngaudi_lab = gaudi_lab_autoload:autoload\n")
+    return folder
+
+
+def _real_bridge_here() -> bool:
+    spec = importlib.util.find_spec("habana_frameworks")
+    return spec is not None and str(_PACKAGE) not in str(spec.origin)
+
+
+def _link(name: Path, target: Path) -> None:
+    name.symlink_to(target, target_is_directory=target.is_dir())

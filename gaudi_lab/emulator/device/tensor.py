@@ -1,0 +1,209 @@
+"""The `hpu` tensor: a tensor subclass that carries shape and autograd, over a cell that carries the value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+from gaudi_lab.emulator.device.cell import Cell
+
+# By its own name: before the device is set up, "hpu" still means another device type to PyTorch.
+DEVICE = torch.device("privateuseone", 0)
+CPU = torch.device("cpu")
+
+_Kind = TypeVar("_Kind", bound="HpuTensor")
+
+_make_wrapper = torch.Tensor._make_wrapper_subclass
+
+
+def _not_set_up(*_: Any) -> Any:
+    raise RuntimeError("the emulated device is not set up. Run: import habana_frameworks.torch")
+
+
+_dispatch: Callable[[Any, Any, dict[str, Any]], Any] = _not_set_up
+_reduce: Callable[[HpuTensor], Any] = _not_set_up
+_storage_of: Callable[[HpuTensor], torch.UntypedStorage] = _not_set_up
+
+
+def wire(
+    dispatch: Callable[[Any, Any, dict[str, Any]], Any],
+    reduce: Callable[[HpuTensor], Any],
+    storage_of: Callable[[HpuTensor], torch.UntypedStorage],
+) -> None:
+    """Say who runs the operators, who pickles a tensor, and who shows its storage.
+
+    They build tensors, so they stand above this module, and are made known to it when the device is set up.
+    """
+    global _dispatch, _reduce, _storage_of
+    _dispatch, _reduce, _storage_of = dispatch, reduce, storage_of
+
+
+def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run or record one operator, for modules that stand below the dispatcher."""
+    return _dispatch(func, args, kwargs)
+
+
+class HpuTensor(torch.Tensor):
+    """A tensor on the emulated device.
+
+    Shape, strides, dtype and autograd live in the wrapper, as for any tensor; every operator on it arrives
+    in `__torch_dispatch__`, below autograd.
+    """
+
+    _cell: Cell
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    def __new__(cls, data: torch.Tensor, requires_grad: bool = True) -> Any:
+        """Return a parameter, as `torch.nn.Parameter` does, on the device of `data`.
+
+        Programs rebuild a parameter with `type(parameter)(data, requires_grad=...)`, and the type of a parameter
+        on this device is this class.
+        """
+        return torch.nn.Parameter(data, requires_grad)
+
+    @classmethod
+    def over(cls: type[_Kind], cell: Cell, size: Any, stride: Any, offset: Any, dtype: torch.dtype) -> _Kind:
+        """Return a tensor over `cell`; sizes, strides and offset are in elements."""
+        tensor: _Kind = _make_wrapper(
+            cls, size, strides=stride, storage_offset=offset, dtype=dtype, device=DEVICE
+        )
+        tensor._cell = cell
+        return tensor
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Run or record one operator."""
+        return _dispatch(func, args, kwargs or {})
+
+    @property
+    def data(self) -> torch.Tensor:
+        """The tensor without its history. Setting it gives this tensor the shape and the memory of another."""
+        return torch.Tensor.data.__get__(self)  # type: ignore[attr-defined]
+
+    @data.setter
+    def data(self, other: torch.Tensor) -> None:
+        torch.Tensor.data.__set__(self, other)  # type: ignore[attr-defined]
+        if isinstance(other, HpuTensor):
+            self._cell = other._cell  # PyTorch moves the shape; the memory hangs on the Python object
+
+    # What torch.compile needs: the host tensor is the one inner tensor.
+    @property
+    def _host(self) -> torch.Tensor:
+        return self._cell.read()
+
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        """Name the inner tensors (torch's wrapper subclass protocol)."""
+        return ["_host"], None
+
+    @staticmethod
+    def __tensor_unflatten__(inner: dict[str, torch.Tensor], meta: Any, size: Any, stride: Any) -> HpuTensor:
+        """Rebuild from the inner tensors (torch's wrapper subclass protocol)."""
+        return wrap(inner["_host"])
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+        """Print as PyTorch prints a tensor on a device; this reads the value, and so runs what is recorded."""
+        from torch._guards import detect_fake_mode
+        from torch._tensor_str import _str_intern, _tensor_str
+
+        if detect_fake_mode(self._cell.host) is not None:
+            # A compiler is tracing, and an error message of its own shows its arguments: there is no value.
+            return f"tensor(..., device='{self.device}', size={tuple(self.shape)}, dtype={self.dtype})"
+        with torch.no_grad():
+            host = self.detach().cpu()
+            contents = tensor_contents or ("[]" if host.numel() == 0 else _tensor_str(host, len("tensor(")))
+            text = _str_intern(self, tensor_contents=contents)
+        return text.replace(f"{type(self).__name__}(", "tensor(", 1)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Copy value, dtype, `requires_grad`, gradient and attributes, as PyTorch does for its own tensors."""
+        if id(self) in memo:
+            return memo[id(self)]
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) "
+                "support the deepcopy protocol at the moment."
+            )
+        with torch.no_grad():
+            copy: Any = self.detach().clone()
+        if isinstance(self, torch.nn.Parameter):
+            copy = torch.nn.Parameter(copy, requires_grad=self.requires_grad)
+        else:
+            copy.requires_grad_(self.requires_grad)
+        memo[id(self)] = copy
+        if self.grad is not None:
+            copy.grad = self.grad.__deepcopy__(memo)
+        return copy
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle over the storage, so that tensors that share memory still share it when they are loaded."""
+        return _reduce(self)
+
+    def untyped_storage(self) -> torch.UntypedStorage:
+        """Return the device memory behind the tensor; this runs what is recorded."""
+        from torch._guards import detect_fake_mode
+
+        if detect_fake_mode() is not None:
+            # A compiler must not take wrapper and host for two views of one memory.
+            return super().untyped_storage()
+        return _storage_of(self)
+
+    def _is_view(self) -> bool:
+        if torch._guards.TracingContext.try_get() is not None:
+            # Dynamo would rebuild the base of the wrapper beside that of the host, with sizes that no input has.
+            return False
+        return super()._is_view()
+
+    def data_ptr(self) -> int:
+        """Return the address of the value in host memory: distinct for distinct device memory."""
+        return self._host.data_ptr()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists."""
+        return self.detach().cpu().tolist()
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """Return the values as an array, if `force` says to copy them to the host.
+
+        Raises
+        ------
+        TypeError
+            `force` is not set: an array cannot lie over device memory.
+        """
+        if not force:
+            raise TypeError(
+                "can't convert hpu:0 device type tensor to numpy. "
+                "Use Tensor.cpu() to copy the tensor to host memory first."
+            )
+        return self.detach().cpu().numpy()
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.numpy()
+
+    def is_pinned(self, device: Any = None) -> bool:  # noqa: ARG002
+        """Return False: device memory is never pinned host memory."""
+        return False
+
+
+def no_sparse(x: torch.Tensor) -> NotImplementedError:
+    """Return the error that says that the device cannot hold `x`."""
+    return NotImplementedError(
+        f"hpu has no {x.layout} tensors, only dense ones. Keep it on the host, or call .to_dense() first."
+    )
+
+
+def wrap(host: torch.Tensor) -> HpuTensor:
+    """Make the `hpu` tensor whose value is `host`; they share the memory.
+
+    Raises
+    ------
+    NotImplementedError
+        `host` is sparse.
+    """
+    if host.layout is not torch.strided:
+        raise no_sparse(host)
+    return HpuTensor.over(Cell(host), host.shape, host.stride(), host.storage_offset(), host.dtype)

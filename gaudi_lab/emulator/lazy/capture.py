@@ -1,0 +1,137 @@
+"""HPU graphs: programs captured with their memory, replayed without the model's Python.
+
+A capture is the list of programs that ran while it was open, each with the cells that it reads and the cells
+that it fills. Replay runs them on what those cells hold *now* and writes the results into the same memory, so
+tensors handed out earlier change under their owner, exactly as on hardware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from gaudi_lab.emulator.device.cell import Cell
+from gaudi_lab.emulator.lazy.compile import Graph, on_the_host
+from gaudi_lab.emulator.lazy.record import Outside, recorder
+
+
+class Segment(NamedTuple):
+    """One program of a capture: what ran, what it read, what it filled."""
+
+    graph: Graph
+    inputs: list[Cell | Outside]
+    outputs: list[Cell | None]
+
+
+class Repeated(NamedTuple):
+    """Something that is no program and has to happen at every replay: a collective.
+
+    `run` is given the cells to read in place of captured ones; `inputs` are the cells that it uses.
+    """
+
+    run: Callable[[dict[Any, Cell]], None]
+    inputs: list[Cell]
+    outputs: list[Cell | None]
+
+
+class CapturedGraph:
+    """The programs between `begin` and `end`."""
+
+    def __init__(self) -> None:
+        self.segments: list[Segment | Repeated] = []
+        self._dry_run = False
+
+    @property
+    def capturing(self) -> bool:
+        """True between `begin` and `end`."""
+        return recorder.capture is self
+
+    def begin(self, dry_run: bool = False) -> None:
+        """Capture from here on. With `dry_run` nothing is computed until the first replay.
+
+        Raises
+        ------
+        RuntimeError
+            Another capture is open.
+        """
+        if recorder.capture is not None:
+            raise RuntimeError("GRAPH:: graph Capture already in progress")
+        recorder.flush()
+        self.segments.clear()
+        self._dry_run = dry_run
+        recorder.capture = self
+
+    def end(self) -> None:
+        """Close the capture; what is recorded becomes its last program."""
+        try:
+            recorder.flush()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the capture as it is, if it is open. What is only recorded runs later, outside of it."""
+        if self.capturing:
+            recorder.capture = None
+
+    def segment(self, graph: Graph, inputs: list[Any], owed: list[Cell]) -> Sequence[torch.Tensor]:
+        """Note a program that is about to run, and return its values."""
+        self.segments.append(Segment(graph, list(inputs), [*owed]))
+        if not self._dry_run:
+            return graph(inputs)
+        return graph.compile_only()
+
+    def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
+        """Note what just happened between two programs, for every replay to do again."""
+        self.segments.append(Repeated(run, uses, []))
+
+    def replay(self, instead: dict[Any, Cell] | None = None) -> None:
+        """Run the programs again and refresh their outputs in place.
+
+        Parameters
+        ----------
+        instead
+            Cells to read in place of captured inputs.
+
+        Raises
+        ------
+        RuntimeError
+            A capture is open.
+        """
+        if recorder.capture is not None:
+            raise RuntimeError("GRAPH:: Capture in progress")
+        recorder.flush()
+        for part in self.segments:
+            if isinstance(part, Repeated):
+                part.run(instead or {})
+                continue
+            graph, inputs, outputs = part
+            read = [instead.get(holder, holder) for holder in inputs] if instead else inputs
+            values = graph(read)
+            with on_the_host():
+                for cell, value in zip(outputs, values, strict=True):
+                    if cell is not None:
+                        _refresh(cell, value)
+
+    def reads(self) -> set[Any]:
+        """Return the cells that enter the programs."""
+        return {holder for _, inputs, _ in self.segments for holder in inputs}
+
+    def keep_only(self, kept: Sequence[Cell]) -> None:
+        """Let go of results that are neither in `kept` nor read by another program: replay leaves them as they are."""
+        needed = {*kept, *self.reads()}
+        for _, _, outputs in self.segments:
+            outputs[:] = [cell if cell in needed else None for cell in outputs]
+
+    def clear(self) -> None:
+        """Let go of the programs and their memory."""
+        self.abandon()
+        self.segments.clear()
+
+
+def _refresh(cell: Cell, value: torch.Tensor) -> None:
+    host = cell.host
+    assert host is not None
+    if host.data_ptr() != value.data_ptr() or host.stride() != value.stride():
+        host.copy_(value)

@@ -1,0 +1,227 @@
+"""From a recorded program to something that runs: straight replay, or Inductor's C++.
+
+Straight replay is generated Python that calls the recorded operators one after the other: no recording, no
+shapes, no model code. It compiles in milliseconds and returns bit for bit what eager mode returns. Inductor
+fuses and vectorises, needs a C++ compiler and seconds for a graph, and gains some ten percent on a CPU: that
+pays for a program that runs thousands of times, so it is asked for with ``GAUDI_LAB_COMPILER=inductor``.
+"""
+
+from __future__ import annotations
+
+import functools
+import marshal
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from gaudi_lab.emulator.device.events import EventId, publish
+from gaudi_lab.emulator.lazy import recipes, replay
+from gaudi_lab.emulator.lazy.program import Step
+from gaudi_lab.emulator.process import flags
+
+Runner = Callable[..., Sequence[torch.Tensor]]
+
+_compiled = 0
+
+
+def choice() -> str:
+    """Return the compiler asked for: ``"auto"``, ``"replay"`` or ``"inductor"``.
+
+    Raises
+    ------
+    ValueError
+        ``GAUDI_LAB_COMPILER`` is none of these.
+    """
+    asked = os.environ.get("GAUDI_LAB_COMPILER", "auto")
+    if asked not in ("auto", "replay", "inductor"):
+        raise ValueError(f"GAUDI_LAB_COMPILER={asked!r} is none of: auto, replay, inductor")
+    return asked
+
+
+def use_inductor(default: bool) -> bool:
+    """Return True if Inductor shall compile; `default` says what ``auto`` means here.
+
+    Raises
+    ------
+    ValueError
+        ``GAUDI_LAB_COMPILER`` is none of auto, replay, inductor.
+    """
+    asked = choice()
+    return asked == "inductor" or (asked == "auto" and default and has_cpp_compiler())
+
+
+@functools.cache
+def has_cpp_compiler() -> bool:
+    """Return True if Inductor would find a C++ compiler here."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name)
+
+
+def next_name(kind: str) -> str:
+    """Return the name of the next compiled graph, such as ``graph_12``: what the counters call it."""
+    global _compiled
+    _compiled += 1
+    return f"{kind}_{_compiled}"
+
+
+class Graph:
+    """A compiled program.
+
+    Attributes
+    ----------
+    name
+        What the counters call it, such as ``graph_12``.
+    steps, wanted
+        What it computes, and the slots that it returns, in this order.
+    dtype
+        PyTorch's default dtype while it was recorded: what an operator makes of integers depends on it.
+    inferring
+        Seconds that shape inference took for steps never seen before. It is done once for a program, so it
+        counts as compiling.
+    """
+
+    __slots__ = ("_counted", "_runner", "dtype", "inferring", "name", "steps", "wanted")
+
+    def __init__(
+        self,
+        steps: list[Step],
+        wanted: tuple[int, ...],
+        dtype: torch.dtype = torch.float32,
+        inferring: float = 0.0,
+    ) -> None:
+        self.inferring = inferring
+        self.name = next_name("graph")
+        self.dtype = dtype
+        self.steps = steps
+        self.wanted = wanted
+        self._runner: Runner | None = None
+        self._counted = False
+
+    def __call__(self, holders: Sequence[Any]) -> Sequence[torch.Tensor]:
+        """Run on the values of `holders`, the program's inputs in order.
+
+        With ``PT_COMPILE_ONLY_MODE`` nothing runs, and what is returned is whatever the memory held.
+        """
+        if flags.get("PT_COMPILE_ONLY_MODE"):
+            return self.compile_only()
+        hosts = [holder.host for holder in holders]
+        with on_the_host(self.dtype):
+            if self._runner is None:
+                return self._first(hosts)
+            publish(EventId.CACHE_HIT, recipe_id=self.name)
+            return self._runner(*hosts)
+
+    def _first(self, hosts: list[Any]) -> Sequence[torch.Tensor]:
+        """Run step by step, checking the shapes that recording promised, then compile what was learnt."""
+        values = replay.interpret(self.steps, self.wanted, hosts)
+        self.compile(hosts)
+        return values
+
+    def compile(self, hosts: list[Any]) -> None:
+        """Make the runner, or find it on disk, and count which."""
+        started = time.perf_counter()
+        found, cached = self._inductor(hosts) or self._replay()
+        self._runner = found
+        publish(EventId.CACHE_HIT if cached else EventId.CACHE_MISS, recipe_id=self.name)
+        self._count(started, cached)
+
+    def compile_only(self) -> list[torch.Tensor]:
+        """Compile, if that was not done yet, and return results that nothing has computed.
+
+        The runner is not kept: only a run shows in which strides the host lays out each result.
+        """
+        if self._runner is None and not self._counted:
+            started = time.perf_counter()
+            _, cached = self._replay()
+            self._count(started, cached)
+        metas = {
+            slot: meta
+            for step in self.steps
+            for slot, meta in zip(replay.slots_of(step), step.metas(), strict=True)
+        }
+        return [
+            torch.empty_strided(metas[slot].size, metas[slot].stride, dtype=metas[slot].dtype)
+            for slot in self.wanted
+        ]
+
+    def _count(self, started: float, cached: bool) -> None:
+        if not self._counted:
+            self._counted = True
+            recipes.published(self.name, started, cached=cached, inferring=self.inferring)
+
+    def _replay(self) -> tuple[Runner, bool]:
+        """Return generated Python, and whether its code was found on disk."""
+        source = replay.source_of(self.steps, self.wanted)
+        disk = recipes.disk()
+        if disk is None:
+            return source.bound(source.compiled()), False
+        key = recipes.key_of(("replay", source.text, self.dtype, *self._signature()))
+        kept = disk.load(key)
+        code = source.compiled() if kept is None else marshal.loads(kept)
+        if kept is None:
+            disk.store(key, marshal.dumps(code))
+        return source.bound(code), kept is not None
+
+    def _signature(self) -> list[str]:
+        """Return what the program computes, in a form that is the same in every process."""
+        return [f"{step.func} {step.args} {step.kwargs} {step.result} {step.loose}" for step in self.steps]
+
+    def _inductor(self, hosts: list[Any]) -> tuple[Runner, bool] | None:
+        """Return Inductor's code, if it may have this program, and whether that was found on disk."""
+        if not use_inductor(default=False):
+            return None
+        from gaudi_lab.emulator.lazy import inductor
+
+        if not inductor.fits(self.steps, hosts):
+            return None
+        before = recipes.inductor_hits()
+        run = inductor.compile_steps(self.steps, self.wanted, hosts)
+        return run, recipes.disk() is not None and recipes.inductor_hits() > before
+
+
+def on_the_host(dtype: torch.dtype | None = None) -> Any:
+    """Return a context in which host tensors compute plainly, whatever the user's code is in the middle of.
+
+    With `dtype`, that is PyTorch's default dtype in it.
+    """
+    return _OnTheHost(dtype)
+
+
+class _OnTheHost:
+    """Outside inference mode, below autograd, without autocast: the user's modes are about the device."""
+
+    __slots__ = ("_dtype", "_guards", "_outer")
+
+    def __init__(self, dtype: torch.dtype | None) -> None:
+        self._dtype = dtype
+
+    def __enter__(self) -> None:
+        self._outer = torch.get_default_dtype()
+        if self._dtype is not None and self._dtype is not self._outer:
+            torch.set_default_dtype(self._dtype)
+        # While an operator is dispatched to Python, PyTorch ignores conjugate bits; host kernels need them.
+        plain = torch._C._ForceDispatchKeyGuard(_INCLUDED, _EXCLUDED)
+        plain.__enter__()  # at once: the next guards act when they are made
+        self._guards = (
+            plain,
+            torch._C._InferenceMode(False),
+            torch._C._AutoDispatchBelowAutograd(),
+            torch._C._ExcludeDispatchKeyGuard(_AUTOCAST),
+        )
+        for guard in self._guards[1:]:
+            guard.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        for guard in reversed(self._guards):
+            guard.__exit__(*exc)
+        if self._dtype is not None and self._dtype is not self._outer:
+            torch.set_default_dtype(self._outer)
+
+
+_AUTOCAST = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
+# What a thread has switched on and off that is doing nothing special: this is read while the bridge loads.
+_INCLUDED = torch._C._dispatch_tls_local_include_set()
+_EXCLUDED = torch._C._dispatch_tls_local_exclude_set()

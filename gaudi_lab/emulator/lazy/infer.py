@@ -1,0 +1,243 @@
+"""What an operator will return, before it runs: PyTorch's own fake tensors are asked once for every new step."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
+from torch._subclasses.functional_tensor import FunctionalTensor
+
+from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, no_sparse
+from gaudi_lab.emulator.lazy.program import Alias, Meta
+
+
+class NotRecordable(Exception):
+    """What the operator returns depends on values, or nobody can say: it has to run on the host.
+
+    Its cause, where it is no class of the fake tensors' own, is what the operator itself raised for arguments of
+    these shapes.
+    """
+
+
+class BeingTraced(Exception):
+    """A compiler is tracing: the value behind the tensor is one of its own, and belongs in no recording."""
+
+
+def is_traced(host: torch.Tensor) -> bool:
+    """Return True if the value behind an `hpu` tensor is not one, but a stand-in of Dynamo or of AOTAutograd."""
+    return isinstance(host, (FakeTensor, FunctionalTensor))
+
+
+def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the `Meta`, `Alias`, None, or list of these, that `func` will return.
+
+    Raises
+    ------
+    NotRecordable
+        It cannot be told without running the operator, or these arguments do not suit it.
+    """
+    if func in _DISTRUSTED:
+        raise NotRecordable(f"PyTorch's fake {func} does not return what the host's does")
+    with _fake_mode(), _quiet():
+        stand_ins = [_stand_in(x) for x in args]
+        named = {name: _stand_in(x) for name, x in kwargs.items()}
+        before = [_shape(x) for x in written(func, stand_ins, named)]
+        try:
+            if any(isinstance(where, str) for where in writes(func)):
+                _check_out(func, stand_ins, named)
+            out = func(*stand_ins, **named)
+        except NotRecordable:
+            raise
+        except Exception as error:
+            raise NotRecordable(str(func)) from error
+        if before != [_shape(x) for x in written(func, stand_ins, named)]:
+            raise NotRecordable(f"{func} resizes its output")
+    return _template(_masked(func, args, out), returned_aliases(func))
+
+
+def distrust(func: Any) -> None:
+    """Note that the fake `func` returned something else than the host's: it is not recorded again."""
+    _DISTRUSTED.add(func)
+
+
+_DISTRUSTED = {
+    torch.ops.aten.multilabel_margin_loss_forward.default,
+    torch.ops.aten.multilabel_margin_loss_forward.output,
+    torch.ops.aten._embedding_bag_forward_only.default,
+}
+
+
+def _masked(func: Any, args: tuple[Any, ...], out: Any) -> Any:
+    """Return `out` without the gradients that nobody asked for, which the host does not return either."""
+    where = _output_mask(func)
+    if where is None or where >= len(args):
+        return out
+    return tuple([x if wanted else None for x, wanted in zip(out, args[where], strict=True)])
+
+
+@functools.cache
+def _output_mask(func: Any) -> int | None:
+    names = [argument.name for argument in func._schema.arguments]
+    return names.index("output_mask") if "output_mask" in names else None
+
+
+def refusal(error: NotRecordable) -> BaseException | None:
+    """Return what the operator itself raised for its arguments, if that is why it cannot be recorded."""
+    cause = error.__cause__
+    unknown = (DynamicOutputShapeException, DataDependentOutputException, UnsupportedOperatorException)
+    # An operator of the user's own without a fake kernel says so in a plain RuntimeError.
+    return None if isinstance(cause, unknown) or "no fake impl registered" in str(cause) else cause
+
+
+def _check_out(func: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Refuse an `out=` of another size: not every fake operator gives it the size that the host's would."""
+    twin = without_out(func)
+    if twin is None:
+        raise NotRecordable(f"{func}: nobody can say which size its output has")
+    outs = {name for name in writes(func) if isinstance(name, str)}
+    made = twin(*args, **{name: x for name, x in kwargs.items() if name not in outs})
+    if len(outs) == 1:
+        made = [made]
+    for name, x in zip((a.name for a in func._schema.arguments if a.name in outs), made, strict=False):
+        if _shape(kwargs.get(name)) != _shape(x):
+            raise NotRecordable(f"{func} resizes {name}")
+
+
+@functools.cache
+def without_out(func: Any) -> Any:
+    """Return the operator that returns what `func` writes into its `out=` arguments; None if there is none."""
+    outs = {name for name in writes(func) if isinstance(name, str)}
+    wanted = [(a.name, str(a.type)) for a in func._schema.arguments if a.name not in outs]
+    for name in func.overloadpacket.overloads():
+        twin = getattr(func.overloadpacket, name)
+        if [(a.name, str(a.type)) for a in twin._schema.arguments] == wanted:
+            return twin
+    return None
+
+
+class _quiet:  # noqa: N801 - reads as a statement
+    """No log lines from the fake tensors: what they cannot do, the host does, or refuses with its own message."""
+
+    def __enter__(self) -> None:
+        _log.disabled = True
+
+    def __exit__(self, *exc: object) -> None:
+        _log.disabled = False
+
+
+_log = logging.getLogger("torch._subclasses.fake_tensor")
+
+
+def on_host(x: Any) -> Any:
+    """Return the argument as the host wants it: the emulated device is the CPU."""
+    return CPU if isinstance(x, torch.device) and x.type == "hpu" else x
+
+
+def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
+    """Return the value of a 0-dim CPU tensor as it is now; other CPU tensors cannot mix with the device's.
+
+    Raises
+    ------
+    RuntimeError
+        `x` is on another device and is no scalar.
+    """
+    if x.layout is not torch.strided:
+        raise no_sparse(x)
+    if x.dim() == 0 and x.device.type == "cpu":
+        return x.detach().clone()
+    raise RuntimeError(
+        "Expected all tensors to be on the same device, but found at least two devices, "
+        f"hpu:0 and {x.device}! Move the tensor first: tensor.to('hpu')"
+    )
+
+
+@functools.cache
+def returned_aliases(func: Any) -> tuple[Alias | None, ...]:
+    """Return, for each result of `func`, the argument that it is; None where it is a new tensor."""
+    found: list[Alias | None] = []
+    for returned in func._schema.returns:
+        info = returned.alias_info
+        alias = None
+        if info is not None and info.is_write:
+            for position, argument in enumerate(func._schema.arguments):
+                if argument.alias_info is not None and argument.alias_info.before_set == info.before_set:
+                    alias = Alias(argument.name if argument.kwarg_only else position)
+                    break
+        found.append(alias)
+    return tuple(found)
+
+
+@functools.cache
+def writes(func: Any) -> tuple[int | str, ...]:
+    """Return which arguments `func` writes into: positions, or names of keyword-only ones."""
+    return tuple(
+        argument.name if argument.kwarg_only else position
+        for position, argument in enumerate(func._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )
+
+
+def written(func: Any, args: Any, kwargs: Any) -> list[Any]:
+    """Return the arguments that `func` writes into."""
+    found: list[Any] = []
+    for where in writes(func):
+        if isinstance(where, str):
+            found.append(kwargs.get(where))
+        elif where < len(args):
+            found.append(args[where])
+    return found
+
+
+def _shape(x: Any) -> Any:
+    if isinstance(x, torch.Tensor):
+        return x.shape
+    return [_shape(y) for y in x] if isinstance(x, (list, tuple)) else None
+
+
+@functools.cache
+def _fake_mode() -> FakeTensorMode:
+    return FakeTensorMode(allow_fallback_kernels=True, allow_non_fake_inputs=True)
+
+
+def _stand_in(x: Any) -> Any:
+    if isinstance(x, HpuTensor):
+        offset = x.storage_offset()
+        size, stride = x.size(), x.stride()
+        if offset == 0:
+            return torch.empty_strided(size, stride, dtype=x.dtype, device="cpu")
+        extent = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if x.numel() else 0
+        return torch.empty(offset + extent, dtype=x.dtype, device="cpu").as_strided(size, stride, offset)
+    if isinstance(x, (list, tuple)):
+        return [_stand_in(y) for y in x]
+    if isinstance(x, torch.Generator):
+        return None
+    return on_host(x)
+
+
+def _template(out: Any, aliases: tuple[Alias | None, ...]) -> Any:
+    if len(aliases) <= 1:
+        return _template_of(out, aliases[0] if aliases else None)
+    return tuple([_template_of(x, alias) for x, alias in zip(out, aliases, strict=True)])
+
+
+def _template_of(out: Any, alias: Alias | None) -> Any:
+    if alias is not None:
+        return alias
+    if out is None:
+        return None
+    if isinstance(out, torch.Tensor):
+        if out.layout is not torch.strided:
+            raise NotRecordable(f"a {out.layout} result")
+        return Meta(out.shape, out.stride(), int(out.storage_offset()), out.dtype)
+    if isinstance(out, (list, tuple)):
+        return [_template_of(x, None) for x in out]
+    raise NotRecordable(f"a result of class {type(out).__name__}")

@@ -1,0 +1,296 @@
+"""Lazy recording: a walk through a trie of steps.
+
+A step is an operator with its operands, as numbers of *slots*, and its scalars. A node of the trie knows what
+its step returned the first time, so a program that was seen before needs no shape inference, no graph hash and
+no comparison: the walk that records it is the look-up. A node also keeps the graphs compiled for the programs
+that end there, one for each set of results that were still wanted.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from gaudi_lab.emulator.device.cell import Cell
+from gaudi_lab.emulator.device.tensor import HpuTensor
+from gaudi_lab.emulator.lazy import infer
+from gaudi_lab.emulator.lazy.compile import Graph
+from gaudi_lab.emulator.lazy.program import Alias, Meta, Slot, Step
+from gaudi_lab.emulator.process import flags
+
+_ONLY_INT = {int}
+
+
+class Node:
+    """One step of every program that begins with the same steps.
+
+    `graphs` holds the compiled programs that end here, by the slots they return.
+    """
+
+    __slots__ = ("graphs", "next", "parent", "step")
+
+    def __init__(self, parent: Node | None, step: Step | None) -> None:
+        self.parent = parent
+        self.step = step
+        self.next: dict[Any, Node] = {}
+        self.graphs: dict[tuple[int, ...], Graph] = {}
+
+    def program(self) -> list[Step]:
+        """Return the steps from the beginning to this one."""
+        steps = []
+        node: Node | None = self
+        while node is not None and node.step is not None:
+            steps.append(node.step)
+            node = node.parent
+        steps.reverse()
+        return steps
+
+
+class Outside:
+    """A value that enters the program from the host: a 0-dim CPU tensor, or a generator."""
+
+    __slots__ = ("host", "run")
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self.run = None
+
+
+class Recording:
+    """One program in the making."""
+
+    __slots__ = ("dtype", "inferring", "inputs", "live", "node", "slots", "steps")
+
+    def __init__(self) -> None:
+        # What an operator makes of integers depends on it, so it chooses the trie.
+        self.dtype = torch.get_default_dtype()
+        self.node = trie.root(self.dtype)
+        self.slots = 0
+        self.steps = 0
+        self.inferring = 0.0  # seconds spent on steps never seen before
+        self.inputs: list[Any] = []
+        self.live: list[weakref.ref[Cell]] = []
+
+    def operand(self, cell: Cell) -> int:
+        """Return the slot of `cell`, taking it in as an input if the program does not know it yet."""
+        if cell.run is self:
+            return cell.slot
+        if cell.host is None:
+            cell.read()  # owed by another recording, or failed: then it says so
+        elif cell.host.__class__ is not torch.Tensor and infer.is_traced(cell.host):
+            raise infer.BeingTraced
+        cell.fresh = False
+        cell.run = self
+        cell.slot = self._enter(cell.signature, cell)
+        return cell.slot
+
+    def _enter(self, signature: Any, holder: Any) -> int:
+        slot = self.slots
+        node = self.node.next.get(signature)
+        if node is None:
+            node = self.node.next[signature] = trie.grow(
+                Node(self.node, Step(None, signature, {}, None, slot))
+            )
+        self.node = node
+        self.slots = slot + 1
+        self.inputs.append(holder)
+        return slot
+
+    def _part(self, x: Any) -> Any:
+        """Turn one argument into its part of the step's key.
+
+        A tensor is its slot, a bare int. A scalar is its class and value, because 1, 1.0 and True are three
+        different steps; so are 0.0 and -0.0, and NaN must find itself again. A bare complex number could equal
+        a slot.
+        """
+        kind = x.__class__
+        if kind is int or kind is bool:
+            return kind, x
+        if kind is float:
+            return (kind, x) if x == x and x != 0.0 else (kind, repr(x))
+        if kind is complex:
+            return kind, repr(x)
+        if isinstance(x, HpuTensor):
+            return self.operand(x._cell)
+        if kind is tuple or kind is list:
+            if set(map(type, x)) == _ONLY_INT:  # sizes, strides and dims: most lists by far
+                return list, tuple(x)
+            return tuple([self._part(y) for y in x])
+        if isinstance(x, torch.Tensor):
+            if infer.is_traced(x):
+                raise infer.BeingTraced
+            host = infer.scalar_from_host(x)
+            return self._enter(("host", host.dtype), Outside(host))
+        if isinstance(x, torch.Generator):
+            return self._enter("generator", Outside(x))
+        return x
+
+    def record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Add one step and return its results: tensors without a value yet.
+
+        Raises
+        ------
+        NotRecordable
+            What the operator returns depends on values; it has to run on the host.
+        BeingTraced
+            A compiler is tracing; the operator has to run at once, on what it traces with.
+        """
+        if torch.get_default_dtype() is not self.dtype:
+            return recorder.restart().record(func, args, kwargs)
+        part = self._part
+        parts = [x._cell.slot if x.__class__ is HpuTensor and x._cell.run is self else part(x) for x in args]
+        named = tuple([(name, part(x)) for name, x in kwargs.items()]) if kwargs else ()
+        key = (func, named, *parts)
+        node = self.node.next.get(key)
+        if node is None:
+            node = self._first_sight(key, func, args, kwargs)
+        self.node = node
+        self.steps += 1
+        result = node.step.result  # type: ignore[union-attr]
+        if result.__class__ is Meta:
+            return self._owe(result)
+        return self._results(result, args, kwargs)
+
+    def _first_sight(self, key: Any, func: Any, args: Any, kwargs: Any) -> Node:
+        started = time.perf_counter()
+        result = infer.result(func, args, kwargs)
+        self.inferring += time.perf_counter() - started
+        _, named, *parts = key
+        step_args = [_argument(x) for x in parts]
+        step_kwargs = {name: _argument(x) for name, x in named}
+        node = Node(self.node, Step(func, step_args, step_kwargs, result, self.slots))
+        self.node.next[key] = trie.grow(node)
+        return node
+
+    def _owe(self, meta: Meta) -> HpuTensor:
+        cell = Cell()
+        cell.run = self
+        cell.slot = self.slots
+        self.slots += 1
+        self.live.append(weakref.ref(cell))
+        return HpuTensor.over(cell, meta.size, meta.stride, meta.offset, meta.dtype)
+
+    def _results(self, result: Any, args: Any, kwargs: Any) -> Any:
+        if result.__class__ is Meta:
+            return self._owe(result)
+        if result.__class__ is Alias:
+            return result.of(args, kwargs)
+        if result is None:
+            return None
+        return result.__class__([self._results(x, args, kwargs) for x in result])
+
+    def forget(self) -> None:
+        """Let go of the inputs: a cell that knew its recording would keep it alive, and all its inputs."""
+        for holder in self.inputs:
+            holder.run = None
+
+    def execute(self) -> None:
+        """Run what was recorded, compiling it first if this program was not seen before."""
+        recorder.flush()
+
+
+def _argument(part: Any) -> Any:
+    """Turn a part of a step's key back into an argument, with slots for tensors and the host for the device."""
+    if part.__class__ is int:
+        return Slot(part)
+    if part.__class__ is tuple:
+        if part and part[0].__class__ is type:
+            kind, x = part
+            return kind(x)
+        return [_argument(y) for y in part]
+    return infer.on_host(part)
+
+
+class Trie:
+    """Every program seen so far, bounded: when it is full it is emptied, and programs compile again."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every program."""
+        self.size = 0
+        self._roots: dict[torch.dtype, Node] = {}
+
+    def root(self, dtype: torch.dtype) -> Node:
+        """Return where the programs begin that are recorded under the default dtype `dtype`."""
+        root = self._roots.get(dtype)
+        if root is None:
+            root = self._roots[dtype] = Node(None, None)
+        return root
+
+    def grow(self, node: Node) -> Node:
+        """Count a new node."""
+        self.size += 1
+        return node
+
+
+class Recorder:
+    """Owns the recording in progress, and runs it.
+
+    Attributes
+    ----------
+    capture
+        Told of every program that runs while an HPU graph is captured; None otherwise.
+    limit
+        The number of operators at which a recording runs by itself, ``PT_HPU_MAX_COMPOUND_OP_SIZE`` when the
+        bridge loaded.
+    """
+
+    def __init__(self) -> None:
+        self.run = Recording()
+        self.capture: Capture | None = None
+        self.limit: int = flags.get("PT_HPU_MAX_COMPOUND_OP_SIZE")
+
+    def restart(self) -> Recording:
+        """Run what was recorded so far and return an empty recording."""
+        self.flush()
+        self.run.forget()
+        self.run = Recording()
+        return self.run
+
+    def flush(self) -> None:
+        """Run what was recorded so far; compile it first if this program was not seen before."""
+        run = self.run
+        if run.steps == 0:
+            return
+        if trie.size > trie.capacity:
+            trie.clear()
+        self.run = Recording()  # first, so that a failure leaves a clean slate
+        owed = [cell for ref in run.live if (cell := ref()) is not None]
+        wanted = tuple([cell.slot for cell in owed])
+        try:
+            graph = run.node.graphs.get(wanted)
+            if graph is None:
+                graph = run.node.graphs[wanted] = Graph(run.node.program(), wanted, run.dtype, run.inferring)
+            capture = self.capture
+            values = graph(run.inputs) if capture is None else capture.segment(graph, run.inputs, owed)
+        except BaseException as error:
+            for cell in owed:
+                cell.fail(f"this tensor was never computed: the graph that owed it failed with {error!r}")
+            raise
+        finally:
+            run.forget()
+        for cell, value in zip(owed, values, strict=True):
+            cell.settle(value)
+
+
+class Capture(Protocol):
+    """What an HPU graph under capture offers to the recorder."""
+
+    def segment(self, graph: Graph, inputs: list[Any], owed: list[Cell]) -> Sequence[torch.Tensor]:
+        """Note one program of the capture, and return its values."""
+
+    def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
+        """Note what happened between two programs: every replay does it again."""
+
+
+# In steps; one takes about 2 kB.
+trie = Trie(capacity=int(os.environ.get("GAUDI_LAB_TRIE_CAPACITY", "100000")))
+recorder = Recorder()

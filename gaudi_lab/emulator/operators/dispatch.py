@@ -1,0 +1,221 @@
+"""Where every operator on an `hpu` tensor arrives, and which way it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from gaudi_lab.emulator.device.events import EventId, publish
+from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
+from gaudi_lab.emulator.lazy import infer
+from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.operators import (
+    collectives,
+    conjugate,
+    eager,
+    fallback,
+    in_place_views,
+    rnn,
+    transfer,
+)
+from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.torch_patches import storage
+
+Route = Callable[[Any, Any, dict[str, Any]], Any]
+
+aten = torch.ops.aten
+
+_routes: dict[Any, Route] = {}
+
+
+def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run or record one operator."""
+    route = _routes.get(func)
+    if route is None:
+        route = _routes[func] = _route(func)
+    return route(func, args, kwargs)
+
+
+def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Record in lazy mode, run in eager mode."""
+    if not mode.lazy():
+        return eager.run(func, args, kwargs)
+    try:
+        out = recorder.run.record(func, args, kwargs)
+    except infer.BeingTraced:
+        return eager.run(func, args, kwargs)
+    except infer.NotRecordable as error:
+        refusal = infer.refusal(error)
+        if refusal is None:
+            fallback.check(func)
+        elif recorder.capture is not None:
+            raise refusal from None
+        return on_host(func, args, kwargs)
+    if recorder.run.steps >= recorder.limit:
+        recorder.flush()
+    return out
+
+
+def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run an operator outside any graph: what it returns depends on values, so no graph can hold it.
+
+    It is also where an operator goes whose arguments do not suit it: the host's message says why.
+
+    Raises
+    ------
+    RuntimeError
+        An HPU graph is being captured: it can hold only what the device itself runs.
+    """
+    if not mode.lazy():
+        return in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+    if recorder.capture is not None:
+        raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
+    recorder.flush()
+    out = in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+    publish(EventId.CPU_FALLBACK, op_name=str(func))
+    return out
+
+
+def view(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run or record a view.
+
+    A view of a tensor that is none of inference mode's own stays an ordinary one there, as on the host.
+    """
+    if torch.is_inference_mode_enabled() and not args[0].is_inference():
+        with torch.inference_mode(False):
+            return compute(func, args, kwargs)
+    return compute(func, args, kwargs)
+
+
+def alias(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
+    """Return another tensor over the same cell.
+
+    There is nothing to compute, and so nothing to record: `module.to("hpu")` on the device takes an alias of every
+    weight, and weights must not hang on a graph that an interrupt may lose.
+    """
+    tensor: HpuTensor = args[0]
+    with torch.inference_mode(torch.is_inference_mode_enabled() and tensor.is_inference()):
+        return HpuTensor.over(
+            tensor._cell, tensor.size(), tensor.stride(), tensor.storage_offset(), tensor.dtype
+        )
+
+
+def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run or record an operator with `out=`, which may give the tensor another size."""
+    if mode.lazy():
+        return compute(func, args, kwargs)
+    return in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+
+
+def value(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run an operator that returns a Python value: whatever is recorded has to run first."""
+    recorder.flush()
+    return eager.run(func, args, kwargs)
+
+
+def decompose(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run an operator made of others. Inference mode hands these over whole; otherwise autograd takes them apart."""
+    return func.decompose(*args, **kwargs)
+
+
+def _math_attention(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    return stock_attention(*args, **kwargs)
+
+
+def stock_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """Run `scaled_dot_product_attention` as the bridge does: matmul, softmax, matmul. `FusedSDPA` is the fused one."""
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        allowed = attn_mask
+        attn_mask = torch.zeros_like(allowed, dtype=query.dtype).masked_fill_(
+            allowed.logical_not(), -torch.inf
+        )
+    return aten._scaled_dot_product_attention_math.default(
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    )[0]
+
+
+def _indexed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Index by tensors: as on every device, the indices may still lie on the host."""
+    tensor, indices, *rest = args
+    if not isinstance(tensor, HpuTensor):
+        raise RuntimeError(
+            "indices should be either on cpu or on the same device as the indexed tensor (cpu)"
+        )
+    moved = [
+        wrap(x.detach().clone()) if isinstance(x, torch.Tensor) and x.device.type == "cpu" else x
+        for x in indices
+    ]
+    return compute(func, (tensor, moved, *rest), kwargs)
+
+
+def _fused_cell(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    return rnn.FUSED[func](*args, **kwargs)
+
+
+def _fresh(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Return what `torch.tensor` has made. A compiler that traces takes a constant in here."""
+    if torch._guards.TracingContext.try_get() is None:
+        return args[0]
+    return eager.run(func, args, kwargs)
+
+
+_VALUE_TYPES = ("bool", "int", "float", "Scalar", "SymInt", "number")
+
+_SPECIAL: dict[Any, Route] = {
+    aten._local_scalar_dense.default: transfer.item,
+    aten._to_copy.default: transfer.to_copy,
+    aten.copy_.default: transfer.copy_,
+    aten.lift_fresh.default: _fresh,
+    aten.is_pinned.default: lambda func, args, kwargs: False,
+    aten._pin_memory.default: lambda func, args, kwargs: args[0],
+    aten.scaled_dot_product_attention.default: _math_attention,
+    aten.resize_.default: in_place_views.resize_,
+    aten.set_.source_Tensor: in_place_views.set_,
+    **dict.fromkeys(rnn.FUSED, _fused_cell),
+    aten._conj.default: conjugate.conj,
+    aten._neg_view.default: conjugate.neg,
+    aten.set_.source_Storage: storage.set_storage,
+    aten.set_.source_Storage_storage_offset: storage.set_storage,
+    aten.index.Tensor: _indexed,
+    aten.index_put.default: _indexed,
+    aten.index_put_.default: _indexed,
+    aten._index_put_impl_.default: _indexed,
+    aten._unsafe_index.Tensor: _indexed,
+    aten.detach.default: alias,
+    aten.alias.default: alias,
+    aten.detach_.default: lambda func, args, kwargs: args[0],
+    aten.record_stream.default: lambda func, args, kwargs: None,
+}
+
+
+def _route(func: Any) -> Route:
+    """Choose the way of an operator, once."""
+    if func in _SPECIAL:
+        return _SPECIAL[func]
+    if func.namespace == "c10d":
+        return collectives.run
+    if torch.Tag.inplace_view in func.tags:
+        return in_place_views.in_place_view
+    returns = [str(returned.type) for returned in func._schema.returns]
+    if returns and all(kind in _VALUE_TYPES for kind in returns):
+        return value
+    if func._can_decompose() and not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CPU"):
+        return decompose
+    if any(
+        returned.alias_info is not None and not returned.alias_info.is_write
+        for returned in func._schema.returns
+    ):
+        return view
+    return fill if any(isinstance(where, str) for where in infer.writes(func)) else compute

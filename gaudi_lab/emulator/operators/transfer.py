@@ -1,0 +1,89 @@
+"""Copies between the host and the device, and reads: the places where what is recorded has to run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
+
+from gaudi_lab.emulator.device import uninitialized
+from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
+from gaudi_lab.emulator.lazy import infer
+from gaudi_lab.emulator.lazy.compile import on_the_host
+from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.operators import eager
+from gaudi_lab.emulator.process import mode
+
+aten = torch.ops.aten
+
+
+def read(tensor: HpuTensor) -> torch.Tensor:
+    """Return the host tensor behind `tensor`, with everything recorded so far done.
+
+    Even a value that is there may still be written by an in-place operator that is only recorded.
+    """
+    recorder.flush()
+    return tensor._cell.read()
+
+
+def item(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Return the value of a 0-dim tensor."""
+    return func(read(args[0]))
+
+
+def to_copy(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Copy to another dtype, layout or device."""
+    source = args[0]
+    options = {name: x for name, x in kwargs.items() if name != "non_blocking" and x is not None}
+    if options.get("pin_memory") is False:
+        del options["pin_memory"]
+    device = options.pop("device", None)
+    device = source.device if device is None else torch.device(device)
+    if device.type == "hpu":
+        if isinstance(source, HpuTensor):
+            return _on_device(func, (source,), options)
+        moved = wrap(func(source.detach(), device="cpu", **options))
+        return uninitialized.of(moved) if isinstance(source, UninitializedTensorMixin) else moved
+    host = _value(source)
+    return func(host, device=device, **options)
+
+
+def copy_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Copy one tensor into another, across devices where they differ."""
+    target, source = args[0], args[1]
+    if not isinstance(target, HpuTensor):
+        target.copy_(_value(source))
+        return target
+    if isinstance(source, HpuTensor):
+        return _on_device(func, (target, source), {})
+    if source.device.type != "cpu":
+        return _on_device(func, (target, source), {})
+    cell = target._cell
+    if cell.fresh and cell.host is not None:
+        cell.host.copy_(source.detach())
+        return target
+    return _on_device(func, (target, wrap(source.detach().clone())), {})
+
+
+def move(target: HpuTensor, source: torch.Tensor) -> None:
+    """Copy into device memory at once, without a graph, as a DMA engine does.
+
+    What is recorded runs first: it may still owe the source, or read the target.
+    """
+    recorder.flush()
+    with on_the_host():
+        target._cell.read().copy_(_value(source))
+
+
+def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    if mode.lazy():
+        try:
+            return recorder.run.record(func, args, kwargs)
+        except infer.NotRecordable:
+            recorder.flush()
+    return eager.run(func, args, kwargs)
+
+
+def _value(source: Any) -> Any:
+    return read(source) if isinstance(source, HpuTensor) else source.detach()

@@ -1,0 +1,41 @@
+"""The execution mode of this process: lazy or eager, decided when the bridge loads."""
+
+from __future__ import annotations
+
+import os
+
+_lazy: bool | None = None
+_forced = False
+
+
+def lazy() -> bool:
+    """Return True in lazy mode. The first call decides, from ``PT_HPU_LAZY_MODE``, and the answer then stays."""
+    global _lazy
+    if _lazy is None:
+        _lazy = from_environment()
+    return _lazy
+
+
+def from_environment() -> bool:
+    """Return what ``PT_HPU_LAZY_MODE`` asks for now; unset means the release's default."""
+    from gaudi_lab.emulator.process.release import release
+
+    default = "0" if release() >= (1, 21) else "1"
+    return os.environ.get("PT_HPU_LAZY_MODE", default) != "0"
+
+
+def frozen() -> bool:
+    """Return True once the mode has been decided."""
+    return _lazy is not None
+
+
+def force(lazy: bool) -> None:
+    """Set the mode, whatever the environment says. No bridge on hardware can do this."""
+    global _lazy, _forced
+    _lazy = lazy
+    _forced = True
+
+
+def forced() -> bool:
+    """Return True if `force` has set the mode: the environment then says nothing about it."""
+    return _forced

@@ -1,0 +1,5 @@
+"""Where PyTorch itself has to be told of the device.
+
+`storage` is what `torch.save` and pickle see; `generator` stands in for `torch.Generator`; `module_moves` lets modules
+move while something holds their parameters.
+"""

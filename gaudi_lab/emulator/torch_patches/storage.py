@@ -1,0 +1,120 @@
+"""Storages of the device: what `torch.save`, `torch.load`, pickle and safetensors see of an `hpu` tensor.
+
+A storage of the emulated device is host memory that says it is on `hpu`. Tensors that share it keep sharing it
+through a file, so tied weights stay tied.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import torch
+
+from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
+from gaudi_lab.emulator.lazy.record import recorder
+
+# Asked before PyTorch's own package for "hpu", which would allocate memory that the Python backend cannot.
+_PRIORITY = 9
+
+
+class HpuStorage(torch.UntypedStorage):
+    """Device memory, in bytes. It is the host storage behind the tensors that share it, under another class."""
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        """The device, `hpu:0`."""
+        return torch.device("hpu", 0)
+
+    @property
+    def is_hpu(self) -> bool:
+        """True."""
+        return True
+
+    def cpu(self) -> torch.UntypedStorage:
+        """Return a copy in host memory."""
+        return torch.UntypedStorage(self.nbytes()).copy_(self, False)
+
+    def to(self, *, device: Any, non_blocking: bool = False) -> torch.UntypedStorage:  # noqa: ARG002
+        """Return the storage on `device`: itself if it is there already."""
+        target = torch.device(device)
+        return self if target.type == "hpu" else self.cpu().to(device=target)
+
+    def clone(self) -> HpuStorage:
+        """Return a copy on the device."""
+        return on_device(self.cpu())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HpuStorage:
+        known = memo.get(id(self))
+        if known is None:
+            known = memo[id(self)] = self.clone()
+        return known
+
+
+def on_device(storage: torch.UntypedStorage) -> HpuStorage:
+    """Return `storage`, which is host memory, as memory of the device. Nothing is copied."""
+    storage.__class__ = HpuStorage
+    return storage  # type: ignore[return-value]
+
+
+def storage_of(tensor: HpuTensor) -> HpuStorage:
+    """Return the memory behind `tensor`, with everything recorded so far done."""
+    recorder.flush()
+    return on_device(tensor._cell.read().untyped_storage())
+
+
+def reduce(tensor: HpuTensor) -> tuple[Any, ...]:
+    """Return how to rebuild `tensor`, as PyTorch reduces its own tensors: over a storage that may be shared."""
+    host = tensor._cell.read()
+    storage = torch.storage.TypedStorage(wrap_storage=storage_of(tensor), dtype=tensor.dtype, _internal=True)
+    hooks: OrderedDict[Any, Any] = OrderedDict()
+    layout = (storage, host.storage_offset(), tuple(host.size()), host.stride())
+    if isinstance(tensor, torch.nn.Parameter):
+        data = torch._utils._rebuild_tensor_v2, (*layout, False, hooks)
+        return torch._utils._rebuild_parameter, (_Reduced(data), tensor.requires_grad, hooks)
+    return torch._utils._rebuild_tensor_v2, (*layout, tensor.requires_grad, hooks)
+
+
+class _Reduced:
+    """A value that pickles as what it was reduced to: the data of a parameter has no Python object of its own."""
+
+    def __init__(self, reduced: tuple[Any, ...]) -> None:
+        self._reduced = reduced
+
+    def __reduce__(self) -> Any:
+        return self._reduced
+
+
+def set_storage(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
+    """Let a tensor lie over a storage, at an offset and in sizes and strides where they are given (elements)."""
+    from gaudi_lab.emulator.operators.in_place_views import adopt
+
+    tensor, storage, *layout = args
+    recorder.flush()
+    host = torch.empty(0, dtype=tensor.dtype)
+    func(host, storage, *layout, **kwargs)
+    return adopt(tensor, wrap(host))
+
+
+def _tag(storage: Any) -> str | None:
+    return "hpu" if isinstance(storage, HpuStorage) else None
+
+
+def _restore(storage: Any, location: str) -> HpuStorage | None:
+    if location == "hpu" or location.startswith("hpu:"):
+        index = torch.device(location).index
+        if index not in (None, 0):
+            raise RuntimeError(
+                f"Attempting to deserialize object on HPU device {index} but torch.hpu.device_count() is 1. "
+                "Please use torch.load with map_location to map your storages to an existing device."
+            )
+        return on_device(storage.clone() if isinstance(storage, HpuStorage) else storage)
+    return None
+
+
+def register() -> None:
+    """Teach `torch.save` and `torch.load` the location ``"hpu"``."""
+    torch.serialization.register_package(_PRIORITY, _tag, _restore)
+
+
+__all__ = ["HpuStorage", "on_device", "reduce", "register", "set_storage", "storage_of"]

@@ -1,0 +1,159 @@
+"""`torch.compile(backend="hpu_backend")`: what Dynamo traced, compiled for the host behind the device."""
+
+from __future__ import annotations
+
+import pkgutil
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils import _pytree as pytree
+
+from gaudi_lab.emulator.device.events import EventId, publish
+from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
+from gaudi_lab.emulator.lazy.compile import next_name, on_the_host, use_inductor
+from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.traced.host_graph import to_host
+
+
+def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any]:
+    """Return a function of `hpu` tensors that runs `graph_module`.
+
+    The graph is moved to the host, where Inductor compiles it if a C++ compiler is there. It runs as traced if none
+    is, and, with a warning, if Inductor has no code for it on a CPU.
+
+    Raises
+    ------
+    torch._dynamo.exc.InvalidBackend
+        In lazy mode, where the bridge has no such backend.
+    """
+    if mode.lazy():
+        from torch._dynamo.exc import InvalidBackend
+
+        raise InvalidBackend(name="hpu_backend")
+    started = time.perf_counter()
+    devices = _devices_of_outputs(graph_module)
+    to_host(graph_module)
+    run: Callable[..., Any] = graph_module.forward
+    if use_inductor(default=True) and not _symbolic(example_inputs):
+        run = _inductor(graph_module, example_inputs) or run
+    micros = (time.perf_counter() - started) * 1e6
+    publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=next_name("compiled"))
+    return _on_device(run, devices)
+
+
+def _inductor(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any] | None:
+    from torch._inductor.compile_fx import compile_fx
+    from torch._inductor.exc import InductorError
+
+    try:
+        compiled: Any = compile_fx(graph_module, [_example(x) for x in example_inputs])
+    except InductorError as error:
+        # A limit of the host's compiler, such as that of flex attention on a CPU, not one of the device's.
+        reason = str(error).partition("\n")[0]
+        warnings.warn(f"Inductor cannot compile this graph, it runs as traced: {reason}", stacklevel=2)
+        return None
+    return compiled
+
+
+def keep_out() -> None:
+    """Keep Dynamo from tracing into the emulator itself, where it looks for a frame worth compiling.
+
+    The bridge's own package stays open to it, and the kernels do: their Python belongs to the traced model.
+    """
+    from torch._dynamo import trace_rules
+
+    emulator = Path(__file__).parents[1]
+    for module in pkgutil.iter_modules([str(emulator)]):
+        if module.name not in _OPEN:
+            trace_rules.add(f"gaudi_lab.emulator.{module.name}")
+
+
+_OPEN = ("habana_frameworks", "kernels")
+
+
+def _symbolic(example_inputs: Sequence[Any]) -> bool:
+    """Return True if a size is a symbol: the sizes of wrapper and host would be two symbols for one number."""
+    sizes = [size for x in example_inputs if isinstance(x, torch.Tensor) for size in x.shape]
+    return any(isinstance(x, torch.SymInt) for x in [*sizes, *example_inputs])
+
+
+def _example(x: Any) -> Any:
+    if not isinstance(x, HpuTensor):
+        return x
+    host = x._cell.read().detach()
+    tracing = torch._guards.TracingContext.try_get()
+    if tracing is not None and tracing.fake_mode is not None and not isinstance(host, FakeTensor):
+        # Dynamo has guarded the sizes. Left to itself, the compiler would make a symbol of each.
+        host = tracing.fake_mode.from_tensor(host, static_shapes=True)
+    return host.requires_grad_(x.requires_grad)
+
+
+def _devices_of_outputs(graph_module: fx.GraphModule) -> tuple[str, ...]:
+    """Return the kind of device that each output was traced on: a graph may return tensors of the host too."""
+    (outputs,) = graph_module.graph.output_node().args
+    traced = [x.meta["example_value"] if isinstance(x, fx.Node) else x for x in pytree.tree_leaves(outputs)]
+    return tuple([x.device.type if isinstance(x, torch.Tensor) else "none" for x in traced])
+
+
+def _on_device(run: Callable[..., Any], devices: tuple[str, ...]) -> Callable[..., Any]:
+    """Return `run`, a function of host tensors, as one of `hpu` tensors that returns them on `devices`."""
+
+    def call(*args: Any) -> Any:
+        if torch.is_grad_enabled() and any(isinstance(x, HpuTensor) and x.requires_grad for x in args):
+            return _Differentiable.apply(run, devices, *args)
+        hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]
+        with on_the_host():
+            return _placed(run(*hosts), devices)
+
+    return call
+
+
+def _placed(outputs: Any, devices: tuple[str, ...]) -> Any:
+    return type(outputs)(
+        [
+            wrap(x) if device == "hpu" and isinstance(x, torch.Tensor) else x
+            for x, device in zip(outputs, devices, strict=True)
+        ]
+    )
+
+
+class _Differentiable(torch.autograd.Function):
+    """Carries gradients between the device's autograd graph and the host's, in which the compiled code lives."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Callable[..., Any], devices: tuple[str, ...], *args: Any) -> Any:
+        ctx.devices = tuple(["hpu" if isinstance(x, HpuTensor) else "cpu" for x in args])
+        with torch.enable_grad():
+            ctx.hosts = [
+                x._cell.read().detach().requires_grad_(x.requires_grad) if isinstance(x, HpuTensor) else x
+                for x in args
+            ]
+            ctx.outputs = run(*ctx.hosts)
+        return _placed(
+            tuple([x.detach() if isinstance(x, torch.Tensor) else x for x in ctx.outputs]), devices
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        pairs = [
+            (out, grad._cell.read() if isinstance(grad, HpuTensor) else grad)
+            for out, grad in zip(ctx.outputs, grads, strict=True)
+            if isinstance(out, torch.Tensor) and out.requires_grad and grad is not None
+        ]
+        wanted = [x for x in ctx.hosts if isinstance(x, torch.Tensor) and x.requires_grad]
+        found = iter(
+            torch.autograd.grad(
+                [out for out, _ in pairs], wanted, [grad for _, grad in pairs], allow_unused=True
+            )
+        )
+        ctx.outputs = None
+        received = [
+            next(found) if isinstance(x, torch.Tensor) and x.requires_grad else None for x in ctx.hosts
+        ]
+        return None, None, *_placed(received, ctx.devices)

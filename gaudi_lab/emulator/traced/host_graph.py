@@ -1,0 +1,42 @@
+"""A traced graph, moved from the device to the host behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+from gaudi_lab.emulator.device.tensor import HpuTensor
+
+
+def to_host(graph_module: fx.GraphModule) -> None:
+    """Rewrite a traced graph in place, from the device to the host: devices, constants and sub-graphs."""
+    for module in graph_module.modules():
+        for name, parameter in list(module._parameters.items()):
+            if isinstance(parameter, HpuTensor):
+                module._parameters[name] = torch.nn.Parameter(parameter._cell.read(), parameter.requires_grad)
+        for name, buffer in list(module._buffers.items()):
+            if isinstance(buffer, HpuTensor):
+                module._buffers[name] = buffer._cell.read()
+        for name, value in list(vars(module).items()):
+            if isinstance(value, HpuTensor):
+                setattr(module, name, value._cell.read())
+        if isinstance(module, fx.GraphModule):
+            for node in module.graph.nodes:
+                node.args = _rewritten(node.args)
+                node.kwargs = _rewritten(node.kwargs)
+            module.recompile()
+
+
+def _rewritten(x: Any) -> Any:
+    if isinstance(x, torch.device) and x.type == "hpu":
+        return torch.device("cpu")
+    if isinstance(x, str) and (x == "hpu" or x.startswith("hpu:")):
+        return "cpu"
+    if isinstance(x, dict):
+        return {name: _rewritten(y) for name, y in x.items()}
+    if isinstance(x, (list, tuple)):
+        made = [_rewritten(y) for y in x]
+        return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
+    return x

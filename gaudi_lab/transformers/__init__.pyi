@@ -1,0 +1,3 @@
+from gaudi_lab.gaudi_config import GaudiConfig as GaudiConfig
+from gaudi_lab.transformers.trainer import GaudiTrainer as GaudiTrainer
+from gaudi_lab.transformers.training_args import GaudiTrainingArguments as GaudiTrainingArguments

@@ -1,1 +1,0 @@
-"""Warm-up: where the first seconds went. `gaudi_lab.warmup(function)` measures it."""
