@@ -12,7 +12,7 @@ from gaudi_lab.errors import LabError
 from gaudi_lab.measure import recorder
 from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.report import Change, Status
-from gaudi_lab.settings import Mode, Settings, Softmax
+from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Softmax, Switch
 from gaudi_lab.workbench import lab
 from gaudi_lab.workbench.lab import ChangeHandle
 
@@ -49,7 +49,7 @@ def mode(name: str | Mode | None = None) -> Mode | ChangeHandle:
     """
     if name is None:
         return lab.current().mode
-    return _change(None, mode=Mode.parse(name))
+    return lab.current().change(mode=Mode.parse(name))
 
 
 def apply(settings: Settings) -> ChangeHandle:
@@ -65,7 +65,7 @@ def apply(settings: Settings) -> ChangeHandle:
     LabError
         If it cannot be done. Nothing has changed then.
     """
-    return _change(None, **settings.switches)
+    return lab.current().apply(settings)
 
 
 def attach(model: Any, name: str | None = None) -> ChangeHandle:
@@ -110,6 +110,9 @@ def detach(model: Any) -> Change:
 def hpu_graphs(model: Any = None, on: bool = True) -> ChangeHandle:
     """Capture each model's forward once per input shape, then replay it. In a notebook: `%gaudi_graphs on`.
 
+    HPU graphs exist in lazy mode. A replay writes into the same output tensors each time: clone what you
+    keep from one call to the next.
+
     Parameters
     ----------
     model
@@ -122,7 +125,7 @@ def hpu_graphs(model: Any = None, on: bool = True) -> ChangeHandle:
     LabError
         Outside lazy mode, or if there is no such model. Nothing has changed.
     """
-    return _switch(model, hpu_graphs=on)
+    return _switch(HPU_GRAPHS, model, on)
 
 
 def fused_sdpa(
@@ -146,23 +149,25 @@ def fused_sdpa(
     LabError
         If there is no such model, or no attention in it that can be switched. Nothing has changed.
     """
-    return _switch(model, fused_sdpa=on, recompute=recompute, softmax=softmax)
+    return _switch(FUSED_SDPA, model, on, recompute=recompute, softmax=softmax)
 
 
-def compile(model: Any = None) -> ChangeHandle:  # noqa: A001 - the field's name for it
-    """Compile calls of a model in place with `torch.compile`. In a notebook: `%gaudi_mode compile`.
+def compile(model: Any = None, on: bool = True) -> ChangeHandle:  # noqa: A001 - the field's name for it
+    """Compile calls of a model in place with `torch.compile`. In a notebook: `%gaudi_compile on`.
 
     Parameters
     ----------
     model
         A model or its name; attached if it is not yet. None for all attached models.
+    on
+        False takes it off.
 
     Raises
     ------
     LabError
         In lazy mode, or if there is no such model. Nothing has changed.
     """
-    return _switch(model, mode=Mode.COMPILE)
+    return _switch(COMPILE, model, on)
 
 
 def status() -> Status:
@@ -207,20 +212,12 @@ def warmup(
     return recorder.run(function, watching, n=n, until_steady=until_steady, over=over)
 
 
-def _switch(model: Any, **switches: Any) -> ChangeHandle:
+def _switch(switch: Switch, model: Any, on: bool, **options: Any) -> ChangeHandle:
     workbench = lab.current()
     names = None if model is None else [attached_name(model)]
     if names is None and not workbench.models:
         raise LabError("No model is attached.", python="gaudi_lab.attach(model)", magic="%gaudi_attach model")
-    return _change(names, **switches)
-
-
-def _change(models: list[str] | None, **switches: Any) -> ChangeHandle:
-    """Make a change and return what moves the same switches back, and no others."""
-    workbench = lab.current()
-    before = workbench.remember(switches, models)
-    change = workbench.change(models, **switches)
-    return ChangeHandle(lambda: workbench.put_back(before), change)
+    return workbench.switch(switch, on, names, **options)
 
 
 def attached_name(model: Any) -> str:

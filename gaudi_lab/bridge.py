@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from gaudi_lab import emulator
 from gaudi_lab.emulator.process import release
-from gaudi_lab.errors import LabError
+from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.settings import HPU_GRAPHS, Mode
 
 if TYPE_CHECKING:
     from torch import nn
@@ -144,6 +145,11 @@ def mode_chosen() -> bool:
     return _chosen or _LAZY_VARIABLE in os.environ
 
 
+def mode_decided() -> bool:
+    """Whether the mode must be kept: someone chose it, or the bridge keeps it."""
+    return keeps_mode() or mode_chosen()
+
+
 def keeps_mode() -> bool:
     """Whether a bridge is loaded that keeps its mode until the process ends, as all but the emulated one do."""
     return loaded() and not identity().emulated
@@ -161,11 +167,36 @@ def set_lazy(lazy: bool) -> None:
     global _chosen
     if not loaded():
         _load_in_mode(lazy)
-    elif is_lazy() != lazy:
-        if not identity().emulated:
-            raise _frozen(lazy)
+    elif not keeps_mode():
         emulator.set_lazy(lazy)
+    elif is_lazy() != lazy:
+        raise refuse_mode(f"{Mode.of_process(lazy)} mode is asked for", lazy=lazy)
     _chosen = True
+
+
+def refuse_mode(asked: str, *, lazy: bool) -> LabValueError:
+    """Return the error that says that the process is in the other mode, with the line that changes it.
+
+    Parameters
+    ----------
+    asked
+        What asks for the mode and why, as the beginning of a sentence.
+    lazy
+        Which mode that is.
+    """
+    now, needed = Mode.of_process(not lazy), Mode.of_process(lazy)
+    if not keeps_mode():
+        return LabValueError(
+            f"{asked}, and this process is in {now} mode.",
+            python=f'gaudi_lab.mode("{needed}")',
+            magic=f"%gaudi_mode {needed}",
+        )
+    return LabValueError(
+        f"{asked}, and Intel's bridge is loaded in {now} mode, which it keeps until the process ends. Restart the "
+        "kernel, which drops all variables, and make this the first cell.",
+        python=f'os.environ["{_LAZY_VARIABLE}"] = "{int(lazy)}"',
+        magic=f"%env {_LAZY_VARIABLE}={int(lazy)}",
+    )
 
 
 def mark_step() -> None:
@@ -228,12 +259,8 @@ def wrap_in_hpu_graph(module: nn.Module, **options: Any) -> nn.Module:
         that the installed release does not have.
     """
     load()
-    if not is_lazy():
-        raise LabError(
-            "HPU graphs exist only in lazy mode, and this process is in eager mode.",
-            python='gaudi_lab.mode("lazy")',
-            magic="%gaudi_mode lazy",
-        )
+    if (refusal := HPU_GRAPHS.refusal(Mode.of_process(is_lazy()))) is not None:
+        raise refusal
     wrap = _module("hpu").wrap_in_hpu_graph
     known = inspect.signature(wrap).parameters
     if unknown := sorted(options.keys() - known.keys()):
@@ -292,7 +319,7 @@ _EXPLAINED: tuple[tuple[str, str, str | None], ...] = (
     ),
     (
         "HPUGraph class is available in lazy mode only",
-        "HPU graphs exist only in lazy mode.",
+        f"{HPU_GRAPHS.why_off}.",
         "%gaudi_mode lazy",
     ),
     (
@@ -350,16 +377,6 @@ def _load_in_mode(lazy: bool) -> None:
     # `import torch` may itself have loaded the bridge before the variable was set.
     if is_lazy() != lazy:
         set_lazy(lazy)
-
-
-def _frozen(lazy: bool) -> LabError:
-    wanted, current = ("lazy", "eager") if lazy else ("eager", "lazy")
-    return LabError(
-        f"Intel's bridge is loaded in {current} mode and keeps it until the process ends. For {wanted} mode "
-        "restart the kernel and make this the first cell.",
-        python=f'os.environ["{_LAZY_VARIABLE}"] = "{int(lazy)}"',
-        magic=f"%env {_LAZY_VARIABLE}={int(lazy)}",
-    )
 
 
 def _module(name: str) -> Any:

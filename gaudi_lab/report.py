@@ -60,11 +60,6 @@ class ModelStatus:
     attention: str
     graphs: tuple[CapturedGraph, ...] = ()
 
-    @property
-    def compiled(self) -> bool:
-        """Whether its calls go through `torch.compile`."""
-        return self.settings.mode is Mode.COMPILE
-
 
 @dataclass(frozen=True, repr=False)
 class Status(Rendered):
@@ -130,7 +125,8 @@ class Change(Rendered):
     models
         The models that changed, and only those.
     notes
-        What else is worth knowing, in whole sentences without a full stop.
+        What else is worth knowing, in whole sentences without a full stop. A request that changed nothing may
+        still have some.
     emulated
         Whether the device is emulated on the CPU.
     """
@@ -142,4 +138,4 @@ class Change(Rendered):
     emulated: bool = False
 
     def __bool__(self) -> bool:
-        return self.before is not self.after or bool(self.models)
+        return self.before is not self.after or bool(self.models or self.notes)

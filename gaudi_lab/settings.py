@@ -1,10 +1,10 @@
-"""Execution modes and switches as plain values, and which of them go together. Imports nothing."""
+"""Execution modes and switches as plain values: one table, one row a switch, and every rule between them."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -12,7 +12,6 @@ from typing import Any, Literal
 from gaudi_lab.errors import LabError, LabValueError
 
 Softmax = Literal["fast", "fp32"]
-SOFTMAX_MODES: tuple[Softmax, ...] = ("fast", "fp32")
 
 
 class Mode(str, Enum):
@@ -35,6 +34,11 @@ class Mode(str, Enum):
         return self is Mode.LAZY
 
     @classmethod
+    def of_process(cls, lazy: bool) -> Mode:
+        """Return the mode of a process that is lazy or not."""
+        return cls.LAZY if lazy else cls.EAGER
+
+    @classmethod
     def parse(cls, text: str | Mode) -> Mode:
         """Return the mode called `text`.
 
@@ -55,8 +59,161 @@ class Mode(str, Enum):
 
 
 @dataclass(frozen=True)
+class Option:
+    """What a switch lets one choose while it is on.
+
+    Attributes
+    ----------
+    field
+        Its field of `Settings`; None there leaves the bridge's own default.
+    label
+        What it is called.
+    flags
+        Each value with the magic's flag for it.
+    note
+        What else is worth knowing, as a sentence.
+    arguments
+        Each value with the line of `GaudiTrainingArguments` for it, where there is one.
+    """
+
+    field: str
+    label: str
+    flags: Mapping[Any, str]
+    note: str = ""
+    arguments: Mapping[Any, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def words(self) -> dict[str, dict[str, Any]]:
+        """Each flag, with the values that it can be given by the word for them; the word is empty for none."""
+        found: dict[str, dict[str, Any]] = {}
+        for value, flag in self.flags.items():
+            first, _, word = flag.partition(" ")
+            found.setdefault(first, {})[word] = value
+        return found
+
+    def describe(self, value: Any) -> str:
+        """Return a value in words: "no recompute", "softmax fast"."""
+        return self.flags.get(value, f"{self.field} {value}").removeprefix("--").replace("-", " ")
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One row of the table of switches.
+
+    Attributes
+    ----------
+    name
+        Its function in `gaudi_lab`.
+    magic
+        Its magic, without the percent sign.
+    label, meaning
+        What it is called, and what it does, as phrases.
+    needs
+        The mode of the process without which it does not exist; None for any.
+    why_off
+        Why it does not exist elsewhere, as the beginning of a sentence.
+    field, on, off
+        Its field of `Settings`, and the values there.
+    options
+        What can be chosen while it is on.
+    arguments
+        The lines of `GaudiTrainingArguments` that switch it on.
+    """
+
+    name: str
+    magic: str
+    label: str
+    meaning: str
+    needs: Mode | None = None
+    why_off: str = ""
+    field: str = ""
+    on: Any = True
+    off: Any = False
+    options: tuple[Option, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+    def is_on(self, settings: Settings) -> bool:
+        """Whether it is on in `settings`."""
+        return bool(getattr(settings, self.field or self.name) == self.on)
+
+    def turn(self, on: bool) -> dict[str, Any]:
+        """Return the fields of `Settings` to change. Off takes its options with it."""
+        fields = {self.field or self.name: self.on if on else self.off}
+        return fields if on else fields | {option.field: None for option in self.options}
+
+    def chosen(self, settings: Any) -> list[tuple[Option, Any]]:
+        """Return the options that are not left to the bridge, with their values."""
+        values = [(option, getattr(settings, option.field)) for option in self.options]
+        return [(option, value) for option, value in values if value is not None]
+
+    def describe(self, settings: Any) -> str:
+        """Return label and chosen options: "FusedSDPA (recompute, softmax fast)"."""
+        options = ", ".join(option.describe(value) for option, value in self.chosen(settings))
+        return f"{self.label} ({options})" if options else self.label
+
+    def refusal(self, mode: Mode) -> LabError | None:
+        """Return why it cannot be on in `mode`, with the line to run; None if it can."""
+        if self.needs is None or self.needs.is_lazy == mode.is_lazy:
+            return None
+        return LabError(
+            f"{self.why_off}, and the mode is {mode}.",
+            python=f'gaudi_lab.mode("{self.needs}")',
+            magic=f"%gaudi_mode {self.needs}",
+        )
+
+
+HPU_GRAPHS = Switch(
+    name="hpu_graphs",
+    magic="gaudi_graphs",
+    label="HPU graphs",
+    meaning="One per input shape, replayed without Python",
+    needs=Mode.LAZY,
+    why_off="HPU graphs exist only in lazy mode",
+    arguments=("use_hpu_graphs_for_inference=True",),
+)
+FUSED_SDPA = Switch(
+    name="fused_sdpa",
+    magic="gaudi_sdpa",
+    label="FusedSDPA",
+    meaning="Attention in one kernel",
+    options=(
+        Option(
+            "recompute",
+            "FusedSDPA recompute",
+            {True: "--recompute", False: "--no-recompute"},
+            arguments={True: "flash_attention_recompute=True", False: "flash_attention_recompute=False"},
+        ),
+        Option(
+            "softmax",
+            "softmax",
+            {"fast": "--softmax fast", "fp32": "--softmax fp32"},
+            note="Softmax modes exist for bfloat16.",
+            arguments={"fast": "flash_attention_fast_softmax=True"},
+        ),
+    ),
+    arguments=('attn_implementation="gaudi_fused_sdpa"',),
+)
+COMPILE = Switch(
+    name="compile",
+    magic="gaudi_compile",
+    label="torch.compile",
+    meaning="Compiled in place, at the first call of each shape",
+    needs=Mode.EAGER,
+    why_off="torch.compile needs eager mode",
+    # A mode of one model: the process is in eager mode with it and without it.
+    field="mode",
+    on=Mode.COMPILE,
+    off=Mode.EAGER,
+    arguments=("torch_compile=True", 'torch_compile_backend="hpu_backend"'),
+)
+
+SWITCHES = (HPU_GRAPHS, FUSED_SDPA, COMPILE)
+"""Every switch of a model. Panel, magics, completion, status and exported code are made of these rows."""
+
+
+@dataclass(frozen=True)
 class SdpaOptions:
-    """FusedSDPA's own switches.
+    """FusedSDPA's own options.
 
     Attributes
     ----------
@@ -71,12 +228,7 @@ class SdpaOptions:
     softmax: Softmax | None = None
 
     def __str__(self) -> str:
-        parts = []
-        if self.recompute is not None:
-            parts.append("recompute" if self.recompute else "no recompute")
-        if self.softmax is not None:
-            parts.append(f"softmax {self.softmax}")
-        return "FusedSDPA" + (f" ({', '.join(parts)})" if parts else "")
+        return FUSED_SDPA.describe(self)
 
 
 @dataclass(frozen=True)
@@ -104,44 +256,69 @@ class Settings:
     softmax: Softmax | None = None
 
     def replace(self, **changes: Any) -> Settings:
-        """Return a copy with some switches changed."""
+        """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+    def move(self, changes: Mapping[str, Any]) -> Settings:
+        """Return a copy with some switches moved, as a user asks for it.
+
+        HPU graphs asked for now are refused outside lazy mode; those asked for earlier wait for it.
+
+        Raises
+        ------
+        LabError
+            If the switches cannot be on together.
+        """
+        for switch in SWITCHES:
+            if switch.options and changes.get(switch.name) is False:
+                changes = {**switch.turn(False), **changes}
+        moved = self.replace(**changes)
+        (moved if changes.get(HPU_GRAPHS.name) else moved.in_mode(moved.mode)).check()
+        return moved
+
+    def in_mode(self, mode: Mode) -> Settings:
+        """Return the same switches in another mode, without those that do not exist there."""
+        off = [switch for switch in SWITCHES if switch.field != "mode" and switch.refusal(mode) is not None]
+        return self.replace(
+            mode=mode, **{name: x for switch in off for name, x in switch.turn(False).items()}
+        )
+
+    def in_process(self, lazy: bool) -> Settings:
+        """Return the same switches in the mode of a process that is lazy or not, whoever put it there."""
+        return self if self.mode.is_lazy == lazy else self.replace(mode=Mode.of_process(lazy))
 
     @property
     def switches(self) -> dict[str, Any]:
-        """Each switch by name, with its position."""
+        """Each field by name."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @property
     def sdpa_options(self) -> SdpaOptions:
-        """FusedSDPA's own switches."""
+        """FusedSDPA's own options."""
         return SdpaOptions(self.recompute, self.softmax)
-
-    def in_mode(self, mode: Mode) -> Settings:
-        """Return the same switches in another mode, without those that do not exist there."""
-        return self.replace(mode=mode, hpu_graphs=self.hpu_graphs and mode.is_lazy)
 
     @property
     def problem(self) -> LabError | None:
         """Why these switches cannot be on together, or None if they can."""
-        if self.softmax is not None and self.softmax not in SOFTMAX_MODES:
-            return LabValueError(
-                f"{self.softmax!r} is not a softmax mode of FusedSDPA; there are fast and fp32.",
-                python='gaudi_lab.fused_sdpa(model, softmax="fast")',
-                magic="%gaudi_sdpa on --softmax fast",
-            )
-        if self.hpu_graphs and not self.mode.is_lazy:
-            return LabError(
-                f"HPU graphs exist only in lazy mode, and the mode is {self.mode}.",
-                python='gaudi_lab.mode("lazy")',
-                magic="%gaudi_mode lazy",
-            )
-        if not self.fused_sdpa and (self.recompute is not None or self.softmax is not None):
-            return LabValueError(
-                "recompute and softmax are options of FusedSDPA, and FusedSDPA is off.",
-                python="gaudi_lab.fused_sdpa(model)",
-                magic="%gaudi_sdpa on",
-            )
+        for switch in SWITCHES:
+            for option, value in switch.chosen(self):
+                if value not in option.flags:
+                    return LabValueError(
+                        f"{value!r} is not a {option.field} mode of {switch.label}; "
+                        f"there are {', '.join(map(str, option.flags))}.",
+                        python=f"gaudi_lab.{switch.name}(model, {option.field}={next(iter(option.flags))!r})",
+                        magic=f"%{switch.magic} on {next(iter(option.flags.values()))}",
+                    )
+            if switch.is_on(self):
+                if (refusal := switch.refusal(self.mode)) is not None:
+                    return refusal
+            elif switch.chosen(self):
+                names = " and ".join(option.field for option in switch.options)
+                return LabValueError(
+                    f"{names} are options of {switch.label}, and {switch.label} is off.",
+                    python=f"gaudi_lab.{switch.name}(model)",
+                    magic=f"%{switch.magic} on",
+                )
         return None
 
     def check(self) -> None:
@@ -150,12 +327,8 @@ class Settings:
             raise problem
 
     def __str__(self) -> str:
-        parts = [str(self.mode)]
-        if self.hpu_graphs:
-            parts.append("HPU graphs")
-        if self.fused_sdpa:
-            parts.append(str(self.sdpa_options))
-        return " + ".join(parts)
+        on = [switch for switch in SWITCHES if switch.field != "mode" and switch.is_on(self)]
+        return " + ".join([str(self.mode), *(switch.describe(self) for switch in on)])
 
 
 def combinations() -> Iterator[Settings]:
@@ -175,9 +348,5 @@ def check_mode_change(before: Mode, after: Mode) -> None:
         For `compile` from lazy mode: `hpu_backend` is not registered there, and going eager first drops
         what lazy mode has compiled, which should be asked for.
     """
-    if before.is_lazy and after is Mode.COMPILE:
-        raise LabError(
-            "torch.compile needs eager mode, and this process is in lazy mode.",
-            python='gaudi_lab.mode("eager")',
-            magic="%gaudi_mode eager",
-        )
+    if after is Mode.COMPILE and (refusal := COMPILE.refusal(before)) is not None:
+        raise refusal

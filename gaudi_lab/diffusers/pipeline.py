@@ -22,7 +22,7 @@ from gaudi_lab.diffusers.prepare import prepare, start_schedule
 from gaudi_lab.diffusers.preview import Preview
 from gaudi_lab.diffusers.progress import Progress
 from gaudi_lab.diffusers.request import Asked, Request, StepCallback
-from gaudi_lab.diffusers.switches import Switches, require_lazy
+from gaudi_lab.diffusers.switches import PipelineSwitches, require_lazy
 from gaudi_lab.errors import LabError
 from gaudi_lab.measure.recorder import Recorder
 from gaudi_lab.report import CapturedGraph
@@ -106,7 +106,7 @@ requires_safety_checker
         self.bf16_full_eval = bf16_full_eval
         self.sdp_on_bf16 = sdp_on_bf16
         self.preview = True
-        self.gaudi_switches: Switches | None = None
+        self.gaudi_switches: PipelineSwitches | None = None
         if use_habana:
             if use_hpu_graphs:
                 require_lazy()
@@ -114,7 +114,7 @@ requires_safety_checker
             # diffusers would also set environment variables for its migration of CUDA code, and let
             # attention reduce in bfloat16 for the rest of the process.
             self.to("hpu", hpu_migration=False)
-            self.gaudi_switches = Switches(self)
+            self.gaudi_switches = PipelineSwitches(self)
             self.gaudi_switches.hpu_graphs = use_hpu_graphs
         if bf16_full_eval and self.dtype is not torch.bfloat16:
             self.to(torch.bfloat16)
@@ -154,7 +154,7 @@ requires_safety_checker
     @property
     def captured(self) -> tuple[CapturedGraph, ...]:
         """The captured HPU graphs: which part, for which shapes, how often replayed."""
-        return () if self.gaudi_switches is None else self.gaudi_switches.attached.captured()
+        return () if self.gaudi_switches is None else self.gaudi_switches.captured()
 
     @torch.no_grad()
     def __call__(
@@ -266,7 +266,7 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
             callback_on_step_end,
             tuple(callback_on_step_end_tensor_inputs),
         )
-        with self._installed(), self._precision():
+        with self.gaudi_switches.on() if self.gaudi_switches else nullcontext(), self._precision():
             outputs = self._generate(asked, batch_size, throughput_warmup_steps)
         self.maybe_free_model_hooks()
         return outputs if return_dict else (outputs.images, outputs.nsfw_content_detected)
@@ -344,19 +344,6 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
         sample = self.unet.config.sample_size
         rows, columns = (sample, sample) if isinstance(sample, int) else sample
         return rows * self.vae_scale_factor, columns * self.vae_scale_factor
-
-    @contextmanager
-    def _installed(self) -> Iterator[None]:
-        """Have the switches as they are asked for; drop what was captured by halves if it does not end well."""
-        if self.gaudi_switches is None:
-            yield
-            return
-        self.gaudi_switches.prepare()
-        try:
-            yield
-        except BaseException:
-            self.gaudi_switches.forget()
-            raise
 
     @contextmanager
     def _precision(self) -> Iterator[None]:

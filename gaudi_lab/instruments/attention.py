@@ -60,10 +60,7 @@ def fused_sdpa(module: nn.Module, options: SdpaOptions | None = None) -> Handle:
     options = options or SdpaOptions()
     edits = [edit for library in _libraries_of(module) for edit in library.fused(module, options)]
     if not edits:
-        raise LabError(
-            f"{type(module).__name__} has no attention that can be switched: FusedSDPA replaces that of "
-            "transformers models and of diffusers models built from the Attention class.",
-        )
+        raise refusal(type(module).__name__)
     return all_or_none(edits)
 
 
@@ -93,6 +90,14 @@ def named(module: nn.Module, name: str) -> Handle:
 def has_attention(module: nn.Module) -> bool:
     """Whether `fused_sdpa` finds anything to switch in `module`."""
     return any(library.fused(module, SdpaOptions()) for library in _libraries_of(module))
+
+
+def refusal(name: str) -> LabError:
+    """Return the error that says that the model `name` has no attention for FusedSDPA to replace."""
+    return LabError(
+        f"{name} has no attention that can be switched: FusedSDPA replaces that of transformers models and of "
+        "diffusers models built from the Attention class."
+    )
 
 
 def static_masks(module: nn.Module) -> Handle:

@@ -13,7 +13,7 @@ import torch
 from gaudi_lab.shapes import Shape, Shapes
 
 
-def of_call(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Shapes:
+def read_shapes(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Shapes:
     """Return the shapes of all tensors in a call, by argument name.
 
     Parameters
@@ -27,19 +27,19 @@ def of_call(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
     found: list[Shape] = []
     for position, value in enumerate(args):
         name = names[position] if position < len(names) else f"argument {position}"
-        found.extend(_of_value(name, value))
+        found.extend(_shapes_in(name, value))
     for name, value in kwargs.items():
-        found.extend(_of_value(name, value))
+        found.extend(_shapes_in(name, value))
     return tuple(found)
 
 
-def key_of_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+def graph_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
     """Return what tells one HPU graph from another, by the bridge's own rule.
 
-    Tensors count by shape, other values by value, containers by what is in them. This mirrors the
-    documented rule of `wrap_in_hpu_graph`; dtype is not part of it.
+    Tensors count by shape, other values by value, containers by what is in them, and autocast counts. This
+    mirrors the documented rule of `wrap_in_hpu_graph`; dtype is not part of it.
     """
-    return hash((_key(list(args)), _key(dict(kwargs))))
+    return hash((_key(list(args)), _key(dict(kwargs)), torch.is_autocast_enabled("hpu")))
 
 
 def _positional_names(forward: Callable[..., Any]) -> list[str]:
@@ -66,12 +66,12 @@ def _read_positional_names(forward: Callable[..., Any]) -> list[str]:
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
-def _of_value(name: str, value: Any) -> Iterator[Shape]:
+def _shapes_in(name: str, value: Any) -> Iterator[Shape]:
     if isinstance(value, torch.Tensor):
         yield Shape(name, tuple(value.shape))
     else:
         for label, item in _items(value):
-            yield from _of_value(f"{name}.{label}", item)
+            yield from _shapes_in(f"{name}.{label}", item)
 
 
 def _items(value: Any) -> Iterator[tuple[Any, Any]]:

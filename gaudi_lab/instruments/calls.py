@@ -1,4 +1,4 @@
-"""What stands at the door of a module: its compiled call, and those who watch it being called.
+"""What takes the calls of a module: its compiled form, and those who watch it being called.
 
 Both want the one place that torch offers for it. Hooks would not do for watching: under `torch.compile` they
 are compiled with the model, so that watching it would change what is compiled.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from torch import nn
 
+from gaudi_lab.instruments import call_shapes
 from gaudi_lab.instruments.handle import Handle
+from gaudi_lab.shapes import Shapes
 
 Call = Callable[..., Any]
 Watcher = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], AbstractContextManager[Any]]
@@ -22,7 +24,7 @@ Watcher = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], AbstractContext
 _PLACE = "_compiled_call_impl"
 
 
-class _Door:
+class _CallSlot:
     """Takes the calls of one module. Does not keep the module alive."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -57,13 +59,13 @@ class _Door:
 
 def compile_with(module: nn.Module, compiled: Call) -> Handle:
     """Send the calls of `module` to `compiled`."""
-    door = _door(module)
-    before, door.compiled = door.compiled, compiled
+    slot = _slot_of(module)
+    before, slot.compiled = slot.compiled, compiled
 
     def undo() -> None:
-        if door.compiled is compiled:
-            door.compiled = before
-        door.close_if_unused()
+        if slot.compiled is compiled:
+            slot.compiled = before
+        slot.close_if_unused()
 
     return Handle(undo)
 
@@ -78,22 +80,49 @@ def watch(module: nn.Module, watcher: Watcher) -> Handle:
     watcher
         Returns a context manager. It runs outside of whatever is compiled or captured.
     """
-    door = _door(module)
-    door.watchers.append(watcher)
+    slot = _slot_of(module)
+    slot.watchers.append(watcher)
 
     def undo() -> None:
-        door.watchers.remove(watcher)
-        door.close_if_unused()
+        slot.watchers.remove(watcher)
+        slot.close_if_unused()
 
     return Handle(undo)
+
+
+def watch_calls(module: nn.Module, note: Callable[[Shapes], None]) -> Handle:
+    """Tell `note` the input shapes of each call of `module`, before it is made.
+
+    It does not become part of what is compiled.
+
+    Parameters
+    ----------
+    module
+        The module to watch.
+    note
+        Called with the shapes.
+
+    Returns
+    -------
+    Handle
+        Removing it ends the watch.
+    """
+
+    def before(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AbstractContextManager[None]:
+        note(call_shapes.read_shapes(module.forward, args, kwargs))
+        return nullcontext()
+
+    return watch(module, before)
 
 
 def is_compiled(module: nn.Module) -> bool:
     """Whether calls of `module` go through `torch.compile`."""
     here = vars(module).get(_PLACE)
-    return (here.compiled or here.before) is not None if isinstance(here, _Door) else here is not None
+    return (here.compiled or here.before) is not None if isinstance(here, _CallSlot) else here is not None
 
 
-def _door(module: nn.Module) -> _Door:
+def _slot_of(module: nn.Module) -> _CallSlot:
     here = vars(module).get(_PLACE)
-    return here if isinstance(here, _Door) else _Door(module)
+    return here if isinstance(here, _CallSlot) else _CallSlot(module)

@@ -1,4 +1,4 @@
-"""Compile a module in place with the bridge's `torch.compile` backend, and take that back."""
+"""Compile a module with the bridge's `torch.compile` backend, in place or region by region, and take that back."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from gaudi_lab import bridge
-from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import calls
 from gaudi_lab.instruments.handle import Handle
+from gaudi_lab.settings import COMPILE, Mode
 
 
 def compile_in_place(module: nn.Module, **options: Any) -> Handle:
@@ -30,17 +30,54 @@ def compile_in_place(module: nn.Module, **options: Any) -> Handle:
     LabError
         In lazy mode, where the bridge has no such backend.
     """
-    bridge.load()
-    if bridge.is_lazy():
-        raise LabError(
-            "torch.compile needs eager mode, and this process is in lazy mode.",
-            python='gaudi_lab.mode("eager")',
-            magic="%gaudi_mode eager",
-        )
+    _require_eager_mode()
     compiled = torch.compile(
         _call_of(module), **{"backend": bridge.COMPILE_BACKEND, "dynamic": False, **options}
     )
     return calls.compile_with(module, compiled)
+
+
+class Regions(Handle):
+    """A second form of a module, with its repeated blocks compiled. It shares the parts; the module is not changed."""
+
+    def __init__(self, module: nn.Module, regions: nn.Module) -> None:
+        super().__init__(lambda: None)
+        self._module, self._regions = module, regions
+
+    def in_use(self, module: nn.Module) -> nn.Module:
+        """Return what to call instead of `module`."""
+        if module is not self._module or not self.active:
+            return module
+        if self._regions.training != module.training:
+            self._regions.train(module.training)
+        return self._regions
+
+
+def compile_regions(module: nn.Module, **options: Any) -> Regions:
+    """Compile the repeated blocks of `module` once each, by accelerate's `compile_regions`.
+
+    Parameters
+    ----------
+    module
+        Any module; whoever calls it has to call what the handle returns instead.
+    **options
+        Passed to `torch.compile`.
+
+    Raises
+    ------
+    LabError
+        In lazy mode, where the bridge has no such backend.
+    """
+    from accelerate import utils
+
+    _require_eager_mode()
+    return Regions(module, utils.compile_regions(module, backend=bridge.COMPILE_BACKEND, **options))
+
+
+def _require_eager_mode() -> None:
+    bridge.load()
+    if (refusal := COMPILE.refusal(Mode.of_process(bridge.is_lazy()))) is not None:
+        raise refusal
 
 
 def _call_of(module: nn.Module) -> Callable[..., Any]:

@@ -8,6 +8,8 @@ which graphs it holds: an observer around the wrapped forward keeps account by t
 from __future__ import annotations
 
 import functools
+import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +19,24 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from gaudi_lab import bridge
-from gaudi_lab.instruments import broken_capture, call_shapes
+from gaudi_lab.instruments import call_shapes
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.shapes import Shapes
 
 _SET_BY_BRIDGE = ("forward", "clear_cache", "clear_inputs")
 
+CLOSED = (
+    "Gaudi Lab: this ended the capture of an HPU graph. The unfinished graph was discarded and the capture is closed: "
+    "other cells run as usual, and the next call with these shapes captures anew."
+)
+STILL_OPEN = (
+    "Gaudi Lab: this ended the capture of an HPU graph, and something still holds the unfinished graph, so the capture "
+    "is open: no other graph can be captured. Run: import gc; gc.collect(). If that does not help, restart the kernel."
+)
+
 
 @dataclass
-class Graph:
+class GraphRecord:
     """One captured graph.
 
     Attributes
@@ -51,7 +62,7 @@ class GraphHandle(Handle):
         self._account = account
 
     @property
-    def graphs(self) -> tuple[Graph, ...]:
+    def graphs(self) -> tuple[GraphRecord, ...]:
         """The captured graphs, oldest first."""
         return tuple(self._account.graphs.values())
 
@@ -118,7 +129,7 @@ class _Account:
     def __init__(
         self, wrapped: Callable[..., Any], original: Callable[..., Any], limit: int | None, copies: bool
     ) -> None:
-        self.graphs: dict[int, Graph] = {}
+        self.graphs: dict[int, GraphRecord] = {}
         self.bypass = False
         # What the bridge frees its graphs with, where its release has that.
         self.release: Callable[[], Any] | None = None
@@ -135,8 +146,8 @@ class _Account:
             if kwargs.get("bypass_hpu_graphs"):
                 return self._wrapped(*args, **kwargs)
             # Read before the call: the forward may change the containers it is given.
-            key = call_shapes.key_of_call(args, kwargs)
-            shapes = call_shapes.of_call(self._original, args, kwargs)
+            key = call_shapes.graph_key(args, kwargs)
+            shapes = call_shapes.read_shapes(self._original, args, kwargs)
             memory = None
             if key not in self.graphs:
                 memory = bridge.memory()
@@ -148,7 +159,7 @@ class _Account:
                     result = self._wrapped(*args, **kwargs)
             except BaseException as error:
                 if not inside_another:
-                    broken_capture.close(error)
+                    _close_capture(error)
                 raise
             self._enter(key, shapes, memory)
             return tree_map_only(torch.Tensor, torch.clone, result) if self._copies else result
@@ -166,10 +177,46 @@ class _Account:
         elif self._limit is None or len(self.graphs) < self._limit:
             now = bridge.memory()
             size = None if memory is None or now is None else max(now.in_use - memory.in_use, 0)
-            self.graphs[key] = Graph(shapes, size=size)
+            self.graphs[key] = GraphRecord(shapes, size=size)
 
 
 def _restore(module: nn.Module, before: dict[str, Any]) -> None:
     for name in _SET_BY_BRIDGE:
         vars(module).pop(name, None)
     vars(module).update(before)
+
+
+def _close_capture(error: BaseException) -> None:
+    """Let go of the graph that `error` left under capture, and note on the error what became of it.
+
+    The bridge has no `finally` there: its capture stays open until the graph object dies, and what keeps that alive is
+    the traceback, which a notebook holds on to. Until then every operator goes into the dead graph, and no other graph
+    can be captured. So the frames are let go here.
+
+    To be called where the error is handled, only if no capture was open before the call that failed. An error
+    outside of a capture, such as one in a replay, is left as it is.
+    """
+    if not bridge.capturing():
+        return
+    for link in _chain_of(error):
+        traceback.clear_frames(link.__traceback__)
+    _note(error, STILL_OPEN if bridge.capturing() else CLOSED)
+
+
+def _chain_of(error: BaseException) -> list[BaseException]:
+    """Return `error` and the errors that it was raised from or while handling: each has frames of its own."""
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is not None and link not in found:
+            found.append(link)
+            waiting += [link.__cause__, link.__context__]
+    return found
+
+
+def _note(error: BaseException, line: str) -> None:
+    if sys.version_info >= (3, 11):
+        error.add_note(line)
+    else:
+        sys.stderr.write(line + "\n")

@@ -85,7 +85,7 @@ class Recorder:
     def __enter__(self) -> Recorder:
         if self._watch.modules:
             # Imported here: watching needs torch, and a recorder without models does not.
-            from gaudi_lab.instruments.watching import watch_calls
+            from gaudi_lab.instruments.calls import watch_calls
 
             for name, module in self._watch.modules.items():
                 self._watches.append(watch_calls(module, partial(self._note, name, module)))

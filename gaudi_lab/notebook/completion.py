@@ -10,7 +10,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, context_
 
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.notebook import namespace
-from gaudi_lab.settings import SOFTMAX_MODES, Mode
+from gaudi_lab.settings import SWITCHES, Mode
 from gaudi_lab.workbench import lab
 
 if TYPE_CHECKING:
@@ -36,14 +36,19 @@ def candidates(magic: str, words: list[str], models: Iterable[str]) -> list[str]
     list of str
         In the order to offer them.
     """
-    if words and words[-1] == "--softmax":
-        return list(SOFTMAX_MODES)
     positional = [word for word in words if not word.startswith("-")]
+    for switch in SWITCHES:
+        if switch.magic == magic:
+            flags = {
+                flag: [*filter(None, x)] for option in switch.options for flag, x in option.words.items()
+            }
+            if words and flags.get(words[-1]):
+                return flags[words[-1]]
+            offered = [*models, *flags] if positional else ["on", "off"]
+            return [word for word in offered if word not in words]
     free: dict[str, Callable[[], list[str]]] = {
         "gaudi_mode": lambda: [] if positional else [str(mode) for mode in Mode],
         "gaudi_attach": lambda: [*models, "--detach"],
-        "gaudi_graphs": lambda: ["on", "off"] if not positional else list(models),
-        "gaudi_sdpa": lambda: ["on", "off"] if not positional else [*models, "--recompute", "--softmax"],
         "gaudi_panel": lambda: list(models),
         "gaudi_warmup": lambda: [] if positional else ["-n", "--until-steady"],
     }

@@ -1,26 +1,27 @@
-"""The magics. Each names the Python function it stands for, and does little more than call it."""
+"""The magics. Each names the Python function it stands for, and does little more than call it.
+
+Those of the switches are made from the table of switches.
+"""
 
 from __future__ import annotations
 
-import argparse
-import functools
-import re
 from collections.abc import Callable
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from types import MethodType
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from gaudi_lab import api
-from gaudi_lab.errors import LabError
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.notebook import namespace
 from gaudi_lab.notebook.repeat import repeat
+from gaudi_lab.notebook.switch_magics import make_parser
+from gaudi_lab.notebook.usage import HELP, explain_refusals
 from gaudi_lab.report import Change, Status
-from gaudi_lab.settings import SOFTMAX_MODES, Mode
+from gaudi_lab.settings import SWITCHES, Mode, Switch
 from gaudi_lab.workbench import lab
 
 if TYPE_CHECKING:
@@ -28,56 +29,15 @@ if TYPE_CHECKING:
 
     from gaudi_lab.notebook.panel.widget import Panel
 
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-class _HelpWanted(Exception):
-    """Raised by `-h`, which is neither an error nor something to do."""
-
-
-class _Help(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        # The text is made for documentation: it starts with the mark of a literal block.
-        print(parser.format_help().removeprefix("::").strip())  # noqa: T201 - the reader asked for it
-        raise _HelpWanted
-
-
-def _usage(method: Method) -> Method:
-    """Turn what the workbench refuses into a `UsageError`, and let `-h` end without one."""
-
-    @functools.wraps(method)
-    def magic(self: GaudiMagics, line: str, *cell: Any) -> Any:
-        try:
-            return method(self, line, *cell)
-        except _HelpWanted:
-            return None
-        except LabError as error:
-            raise UsageError(error.for_notebook()) from error
-        except UsageError as error:
-            if "Run: " in str(error):
-                raise
-            # The parser says what is wrong, not what to run.
-            raise UsageError(f"{error}. {_advice(method.__name__, line, str(error))}") from error
-
-    return magic  # type: ignore[return-value]
-
-
-def _advice(magic: str, line: str, error: str) -> str:
-    """Return the line to run instead of one that the parser refused: with the nearest choice, or for help."""
-    refused = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", error)
-    near = get_close_matches(refused[1].lower(), re.findall(r"\w+", refused[2]), 1) if refused else []
-    return f"Run: %{magic} {line.replace(refused[1], near[0]) if refused and near else '-h'}"
-
-
-_help = argument("-h", "--help", action=_Help, nargs=0, help="Show this text.")
+_help = argument("-h", "--help", **HELP)
 
 
 @magics_class
 class GaudiMagics(Magics):
-    """The switches of the workbench."""
+    """The magics that are no switches, and what the others share."""
 
     @line_magic
-    @_usage
+    @explain_refusals
     @magic_arguments()
     @_help
     @argument("mode", nargs="?", choices=[str(mode) for mode in Mode], help="The mode to go to.")
@@ -89,15 +49,15 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.mode("lazy")
         """
-        wanted = parse_argstring(self.gaudi_mode, line).mode
+        mode = parse_argstring(self.gaudi_mode, line).mode
         self._attach_all()
-        if wanted is None:
+        if mode is None:
             print(api.status())  # noqa: T201
         else:
-            self._show(api.mode(wanted).change)
+            self._show(api.mode(mode).change)
 
     @line_magic
-    @_usage
+    @explain_refusals
     @magic_arguments()
     @_help
     @argument("--detach", action="store_true", help="Take it off the workbench, as it was before.")
@@ -120,45 +80,7 @@ class GaudiMagics(Magics):
             print(api.status())  # noqa: T201
 
     @line_magic
-    @_usage
-    @magic_arguments()
-    @_help
-    @argument("switch", choices=["on", "off"], help="Whether to use HPU graphs.")
-    @argument("model", nargs="?", help="Name of a model; all attached ones by default.")
-    def gaudi_graphs(self, line: str) -> None:
-        """Capture each model's forward once per input shape, then replay it without Python.
-
-        HPU graphs exist in lazy mode. A replay writes into the same output tensors each time: clone what you
-        keep from one call to the next.
-
-        In Python: gaudi_lab.hpu_graphs(model)
-        """
-        arguments = parse_argstring(self.gaudi_graphs, line)
-        name = self._name(arguments.model)
-        self._show(api.hpu_graphs(name, arguments.switch == "on").change)
-
-    @line_magic
-    @_usage
-    @magic_arguments()
-    @_help
-    @argument("switch", choices=["on", "off"], help="Whether to use FusedSDPA.")
-    @argument("model", nargs="?", help="Name of a model; all attached ones by default.")
-    @argument("--recompute", action="store_true", default=None, help="Do not store the attention matrix.")
-    @argument("--softmax", choices=SOFTMAX_MODES, help="Another softmax; for bfloat16 models.")
-    def gaudi_sdpa(self, line: str) -> None:
-        """Compute attention with the bridge's FusedSDPA kernel instead of the model's own.
-
-        In Python: gaudi_lab.fused_sdpa(model, recompute=True, softmax="fast")
-        """
-        arguments = parse_argstring(self.gaudi_sdpa, line)
-        name = self._name(arguments.model)
-        handle = api.fused_sdpa(
-            name, arguments.switch == "on", recompute=arguments.recompute, softmax=arguments.softmax
-        )
-        self._show(handle.change)
-
-    @line_magic
-    @_usage
+    @explain_refusals
     @magic_arguments()
     @_help
     def gaudi_status(self, line: str) -> Status:
@@ -171,7 +93,7 @@ class GaudiMagics(Magics):
         return api.status()
 
     @line_magic
-    @_usage
+    @explain_refusals
     @magic_arguments()
     @_help
     @argument("models", nargs="*", help="Names of models; all attached ones by default, also later ones.")
@@ -188,7 +110,7 @@ class GaudiMagics(Magics):
 
     @no_var_expand
     @line_cell_magic
-    @_usage
+    @explain_refusals
     @magic_arguments()
     @_help
     @argument("-n", type=int, default=5, help="How many times to run it. Default: 5.")
@@ -211,6 +133,12 @@ class GaudiMagics(Magics):
             raise UsageError("There is nothing to run. Run: %gaudi_warmup -n 5 model(**batch)")
         self._attach_all()
         return repeat(self.shell, source, n=arguments.n, until_steady=arguments.until_steady)
+
+    def switch(self, switch: Switch, arguments: dict[str, Any]) -> None:
+        """Move a switch as its magic asks for it."""
+        on = arguments.pop("switch") == "on"
+        name = self._name(arguments.pop("model"))
+        self._show(getattr(api, switch.name)(name, on, **arguments).change)
 
     def _model(self, name: str) -> Any:
         return namespace.resolve(name, self.shell.user_ns)
@@ -247,14 +175,28 @@ def _split_code(line: str) -> tuple[str, str]:
     return " ".join(words[:position]), " ".join(words[position:])
 
 
+def _make_switch_magic(switch: Switch) -> Callable[[GaudiMagics, str], None]:
+    parser = make_parser(switch)
+
+    def magic(self: GaudiMagics, line: str) -> None:
+        self.switch(switch, vars(parser.parse_argstring(line)))
+
+    magic.__name__, magic.__doc__ = switch.magic, parser.format_help()
+    return explain_refusals(magic)
+
+
 def register(shell: InteractiveShell) -> Handle:
     """Add the magics to `shell`."""
-    shell.register_magics(GaudiMagics)
+    magics = GaudiMagics(shell)
+    shell.register_magics(magics)
+    for switch in SWITCHES:
+        shell.register_magic_function(MethodType(_make_switch_magic(switch), magics), "line", switch.magic)
 
     def undo() -> None:
-        for kind, names in GaudiMagics.magics.items():
-            for name in names:
-                shell.magics_manager.magics[kind].pop(name, None)
+        registered = shell.magics_manager.magics
+        for kind in ("line", "cell"):
+            for name in (*GaudiMagics.magics[kind], *(switch.magic for switch in SWITCHES)):
+                registered[kind].pop(name, None)
         shell.magics_manager.registry.pop(GaudiMagics.__name__, None)
 
     return Handle(undo)

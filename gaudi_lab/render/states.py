@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gaudi_lab import shapes
 from gaudi_lab.render import layout, units
 from gaudi_lab.report import CapturedGraph, Change, ModelChange, ModelStatus, Status
-from gaudi_lab.settings import Settings
+from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, SWITCHES, Settings, Switch
 
 
 @layout.line.register
@@ -21,19 +21,16 @@ def _(status: Status) -> str:
 def _(status: Status) -> str:
     lines = [str(status)]
     if status.models:
-        rows = [
-            (m.name, m.kind, str(m.device or "–"), m.attention or "–", compiled(m), graphs(m))
-            for m in status.models
-        ]
-        heads = ("model", "class", "device", "attention", "compiled", "HPU graphs")
-        lines += layout.table(heads, rows, left=set(range(6)))
+        heads = ("model", "class", "device", *SWITCH_HEADS)
+        rows = [(m.name, m.kind, m.device or "–", *switch_cells(m)) for m in status.models]
+        lines += layout.table(heads, rows, left=set(range(len(heads))))
     return "\n".join([*lines, *facts(status)])
 
 
 @layout.html.register
 def _(status: Status) -> str:
     return layout.rendered(
-        "status.html.j2", status=status, facts=facts(status), compiled=compiled, graphs=graphs
+        "status.html.j2", status=status, facts=facts(status), heads=SWITCH_HEADS, cells=switch_cells
     )
 
 
@@ -59,19 +56,27 @@ def facts(status: Status) -> list[str]:
     return told
 
 
-def compiled(model: ModelStatus) -> str:
-    """Say whether a model is compiled."""
-    return "torch.compile" if model.compiled else "–"
+_HEADS = {FUSED_SDPA.name: "attention", COMPILE.name: "compiled"}
+SWITCH_HEADS = [_HEADS.get(switch.name, switch.label) for switch in SWITCHES]
+"""What the switches' columns of a status table are called."""
 
 
-def graphs(model: ModelStatus) -> str:
-    """Say which HPU graphs a model has, by input shape."""
-    if not model.settings.hpu_graphs:
-        return "–"
-    return "; ".join(map(_graph, model.graphs)) or "on, none captured yet"
+def switch_cells(model: ModelStatus) -> list[str]:
+    """Return what a status table says of each switch of a model: more than on and off, where there is more."""
+    return [_switch_cell(switch, model) or "–" for switch in SWITCHES]
 
 
-def _graph(graph: CapturedGraph) -> str:
+def _switch_cell(switch: Switch, model: ModelStatus) -> str:
+    if switch is FUSED_SDPA:
+        return model.attention
+    if not switch.is_on(model.settings):
+        return ""
+    if switch is HPU_GRAPHS:
+        return "; ".join(map(_describe_graph, model.graphs)) or "on, none captured yet"
+    return switch.describe(model.settings)
+
+
+def _describe_graph(graph: CapturedGraph) -> str:
     where = f"{graph.component} " if graph.component else ""
     return f"{where}{shapes.text(graph.shapes)}, {units.count(graph.replays, 'replay')}"
 
@@ -91,21 +96,18 @@ def _(change: Change) -> str:
 def _model_change(model: ModelChange, change: Change) -> str:
     if model.after is None:
         return f"{model.name} detached"
-    switched = list(_switched(model, model.before or Settings(model.after.mode), model.after, change))
+    switched = list(_list_moves(model, model.before or Settings(model.after.mode), model.after, change))
     if model.before is None:
         switched.insert(0, "attached")
     return f"{model.name}: {', '.join(switched)}" if switched else ""
 
 
-def _switched(model: ModelChange, before: Settings, after: Settings, change: Change) -> Iterable[str]:
-    if before.hpu_graphs != after.hpu_graphs:
-        yield f"HPU graphs {_on(after.hpu_graphs)}" + (" until lazy mode returns" * model.graphs_wait)
-    options = ("fused_sdpa", "recompute", "softmax")
-    if any(getattr(before, name) != getattr(after, name) for name in options):
-        yield f"{after.sdpa_options} {_on(after.fused_sdpa)}"
-    if before.mode is not after.mode and change.before is change.after:
-        yield f"torch.compile {_on(after.mode.value == 'compile')}"
-
-
-def _on(switch: bool) -> str:
-    return "on" if switch else "off"
+def _list_moves(model: ModelChange, before: Settings, after: Settings, change: Change) -> Iterable[str]:
+    for switch in SWITCHES:
+        on = switch.is_on(after)
+        if on == switch.is_on(before) and switch.chosen(after) == switch.chosen(before):
+            continue
+        if switch is COMPILE and change.before is not change.after:
+            continue  # the mode says so already
+        waits = " until lazy mode returns" * (switch is HPU_GRAPHS and model.graphs_wait)
+        yield f"{switch.describe(after)} {'on' if on else 'off'}{waits}"

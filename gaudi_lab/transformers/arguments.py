@@ -42,7 +42,10 @@ class Arguments(Elsewhere, TrainingArguments):
     attn_implementation: str | None = field(
         default=None, metadata={"help": "eager, sdpa or gaudi_fused_sdpa; the model's own by default."}
     )
-    flash_attention_recompute: bool = field(default=False, metadata={"help": "FusedSDPA recomputes."})
+    flash_attention_recompute: bool | None = field(
+        default=None,
+        metadata={"help": "FusedSDPA recomputes, or does not; the bridge's own choice by default."},
+    )
     flash_attention_fast_softmax: bool = field(
         default=False, metadata={"help": "FusedSDPA's fast softmax, for bfloat16."}
     )

@@ -36,7 +36,7 @@ class Process:
     @classmethod
     def now(cls) -> Process:
         """Return the mode of this process."""
-        return cls(bridge.is_lazy(), bridge.keeps_mode() or bridge.mode_chosen())
+        return cls(bridge.is_lazy(), bridge.mode_decided())
 
 
 def check(args: Arguments, process: Process) -> None:
@@ -146,10 +146,10 @@ def _mode(args: Arguments, process: Process) -> Iterator[LabValueError]:
     if not process.decided:
         return
     if args.compiles and process.lazy:
-        yield _other_mode("torch_compile=True needs eager mode", lazy=False)
+        yield bridge.refuse_mode("torch_compile=True needs eager mode", lazy=False)
     if args.use_lazy_mode is not None and args.use_lazy_mode != process.lazy:
         wanted = "lazy" if args.use_lazy_mode else "eager"
-        yield _other_mode(
+        yield bridge.refuse_mode(
             f"use_lazy_mode={args.use_lazy_mode} asks for {wanted} mode", lazy=args.use_lazy_mode
         )
 
@@ -176,7 +176,7 @@ def _graphs(args: Arguments, process: Process) -> Iterator[LabValueError]:
             python="GaudiTrainingArguments(use_hpu_graphs_for_inference=True, use_lazy_mode=True)",
         )
     if process.decided and not process.lazy:
-        yield _other_mode("use_hpu_graphs_for_inference=True needs lazy mode", lazy=True)
+        yield bridge.refuse_mode("use_hpu_graphs_for_inference=True needs lazy mode", lazy=True)
 
 
 def _attention(args: Arguments) -> Iterator[LabValueError]:
@@ -192,13 +192,3 @@ def _attention(args: Arguments) -> Iterator[LabValueError]:
                     f"{name}=True is an option of FusedSDPA, which attn_implementation does not ask for.",
                     python=f'GaudiTrainingArguments(attn_implementation="{FUSED_SDPA}", {name}=True)',
                 )
-
-
-def _other_mode(asked: str, *, lazy: bool) -> LabValueError:
-    now, wanted = ("eager", "lazy") if lazy else ("lazy", "eager")
-    kept = bridge.keeps_mode()
-    python = f'os.environ["PT_HPU_LAZY_MODE"] = "{int(lazy)}"' if kept else f'gaudi_lab.mode("{wanted}")'
-    first = " Restart it and make this the first line." if kept else ""
-    return LabValueError(
-        f"{asked}, and this process is in {now} mode.{first}", python=python, magic=f"%gaudi_mode {wanted}"
-    )

@@ -1,209 +1,95 @@
-"""A trainer's own switches, which the workbench takes over when the trainer is attached."""
+"""What a trainer's arguments switch on, and the model that the workbench switches for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from gaudi_lab import bridge
-from gaudi_lab.errors import LabError
-from gaudi_lab.instruments import attention, holding
-from gaudi_lab.instruments.compiling import compile_in_place
-from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
-from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.settings import Settings
-from gaudi_lab.transformers.wanted import Wanted
-from gaudi_lab.workbench import lab, wishes
-from gaudi_lab.workbench.model import Attached
+from gaudi_lab.settings import Mode, Settings
+from gaudi_lab.transformers.rules import FUSED_SDPA
+from gaudi_lab.workbench import lab
+from gaudi_lab.workbench.model import ModelOptions
+
+if TYPE_CHECKING:
+    from gaudi_lab.transformers.arguments import Arguments
 
 
-class _Options(Attached):
-    """A trainer as the workbench holds it, with the options that only its arguments have."""
-
-    def __init__(self, trainer: Any, wanted: Wanted) -> None:
-        super().__init__("trainer", trainer)
-        self.wish = wanted.settings
-        self.regions: nn.Module | None = None
-        self._wanted = wanted
-
-    def _capture(self, component: str, module: nn.Module) -> Handle:
-        handle: GraphHandle = hpu_graphs(module, **self._wanted.graph_options)
-        self._graphs[component] = handle
-        return handle
-
-    def _install(self, name: str, value: Any) -> Handle:
-        if name != "compiling":
-            return super()._install(name, value)
-        model, options = self.model.model, self._wanted.compile_options
-        if not self._wanted.regional:
-            return compile_in_place(model, **options)
-        from accelerate.utils import compile_regions
-
-        # A second form of the model that shares its parts: the model itself is not changed.
-        self.regions = compile_regions(model, backend=bridge.COMPILE_BACKEND, **options)
-        return Handle(self._forget_regions)
-
-    def _forget_regions(self) -> None:
-        self.regions = None
-
-
-class Switches:
-    """The switches of one trainer on its model.
+class TrainerSwitches:
+    """The switches of one trainer on its model, which the workbench moves.
 
     What is put on stays on from one evaluation to the next, so that nothing is captured or compiled twice.
-    While the trainer or its model is on the workbench, the workbench has the say.
+    While the trainer or its model is attached, the workbench's own switches hold.
 
     Parameters
     ----------
     trainer
-        With its model, which is on the device.
-    wanted
-        What the arguments ask for.
+        With its model, which is on the device. One on the CPU has nothing to switch, but takes off what
+        others have on its model.
     """
 
-    def __init__(self, trainer: Any, wanted: Wanted) -> None:
-        self._wanted = wanted
-        self._attached = _Options(trainer, wanted)
-        self._attention: Handle | None = None
-        # What was asked for last holds: magics put every model of a notebook on the workbench.
-        bench = self._on_workbench()
-        if bench is not None:
-            lab.current().detach(bench.name)
-        holding.hold(self._attached.components.values(), self)
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
+        on_hpu = trainer.args.use_habana
+        self._entered = lab.current().enter(trainer, *read_arguments(trainer.args)) if on_hpu else None
 
     def __str__(self) -> str:
-        bench = self._on_workbench()
-        if bench is not None and bench is not self._attached:
-            return str(bench.settings)
-        return self._wanted.told(self._attached.settings)
+        return "CPU" if self._entered is None else str(lab.current().owner(self._entered))
 
-    @property
-    def attached(self) -> Attached:
-        """What is installed in the model; the workbench moves this very object."""
-        return self._attached
-
-    def put_on(self, *, training: bool = False) -> None:
-        """Make what is on the model fit what is wanted and the mode that the process is in now.
-
-        Parameters
-        ----------
-        training
-            HPU graphs go off: they hold the inference forward.
+    @contextmanager
+    def on(self, *, training: bool = False) -> Iterator[None]:
+        """Have the switches on meanwhile. If it does not end well, the model is left as it was.
 
         Raises
         ------
         LabError
             For training while the workbench has HPU graphs on for this model.
         """
-        bench = self._on_workbench()
-        if bench is not None:
-            if training and bench.settings.hpu_graphs:
-                raise LabError(
-                    "HPU graphs are for inference, and they are on for this model.",
-                    python=f'gaudi_lab.hpu_graphs("{bench.name}", False)',
-                    magic="%gaudi_graphs off",
-                )
+        if self._entered is None:
+            lab.current().free({"model": self._trainer.model})
+            yield
             return
-        holding.hold(self._attached.components.values(), self)
-        settings = wishes.in_this_process(self._attached.wish)
-        if training:
-            settings = settings.replace(hpu_graphs=False)
-        if self._attention is None and self._wanted.attention is not None:
-            self._attention = attention.named(self._attached.model.model, self._wanted.attention)
-        self._attached.take_off(settings)
-        self._attached.put_on(settings)
+        with lab.current().on(self._entered, training=training):
+            yield
 
     def take_off(self) -> None:
-        """Put the model back as it was, unless the workbench has it."""
-        if self._on_workbench() is self._attached:
-            return
-        self._attached.take_off(Settings())
-        self._attached.settings = wishes.as_process(Settings())
-        handle, self._attention = self._attention, None
-        if handle is not None:
-            handle.remove()
-
-    def let_go(self) -> Settings:
-        """Take everything off, for someone else who switches this model, and return what was wanted."""
-        self.take_off()
-        return self._attached.wish
-
-    def drop_graphs(self) -> None:
-        """Drop captured graphs: one that was interrupted in the making is not worth keeping."""
-        bench = self._on_workbench()
-        if bench is not None and bench.settings.hpu_graphs:
-            settings = bench.settings
-            bench.take_off(settings.replace(hpu_graphs=False))
-            bench.put_on(settings)
+        """Put the model back as it was, unless it is attached."""
+        if self._entered is not None:
+            lab.current().take_off(self._entered)
 
     def replays(self) -> list[int]:
         """Return for each captured HPU graph how often it was replayed."""
-        return (self._on_workbench() or self._attached).replays()
+        return [] if self._entered is None else lab.current().owner(self._entered).replays()
 
     def in_use(self, model: nn.Module) -> nn.Module:
         """Return what to call instead of `model`: its form with compiled regions, if there is one."""
-        regions = self._attached.regions
-        if regions is None or model is not self._attached.model.model:
-            return model
-        if regions.training != model.training:
-            regions.train(model.training)
-        return regions
-
-    @contextmanager
-    def on(self, *, training: bool = False) -> Iterator[None]:
-        """Have the switches on meanwhile. If it does not end well, the model is left as it was."""
-        try:
-            self.put_on(training=training)
-            yield
-        except BaseException:
-            # Whatever was captured or compiled by halves goes.
-            self.drop_graphs()
-            self.take_off()
-            raise
-
-    def _on_workbench(self) -> Attached | None:
-        modules = self._attached.components.values()
-        for attached in lab.current().models.values():
-            if any(module is ours for module in attached.components.values() for ours in modules):
-                return attached
-        return None
+        return model if self._entered is None else self._entered.in_use(model)
 
 
-class NoSwitches:
-    """The same for a trainer on the CPU, which has nothing to switch, but takes off what others have on.
-
-    Parameters
-    ----------
-    trainer
-        With its model.
-    """
-
-    def __init__(self, trainer: Any) -> None:
-        self._trainer = trainer
-
-    def __str__(self) -> str:
-        return "CPU"
-
-    @contextmanager
-    def on(self, *, training: bool = False) -> Iterator[None]:  # noqa: ARG002 - one interface for both
-        """Have nothing on the model meanwhile."""
-        holding.hold([self._trainer.model], self)
-        yield
-
-    def take_off(self) -> None:
-        """Do nothing."""
-
-    def let_go(self) -> Settings:
-        """Return the plain settings."""
-        return wishes.as_process(Settings())
-
-    def replays(self) -> list[int]:
-        """Return nothing: there are no HPU graphs."""
-        return []
-
-    def in_use(self, model: nn.Module) -> nn.Module:
-        """Return `model`."""
-        return model
+def read_arguments(args: Arguments) -> tuple[Settings, ModelOptions]:
+    """Return the switches that `args` ask for, and what only arguments can say."""
+    fused = args.attn_implementation == FUSED_SDPA
+    graphs: dict[str, Any] = {}
+    if args.disable_tensor_cache_hpu_graphs:
+        graphs["disable_tensor_cache"] = True
+    if args.max_hpu_graphs is not None:
+        graphs["max_graphs"] = args.max_hpu_graphs
+    compiling: dict[str, Any] = {"dynamic": bool(args.compile_dynamic)}
+    if args.torch_compile_mode is not None:
+        compiling["mode"] = args.torch_compile_mode
+    settings = Settings(
+        Mode.COMPILE if args.compiles else Mode.of_process(bool(args.use_lazy_mode)),
+        hpu_graphs=args.use_hpu_graphs_for_inference,
+        fused_sdpa=fused,
+        recompute=args.flash_attention_recompute if fused else None,
+        softmax="fast" if fused and args.flash_attention_fast_softmax else None,
+    )
+    options = ModelOptions(
+        graphs,
+        compiling,
+        regional=args.use_regional_compilation,
+        attention=None if fused else args.attn_implementation,
+    )
+    return settings, options

@@ -29,10 +29,9 @@ from gaudi_lab.transformers import (
     last_batch,
     padding,
     progress,
-    wanted,
 )
 from gaudi_lab.transformers.callbacks import MarkStep, use_notebook_progress
-from gaudi_lab.transformers.switches import NoSwitches, Switches
+from gaudi_lab.transformers.switches import TrainerSwitches
 from gaudi_lab.transformers.training_args import GaudiTrainingArguments
 
 logger = logging.get_logger(__name__)
@@ -102,10 +101,7 @@ class GaudiTrainer(transformers.Trainer):
         self._process_state = accelerate_state.State()
         # In lazy mode the weights are on their way until now. An interrupt later would lose them.
         self._on_device(bridge.settle)
-        # Under a name that the workbench looks for: attaching the trainer hands these over.
-        self.gaudi_switches: Switches | NoSwitches = (
-            Switches(self, wanted.of_arguments(args)) if args.use_habana else NoSwitches(self)
-        )
+        self.gaudi_switches = TrainerSwitches(self)
         if args.use_habana:
             self.add_callback(MarkStep)
         use_notebook_progress(self)

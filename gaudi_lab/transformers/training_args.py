@@ -42,7 +42,7 @@ class GaudiTrainingArguments(Arguments):
         "eager", "sdpa" or "gaudi_fused_sdpa", put on the model that the trainer is given while it works.
         None leaves the model's own.
     flash_attention_recompute, flash_attention_fast_softmax
-        Options of FusedSDPA.
+        Options of FusedSDPA. None leaves recomputing to the bridge.
     pad_last_batch
         Fill a smaller last batch up by repeating its last sample, and leave the results of the filling out:
         no second graph is compiled for it, and no sample is dropped.
@@ -88,7 +88,6 @@ def _enter_mode(asked: bool | None, *, compiles: bool) -> bool:
     if not process.decided:
         lazy = not compiles if asked is None else asked
         # By the workbench: models that are on it go along.
-        lab.current().change(mode=Mode.LAZY if lazy else Mode.EAGER)
-        bridge.set_lazy(lazy)
+        lab.current().change(mode=Mode.of_process(lazy))
     bridge.load()
     return bridge.is_lazy()

@@ -1,26 +1,36 @@
-"""The one state holder: which models are on the workbench, where the switches are, who wants to know.
+"""The one state holder: every model with switches, the switches of all, who wants to know.
 
 Models are edited only from here. A change is made as a whole or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from gaudi_lab import bridge
-from gaudi_lab.errors import LabValueError
+from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.measure.causes import Memory
 from gaudi_lab.measure.recorder import Watch
 from gaudi_lab.report import Change, ModelChange, Status
-from gaudi_lab.settings import Mode, Settings, check_mode_change
-from gaudi_lab.workbench import wishes
+from gaudi_lab.settings import (
+    COMPILE,
+    FUSED_SDPA,
+    HPU_GRAPHS,
+    Mode,
+    Settings,
+    Switch,
+    check_mode_change,
+)
 
 if TYPE_CHECKING:
-    from gaudi_lab.workbench.model import Attached
+    from torch import nn
+
+    from gaudi_lab.workbench.model import ModelOptions, SwitchedModel
 
 Subscriber = Callable[[Change], None]
 
@@ -42,42 +52,34 @@ class ChangeHandle(Handle):
         return str(self.change)
 
 
-@dataclass(frozen=True)
-class Positions:
-    """Where some switches were.
+class Lab:
+    """A workbench.
 
-    Attributes
-    ----------
-    for_all
-        For models attached later; None if it was about some models only.
-    each
-        For each model, by name.
+    A model is *attached* when the user puts it here: it is listed, and the switches of all move it. Trainers and
+    pipelines *enter* their models, unlisted, and have their own switches put on while they work. A module has
+    the switches of one of them at a time; the attached one goes first, then the one that came last.
     """
 
-    for_all: Mapping[str, Any] | None
-    each: Mapping[str, Mapping[str, Any]]
-
-
-class Lab:
-    """A workbench."""
-
     def __init__(self) -> None:
-        self._models: dict[str, Attached] = {}
-        # What each model asked for by itself before it was attached, and asks for again afterwards.
-        self._brought: dict[str, Settings] = {}
-        self._wish = Settings()
+        self._models: dict[str, SwitchedModel] = {}
+        # Every model with switches, in the order in which they took their modules. Not kept alive from here.
+        self._entered: WeakKeyDictionary[SwitchedModel, None] = WeakKeyDictionary()
+        # What each attached model asked for by itself before, and asks for again afterwards.
+        self._own_request: dict[str, Settings] = {}
+        self._requested = Settings()
         self._subscribers: list[Subscriber] = []
         self._memory = Memory()
 
     @property
-    def models(self) -> Mapping[str, Attached]:
+    def models(self) -> Mapping[str, SwitchedModel]:
         """The attached models by name, in the order they were attached."""
         return MappingProxyType(self._models)
 
     @property
     def settings(self) -> Settings:
         """The switches that a model attached next will get. Their mode is that of the process."""
-        return wishes.in_this_process(self._wish)
+        requested = self._requested.in_process(bridge.is_lazy())
+        return requested.in_mode(requested.mode)
 
     @property
     def mode(self) -> Mode:
@@ -92,7 +94,8 @@ class Lab:
         model
             A torch module, transformers Trainer or diffusers pipeline, on `hpu`.
         name
-            What to call it; by default after its class. What had that name before is detached.
+            What to call it; by default after its class. What had that name before is detached, and so is what
+            has modules of this model.
 
         Returns
         -------
@@ -106,32 +109,29 @@ class Lab:
         """
         known = self.find(model)
         if known is not None and name in (None, known.name):
-            return ChangeHandle(lambda: None, self._change(self.mode))
+            return ChangeHandle(lambda: None, self._change(self.mode, self.mode))
         # Instruments need torch, and whoever has a model has imported it. Before that it stays out, because
         # importing it can load the bridge and so decide the mode.
-        from gaudi_lab.instruments import components, holding
-        from gaudi_lab.workbench.model import Attached
+        from gaudi_lab.instruments import components
 
         components.require_on_hpu(name or "model", model)
         bridge.load()
+        lazy = bridge.is_lazy()
         if known is not None:
             self.detach(known.name)
-        attached = Attached.of(name or self._unused(type(model).__name__.lower()), model)
-        held = holding.hold(attached.components.values(), attached)
-        if held is not None:
-            attached.wish = held
-        brought = attached.wish
-        attached.wish = self._for_all(attached)
+        attached = self._entry_of(model)
+        attached.name = name or self._unused(type(model).__name__.lower())
+        own = attached.requested
+        if (before := self._take_modules(attached)) is not None:
+            own = before
         if attached.name in self._models:
             self.detach(attached.name)
-        try:
-            self._move({attached: attached.wish.in_mode(attached.wish.mode)})
-        except BaseException:
-            attached.wish = brought
-            raise
+        requested = self._join(attached, own.in_process(lazy), self._requested.in_process(lazy))
+        self._move({attached: requested.in_mode(requested.mode)}, lazy)
+        attached.requested = requested
         self._models[attached.name] = attached
-        self._brought[attached.name] = brought
-        change = self._change(self.mode, [ModelChange(attached.name, None, attached.settings)])
+        self._own_request[attached.name] = own
+        change = self._change(self.mode, self.mode, [ModelChange(attached.name, None, attached.settings)])
         self._tell(change)
         return ChangeHandle(lambda: self._detach_if_there(attached), change)
 
@@ -144,14 +144,14 @@ class Lab:
             If no model has that name.
         """
         attached = self.get(name)
-        change = self._change(self.mode, [ModelChange(name, attached.settings, None)])
-        attached.take_off(Settings())
-        attached.wish = self._brought.pop(name)
+        change = self._change(self.mode, self.mode, [ModelChange(name, attached.settings, None)])
+        attached.clear()
+        attached.requested = self._own_request.pop(name)
         del self._models[name]
         self._tell(change)
         return change
 
-    def get(self, name: str) -> Attached:
+    def get(self, name: str) -> SwitchedModel:
         """Return the attached model called `name`.
 
         Raises
@@ -168,34 +168,11 @@ class Lab:
             )
         return self._models[name]
 
-    def find(self, model: Any) -> Attached | None:
+    def find(self, model: Any) -> SwitchedModel | None:
         """Return how `model` is attached, or None if it is not."""
-        return next((a for a in self._models.values() if a.model is model), None)
+        return next((m for m in self._models.values() if m.model is model), None)
 
-    def apply(self, settings: Settings, models: Iterable[str] | None = None) -> Change:
-        """Put all switches into one position.
-
-        Parameters
-        ----------
-        settings
-            Where to put them.
-        models
-            Names of models; None for all, and for those attached later.
-
-        Returns
-        -------
-        Change
-            What changed; false if nothing did.
-
-        Raises
-        ------
-        LabError
-            If it cannot be done. Nothing has changed then.
-        """
-        settings.check()
-        return self.change(models, **settings.switches)
-
-    def change(self, models: Iterable[str] | None = None, **switches: Any) -> Change:
+    def change(self, models: Iterable[str] | None = None, **switches: Any) -> ChangeHandle:
         """Move some switches and leave the others where they are.
 
         Leaving lazy mode takes HPU graphs off; they come back with it.
@@ -209,54 +186,55 @@ class Lab:
 
         Returns
         -------
-        Change
-            What changed; false if nothing did.
+        ChangeHandle
+            Tells what changed. Removing it moves the same switches back, and no others.
 
         Raises
         ------
         LabError
             If it cannot be done. Nothing has changed then.
         """
-        mode = switches.get("mode", self.mode)
-        check_mode_change(self.mode, mode)
-        chosen = self._chosen(models)
-        default = wishes.moved(wishes.as_process(self._wish), switches) if models is None else None
-        plan = {attached: wishes.moved(wishes.as_process(attached.wish), switches) for attached in chosen}
-        return self._carry_out(plan, mode, default)
+        lazy = bridge.is_lazy()
+        default = self._requested.in_process(lazy)
+        mode = switches.get("mode", default.mode)
+        check_mode_change(default.mode, mode)
+        chosen = [self.get(name) for name in (self._models if models is None else models)]
+        before = {attached: attached.requested.in_process(lazy) for attached in self._models.values()}
+        plan = {attached: before[attached].move(switches) for attached in chosen}
+        notes = [] if models is not None else _leave_out_without_attention(plan, switches)
+        new_default = default.move(switches) if models is None else default
+        change = self._carry_out(plan, mode if "mode" in switches else None, new_default, lazy, notes)
 
-    def remember(self, switches: Iterable[str], models: Iterable[str] | None = None) -> Positions:
-        """Note where some switches are, for `put_back`.
+        def put_back() -> None:
+            lazy = bridge.is_lazy()
 
-        Parameters
-        ----------
-        switches
-            Names of fields of `Settings`.
-        models
-            Names of models; None for all, and for those attached later.
-        """
-        names = list(switches)
+            def move_back(requested: Settings, old: Settings) -> Settings:
+                moved = {name: getattr(old, name) for name in switches}
+                return requested.in_process(lazy).replace(**moved)
 
-        def positions(wish: Settings) -> dict[str, Any]:
-            return {name: getattr(wishes.as_process(wish), name) for name in names}
+            there = [attached for attached in plan if attached in self._models.values()]
+            back_to = {attached: move_back(attached.requested, before[attached]) for attached in there}
+            default_now = self._requested.in_process(lazy)
+            if models is None:
+                default_now = move_back(default_now, default)
+            planned = [*([default_now] if models is None else []), *back_to.values()]
+            back = planned[0].mode if planned and "mode" in switches else None
+            self._carry_out(back_to, back, default_now, lazy)
 
-        return Positions(
-            for_all=positions(self._wish) if models is None else None,
-            each={attached.name: positions(attached.wish) for attached in self._chosen(models)},
-        )
+        return ChangeHandle(put_back, change)
 
-    def put_back(self, positions: Positions) -> Change:
-        """Put switches back where they were, for the models that are still attached."""
-        default = (
-            None if positions.for_all is None else wishes.as_process(self._wish).replace(**positions.for_all)
-        )
-        plan = {
-            self._models[name]: wishes.as_process(self._models[name].wish).replace(**switches)
-            for name, switches in positions.each.items()
-            if name in self._models
-        }
-        planned = [*plan.values(), *([default] if default is not None else [])]
-        mode = planned[-1].mode if planned else self.mode
-        return self._carry_out(plan, mode, default)
+    def switch(
+        self, switch: Switch, on: bool, models: Iterable[str] | None = None, **options: Any
+    ) -> ChangeHandle:
+        """Turn one switch on or off, with options of it; otherwise as `change`."""
+        if switch is COMPILE and not on and self.mode.is_lazy:
+            return self.change(models)  # nothing is compiled in lazy mode, and off must not end it
+        return self.change(models, **{**switch.turn(on), **options})
+
+    def apply(self, settings: Settings, models: Iterable[str] | None = None) -> ChangeHandle:
+        """Put all switches into one position; otherwise as `change`."""
+        settings.check()
+        return self.change(models, **settings.switches)
 
     def status(self) -> Status:
         """Describe the workbench as it is now. Loads nothing."""
@@ -272,15 +250,15 @@ class Lab:
     def watch(self) -> Watch:
         """Return what a warm-up recorder should watch: the attached models and their switches."""
         attached = list(self._models.values())
-        settings = dict.fromkeys(str(a.settings) for a in attached) or {str(self.settings): None}
+        settings = dict.fromkeys(map(str, attached)) or {str(self.settings): None}
         return Watch(
             modules={
-                _label(a.name if len(attached) > 1 else "", part): module
-                for a in attached
-                for part, module in a.components.items()
+                _label(m.name if len(attached) > 1 else "", part): module
+                for m in attached
+                for part, module in m.components.items()
             },
             settings="; ".join(settings),
-            graphs=lambda: [count for a in attached for count in a.replays()],
+            graphs=lambda: [count for m in attached for count in m.replays()],
             memory=self._memory,
         )
 
@@ -299,33 +277,154 @@ class Lab:
         """Detach every model, as it was before it was attached, and forget the switches."""
         for name in list(self._models):
             self.detach(name)
-        self._wish = Settings()
+        self._requested = Settings()
 
-    def _chosen(self, models: Iterable[str] | None) -> list[Attached]:
-        return [self.get(name) for name in (self._models if models is None else models)]
+    # For Trainers and pipelines, whose switches are put on while they work.
 
-    def _for_all(self, attached: Attached) -> Settings:
-        wish = wishes.as_process(self._wish)
-        brought = attached.wish
-        wish = wish.replace(hpu_graphs=wish.hpu_graphs or brought.hpu_graphs)
-        if brought.fused_sdpa and not wish.fused_sdpa:
-            wish = wish.replace(fused_sdpa=True, recompute=brought.recompute, softmax=brought.softmax)
-        if brought.mode is Mode.COMPILE and not wish.mode.is_lazy:
-            wish = wish.replace(mode=Mode.COMPILE)
-        return wish if attached.has_attention else wishes.without_fused_sdpa(wish)
+    def enter(
+        self,
+        model: Any,
+        requested: Settings | None = None,
+        options: ModelOptions | None = None,
+    ) -> SwitchedModel:
+        """Take note of a model with switches of its own, unlisted. Nothing is put on it yet.
 
-    def _carry_out(self, plan: dict[Attached, Settings], mode: Mode, default: Settings | None) -> Change:
-        """Make wishes come true, or leave everything as it is and raise."""
-        before = self.mode
-        notes: list[str] = []
-        if default is not None:
-            notes += wishes.leave_out_without_attention(plan)
-        if mode.is_lazy != before.is_lazy:
+        An attached model that it has modules of is detached: what was asked for last holds.
+
+        Parameters
+        ----------
+        model
+            A Trainer or pipeline on the device, which keeps what is returned.
+        requested, options
+            What it asks for by itself.
+        """
+        from gaudi_lab.workbench.model import SwitchedModel
+
+        entered = SwitchedModel(type(model).__name__, model, requested, options)
+        self._take_modules(entered)
+        return entered
+
+    def owner(self, entered: SwitchedModel) -> SwitchedModel:
+        """Return whose switches hold for an entered model: an attached one's that has its modules, or its own."""
+        owners = (m for m in self._models.values() if m is entered or m.shares_modules(entered.components))
+        return next(owners, entered)
+
+    @contextmanager
+    def on(self, entered: SwitchedModel, *, training: bool = False) -> Iterator[SwitchedModel]:
+        """Have the switches of an entered model on meanwhile, and leave them on. Yields whose switches hold.
+
+        If it does not end well, what was captured or compiled by halves goes.
+
+        Parameters
+        ----------
+        entered
+            From `enter`; or a model that is attached, whose switches then hold.
+        training
+            HPU graphs go off: they hold the inference forward.
+
+        Raises
+        ------
+        LabError
+            For training while the workbench has HPU graphs on for this model.
+        """
+        owner = self.owner(entered)
+        try:
+            if owner is entered:
+                self._put_on(entered, graphs=not training or entered in self._models.values())
+            if training and owner.settings.hpu_graphs:
+                raise LabError(
+                    "HPU graphs are for inference, and they are on for this model.",
+                    python=f'gaudi_lab.hpu_graphs("{owner.name}", False)',
+                    magic=f"%{HPU_GRAPHS.magic} off",
+                )
+            yield owner
+        except BaseException:
+            if self.find(owner.model) is None:
+                owner.clear()
+            else:
+                owner.recapture()
+            raise
+
+    def request(self, entered: SwitchedModel, switch: Switch, on: bool) -> None:
+        """Note that a Trainer or pipeline asks for a switch by itself, from its next run on.
+
+        Raises
+        ------
+        LabError
+            If it cannot be on. Nothing has changed then.
+        """
+        entered.requested = entered.requested.in_process(bridge.is_lazy()).move(switch.turn(on))
+
+    def take_off(self, entered: SwitchedModel) -> None:
+        """Put the modules of an entered model back as they were, unless it is attached."""
+        if self.find(entered.model) is None:
+            entered.clear()
+
+    def free(self, modules: Mapping[str, nn.Module]) -> None:
+        """Take everything off `modules`, whoever asked for it: they leave the device."""
+        for entered in [entered for entered in self._entered if entered.shares_modules(modules)]:
+            entered.clear()
+            if self.find(entered.model) is None:
+                del self._entered[entered]
+
+    def _put_on(self, entered: SwitchedModel, *, graphs: bool) -> None:
+        from gaudi_lab.instruments import components
+
+        entered.use_components(components.of(entered.model))
+        self._take_modules(entered)
+        requested = entered.requested.in_process(bridge.is_lazy())
+        settings = requested.in_mode(requested.mode)
+        settings = settings if graphs else settings.replace(hpu_graphs=False)
+        entered.take_off(settings)
+        entered.put_on(settings)
+
+    def _take_modules(self, entered: SwitchedModel) -> Settings | None:
+        """Make `entered` the one who switches its modules, and return what the one before asked for there."""
+        others = [other for other in self._entered if other is not entered]
+        before = None
+        for other in others:
+            if other.shares_modules(entered.components):
+                before = other.requested
+                if self.find(other.model) is other:
+                    self.detach(other.name)
+                other.clear()
+        self._entered.pop(entered, None)
+        self._entered[entered] = None  # the last one now
+        return before
+
+    def _entry_of(self, model: Any) -> SwitchedModel:
+        from gaudi_lab.workbench.model import SwitchedModel
+
+        entered = next((entered for entered in self._entered if entered.model is model), None)
+        return entered or SwitchedModel("", model)
+
+    def _join(self, attached: SwitchedModel, own: Settings, for_all: Settings) -> Settings:
+        """Return the switches of all, with what a model asks for by itself."""
+        joined = for_all.replace(hpu_graphs=for_all.hpu_graphs or own.hpu_graphs)
+        if own.fused_sdpa and not for_all.fused_sdpa:
+            joined = joined.replace(fused_sdpa=True, recompute=own.recompute, softmax=own.softmax)
+        if own.mode is Mode.COMPILE and not for_all.mode.is_lazy:
+            joined = joined.replace(mode=Mode.COMPILE)
+        return joined if attached.has_attention else joined.move(FUSED_SDPA.turn(False))
+
+    def _carry_out(
+        self,
+        plan: dict[SwitchedModel, Settings],
+        mode: Mode | None,
+        default: Settings,
+        was_lazy: bool,
+        notes: Iterable[str] = (),
+    ) -> Change:
+        """Do what is requested, or leave everything as it is and raise. With no `mode` that of the process stays."""
+        before = self._requested.in_process(was_lazy).mode
+        lazy = was_lazy if mode is None else mode.is_lazy
+        notes = list(notes)
+        if mode is not None and lazy != was_lazy:
             # Lazy or not is the process's: models that were not named go along.
             for attached in self._models.values():
-                plan.setdefault(attached, attached.wish.replace(mode=mode))
+                plan.setdefault(attached, attached.requested.replace(mode=mode))
             notes += _how_switched()
-        after = {attached: wish.in_mode(wish.mode) for attached, wish in plan.items()}
+        after = {attached: requested.in_mode(requested.mode) for attached, requested in plan.items()}
         changed = {
             attached: settings for attached, settings in after.items() if settings != attached.settings
         }
@@ -338,36 +437,38 @@ class Lab:
             )
             for attached, settings in changed.items()
         ]
-        self._move(changed, lazy=mode.is_lazy)
-        for attached, wish in plan.items():
-            attached.wish = wish
-        if default is not None:
-            self._wish = default
-        change = self._change(before, changes, notes + wishes.remarks(changed))
+        self._move(changed, was_lazy, None if mode is None else lazy)
+        for attached, requested in plan.items():
+            attached.requested = requested
+        self._requested = default
+        remarks = [remark for attached, settings in changed.items() for remark in attached.remarks(settings)]
+        change = self._change(before, default.in_process(lazy).mode, changes, notes + remarks)
         if change:
             self._tell(change)
         return change
 
-    def _move(self, plan: Mapping[Attached, Settings], lazy: bool | None = None) -> None:
+    def _move(self, plan: Mapping[SwitchedModel, Settings], was_lazy: bool, lazy: bool | None = None) -> None:
         """Install and remove instruments to reach `plan`, or put everything back and raise."""
         for attached in plan:
             attached.require_on_hpu()
         before = {attached: attached.settings for attached in plan}
-        was_loaded, was_lazy = bridge.loaded(), bridge.is_lazy()
+        was_loaded = bridge.loaded()
         try:
             _install(plan, lazy)
         except BaseException:
             _install(before, was_lazy if was_loaded else None)
             raise
 
-    def _change(self, before: Mode, models: Iterable[ModelChange] = (), notes: Iterable[str] = ()) -> Change:
-        return Change(before, self.mode, tuple(models), tuple(notes), bridge.identity().emulated)
+    def _change(
+        self, before: Mode, after: Mode, models: Iterable[ModelChange] = (), notes: Iterable[str] = ()
+    ) -> Change:
+        return Change(before, after, tuple(models), tuple(notes), bridge.identity().emulated)
 
     def _tell(self, change: Change) -> None:
         for subscriber in list(self._subscribers):
             subscriber(change)
 
-    def _detach_if_there(self, attached: Attached) -> None:
+    def _detach_if_there(self, attached: SwitchedModel) -> None:
         if self._models.get(attached.name) is attached:
             self.detach(attached.name)
 
@@ -376,7 +477,7 @@ class Lab:
         return next(candidate for candidate in names if candidate not in self._models)
 
 
-def _install(plan: Mapping[Attached, Settings], lazy: bool | None) -> None:
+def _install(plan: Mapping[SwitchedModel, Settings], lazy: bool | None) -> None:
     # All that does not exist in the new mode goes before it, all that exists only there comes after.
     for attached, settings in plan.items():
         attached.take_off(settings)
@@ -384,6 +485,20 @@ def _install(plan: Mapping[Attached, Settings], lazy: bool | None) -> None:
         bridge.set_lazy(lazy)
     for attached, settings in plan.items():
         attached.put_on(settings)
+
+
+def _leave_out_without_attention(
+    plan: dict[SwitchedModel, Settings], switches: Mapping[str, Any]
+) -> list[str]:
+    """Take FusedSDPA out of the plan for models that have no attention, unless that leaves none."""
+    if not switches.get(FUSED_SDPA.name):
+        return []
+    without = [attached for attached in plan if not attached.has_attention]
+    if len(without) == len(plan):
+        return []
+    for attached in without:
+        plan[attached] = plan[attached].move(FUSED_SDPA.turn(False))
+    return [f"{attached.name} has no attention to switch" for attached in without]
 
 
 def _how_switched() -> list[str]:

@@ -1,106 +1,157 @@
-"""A model on the workbench: its switches, and the handles that undo them."""
+"""One model with switches: what was asked for, what is on, and the instruments that make it so.
+
+Only this module calls instruments on a user's model, and only the workbench calls this module.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from gaudi_lab.instruments import attention, components
-from gaudi_lab.instruments.compiling import compile_in_place
+from gaudi_lab.instruments.compiling import Regions, compile_in_place, compile_regions
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
 from gaudi_lab.instruments.handle import Handle, all_or_none
 from gaudi_lab.report import CapturedGraph, ModelStatus
-from gaudi_lab.settings import Mode, Settings
+from gaudi_lab.settings import COMPILE, FUSED_SDPA, Mode, Settings, Switch
 
 # It decides on values, on the host and for each image: no graph can contain that.
 _NEVER_CAPTURED = ("safety_checker",)
 
 
-class Attached:
-    """One attached model, Trainer or pipeline.
+@dataclass(frozen=True)
+class ModelOptions:
+    """What a Trainer's arguments say about its switches beyond the switches themselves.
+
+    Attributes
+    ----------
+    graphs
+        For `instruments.graphs.hpu_graphs`.
+    compiling
+        For `torch.compile`.
+    regional
+        Compile repeated blocks and not the whole.
+    attention
+        Another attention of transformers' own; None leaves the model's.
+    """
+
+    graphs: Mapping[str, Any] = field(default_factory=dict)
+    compiling: Mapping[str, Any] = field(default_factory=dict)
+    regional: bool = False
+    attention: str | None = None
+
+
+class SwitchedModel:
+    """One model, Trainer or pipeline whose switches the workbench moves.
 
     Parameters
     ----------
     name
         What it is called on the workbench.
     model
-        The user's object; held until it is detached.
+        The user's object.
+    requested, options
+        What it asks for by itself.
 
     Attributes
     ----------
+    components
+        The modules that the switches apply to, by name.
     settings
         The switches that are on now.
-    wish
-        The switches as they were asked for. HPU graphs stay wished for outside lazy mode, and so come back
+    requested
+        The switches as they were asked for. HPU graphs stay requested outside lazy mode, and so come back
         with it.
     """
 
-    def __init__(self, name: str, model: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        requested: Settings | None = None,
+        options: ModelOptions | None = None,
+    ) -> None:
         self.name = name
         self.model = model
         self.components = components.of(model)
         self.settings = Settings()
-        self.wish = self.settings
+        self.requested = requested or Settings()
+        # A stock Trainer keeps the outputs of its first batch until it joins them with those of the second.
+        self._options = options or ModelOptions(graphs={"copies": components.is_trainer(model)})
         # What is installed: for each instrument the value it was installed with, and its handle.
         self._installed: dict[str, tuple[Any, Handle]] = {}
         self._graphs: dict[str, GraphHandle] = {}
 
-    @classmethod
-    def of(cls, name: str, model: Any) -> Attached:
-        """Return `model` as the workbench holds it: with the switches that it brings along, if it has some.
-
-        Parameters
-        ----------
-        name
-            What it is called on the workbench.
-        model
-            The user's object. One that has switches of its own, such as a Gaudi pipeline, keeps them in
-            `gaudi_switches.attached`, and the workbench moves those: there are never two for one thing.
-        """
-        own: Attached | None = getattr(getattr(model, "gaudi_switches", None), "attached", None)
-        if own is None:
-            return cls(name, model)
-        own.name = name
-        return own
+    def __str__(self) -> str:
+        """Say which switches are on, with the options that only a Trainer's arguments have."""
+        mode, *rest = str(self.settings).split(" + ")
+        if self._options.regional and self.settings.mode is Mode.COMPILE:
+            mode = f"{mode} regions"
+        if self._options.attention is not None and not self.settings.fused_sdpa:
+            rest.append(f"{self._options.attention} attention")
+        return " + ".join([mode, *rest])
 
     @property
     def has_attention(self) -> bool:
         """Whether FusedSDPA has anything to replace here."""
         return any(attention.has_attention(module) for module in self.components.values())
 
-    @property
-    def computes_in_bfloat16(self) -> bool:
-        """Whether any weight is bfloat16."""
-        return any(p.dtype is torch.bfloat16 for m in self.components.values() for p in m.parameters())
+    def why_off(self, switch: Switch, mode: Mode) -> str:
+        """Return why `switch` cannot be on in `mode`, with the line to run; empty if it can."""
+        refusal = switch.refusal(mode)
+        if refusal is None and switch is FUSED_SDPA and not self.has_attention:
+            refusal = attention.refusal(self.name)
+        return "" if refusal is None else refusal.for_notebook()
+
+    def remarks(self, settings: Settings) -> list[str]:
+        """Say which of `settings` will have less of an effect than one might think."""
+        weights = (p for module in self.components.values() for p in module.parameters())
+        if settings.softmax is None or any(p.dtype is torch.bfloat16 for p in weights):
+            return []
+        waits = "so it takes effect under autocast only"
+        return [f"softmax {settings.softmax} exists for bfloat16 and {self.name} is not, {waits}"]
+
+    def shares_modules(self, others: Mapping[str, nn.Module]) -> bool:
+        """Whether any of `others` is a module of this model."""
+        return any(module is other for module in self.components.values() for other in others.values())
 
     def require_on_hpu(self) -> None:
         """Raise if the weights are not on the device."""
         components.require_on_hpu(self.name, self.model)
 
-    def let_go(self) -> Settings:
-        """Take everything off, for someone else who switches this model, and return what was wanted."""
-        self.take_off(Settings())
-        self.settings = Settings(self.settings.mode if self.settings.mode.is_lazy else Mode.EAGER)
-        return self.wish
+    def use_components(self, modules: dict[str, nn.Module]) -> None:
+        """Switch `modules` from now on. If they are others than before, these are left as they were found."""
+        if modules != self.components:
+            self.clear()
+            self.components = modules
 
     def take_off(self, settings: Settings) -> None:
         """Remove what `settings` does not want, last installed first."""
-        wanted = _instruments(settings)
+        needed = self._needed(settings)
         for name in reversed(list(self._installed)):
             value, handle = self._installed[name]
-            if wanted.get(name) != value:
+            if needed.get(name) != value:
                 del self._installed[name]
                 handle.remove()
 
     def put_on(self, settings: Settings) -> None:
         """Install what `settings` wants and is not there yet."""
-        for name, value in _instruments(settings).items():
+        for name, value in self._needed(settings).items():
             if name not in self._installed:
                 self._installed[name] = (value, self._install(name, value))
         self.settings = settings
+
+    def clear(self) -> None:
+        """Take everything off. What is requested stays so."""
+        while self._installed:
+            _, (_, handle) = self._installed.popitem()
+            handle.remove()
+        self.settings = Settings(Mode.of_process(self.settings.mode.is_lazy))
 
     def captured(self) -> tuple[CapturedGraph, ...]:
         """Return the captured HPU graphs, component by component."""
@@ -121,6 +172,17 @@ class Attached:
             if handle.active:
                 handle.free()
 
+    def recapture(self) -> None:
+        """Put the model under HPU graphs anew, if it is: what was captured by halves or is outdated goes."""
+        settings = self.settings
+        self.take_off(settings.replace(hpu_graphs=False))
+        self.put_on(settings)
+
+    def in_use(self, module: nn.Module) -> nn.Module:
+        """Return what to call instead of `module`: its form with compiled regions, if there is one."""
+        _, handle = self._installed.get("compiling", (None, None))
+        return handle.in_use(module) if isinstance(handle, Regions) else module
+
     def status(self) -> ModelStatus:
         """Describe the model as it is now."""
         modules = self.components.values()
@@ -136,44 +198,48 @@ class Attached:
             graphs=self.captured(),
         )
 
+    def _needed(self, settings: Settings) -> dict[str, Any]:
+        """Return the instruments that `settings` needs, in the order to install them, each with its value."""
+        needed: dict[str, Any] = {}
+        if settings.fused_sdpa:
+            needed["attention"] = settings.sdpa_options
+        elif self._options.attention is not None:
+            needed["attention"] = self._options.attention
+        if settings.hpu_graphs:
+            if not settings.fused_sdpa:
+                needed["masks"] = True
+            # A graph holds the attention it was captured with, so it is captured anew when that changes.
+            needed["graphs"] = needed.get("attention", "as it is")
+        if COMPILE.is_on(settings):
+            needed["compiling"] = True
+        return needed
+
     def _install(self, name: str, value: Any) -> Handle:
-        modules = self.components
-        if name == "attention":
+        modules: Mapping[str, nn.Module] = self.components
+        options = self._options
+        if name == "compiling" and options.regional:
+            return compile_regions(self.components["model"], **options.compiling)
+        instrument: Callable[[nn.Module], Handle]
+        if name == "compiling":
+            instrument = lambda module: compile_in_place(module, **options.compiling)  # noqa: E731
+        elif name == "masks":
+            instrument = attention.static_masks
+        elif name == "graphs":
+            modules = {part: module for part, module in modules.items() if part not in _NEVER_CAPTURED}
+            instrument = lambda module: hpu_graphs(module, **options.graphs)  # noqa: E731
+        elif isinstance(value, str):
+            instrument = lambda module: attention.named(module, value)  # noqa: E731
+        else:
             # A pipeline has parts without attention. Where no part has any, the instrument says so.
-            having = [module for module in modules.values() if attention.has_attention(module)]
-            return all_or_none(
-                _edit(attention.fused_sdpa, module, value) for module in having or modules.values()
-            )
-        if name == "masks":
-            return all_or_none(_edit(attention.static_masks, module) for module in modules.values())
+            modules = {part: m for part, m in modules.items() if attention.has_attention(m)} or modules
+            instrument = lambda module: attention.fused_sdpa(module, value)  # noqa: E731
+        made: dict[str, Any] = {}
+
+        def edit(part: str, module: nn.Module) -> Handle:
+            made[part] = instrument(module)
+            return made[part]
+
+        handle = all_or_none(partial(edit, part, module) for part, module in modules.items())
         if name == "graphs":
-            return all_or_none(
-                _edit(self._capture, part, module)
-                for part, module in modules.items()
-                if part not in _NEVER_CAPTURED
-            )
-        return all_or_none(_edit(compile_in_place, module) for module in modules.values())
-
-    def _capture(self, component: str, module: nn.Module) -> Handle:
-        # A Trainer keeps the outputs of its first batch until it joins them with those of the second.
-        self._graphs[component] = hpu_graphs(module, copies=components.is_trainer(self.model))
-        return self._graphs[component]
-
-
-def _instruments(settings: Settings) -> dict[str, Any]:
-    """Return the instruments that `settings` needs, in the order to install them, each with its value."""
-    wanted: dict[str, Any] = {}
-    if settings.fused_sdpa:
-        wanted["attention"] = settings.sdpa_options
-    elif settings.hpu_graphs:
-        wanted["masks"] = True
-    if settings.hpu_graphs:
-        # A graph holds the attention it was captured with, so it is captured anew when that changes.
-        wanted["graphs"] = wanted.get("attention", "as it is")
-    if settings.mode is Mode.COMPILE:
-        wanted["compiling"] = True
-    return wanted
-
-
-def _edit(instrument: Callable[..., Handle], *arguments: Any) -> Callable[[], Handle]:
-    return lambda: instrument(*arguments)
+            self._graphs = made
+        return handle

@@ -29,6 +29,12 @@ def workbench() -> Iterator[lab.Lab]:
 
 
 @pytest.fixture
+def undecided(workbench: lab.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has chosen a mode yet: it is the release's default."""
+    monkeypatch.setattr(bridge, "_chosen", False)
+
+
+@pytest.fixture
 def net(workbench: lab.Lab):
     """A small network on the device, ready for inference."""
     import torch

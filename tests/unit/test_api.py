@@ -44,7 +44,7 @@ def test_a_switch_attaches_its_model_and_its_handle_moves_only_that_switch_back(
 
 def test_compile_compiles_the_model_in_place(net, workbench):
     with gaudi_lab.compile(net):
-        assert workbench.status().models[0].compiled
+        assert workbench.status().models[0].settings.mode is Mode.COMPILE
         assert "_compiled_call_impl" in vars(net)
     assert "_compiled_call_impl" not in vars(net)
 

@@ -1,8 +1,8 @@
 """The panel: every switch and every compile, in sight. `%gaudi_panel` or `gaudi_lab.panel(model)`.
 
-`widget` is what the notebook shows, with `panel.js` and `panel.css`. All open panels share one `desk`: it
-follows the workbench, logs `calls`, and does what a panel asks for when it is its turn (`turns`). What they
-show is plain data: `snapshot`, made of `choices` (what can be switched and why not), `export` and `trial`.
+`widget` is what the notebook shows, with `panel.js` and `panel.css`. All open panels share one `controller`: it
+follows the workbench, keeps the `call_log`, and does what a panel asks for `between_cells`. What they show is
+plain data: `snapshot`, made of `choices` (what can be switched and why not), exported code and `trial`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def panel(*models: Any) -> Panel:
     >>> gaudi_lab.panel(model)
     """
     from gaudi_lab import api
-    from gaudi_lab.notebook.panel.controller import Desk
+    from gaudi_lab.notebook.panel.controller import Controller
     from gaudi_lab.notebook.panel.widget import Panel
     from gaudi_lab.workbench import lab
 
     names = tuple(api.attached_name(model) for model in models)
-    return Panel(Desk.of(lab.current()), names or None)
+    return Panel(Controller.of(lab.current()), names or None)

@@ -1,7 +1,8 @@
-"""Whose turn it is. What a panel asks for is done between cells, on the main thread.
+"""Between cells: when a panel's requests are done, and what ticks while a cell runs.
 
-Some front ends send a widget's messages to a thread of their own (ipykernel's subshells), so a click arrives
-while a cell runs. Switching a model in the middle of a call would be wrong, so it waits for the cell.
+Requests are done on the main thread. Some front ends send a widget's messages to a thread of their own (ipykernel's
+subshells), so a click arrives while a cell runs. Switching a model in the middle of a call would be wrong, so it
+waits for the cell.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 Action = Callable[[], None]
 
 
-class Turns:
-    """Knows when cells run, and takes turns with them.
+class BetweenCells:
+    """Knows when cells run, and does actions between them.
 
     Parameters
     ----------
     shell
-        The notebook's; None outside of one, where it is always one's turn.
+        The notebook's; None outside of one, where nothing has to wait.
     on_start, on_end
         Called before and after each cell.
 
@@ -57,10 +58,10 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """How many actions wait for their turn."""
+        """How many actions wait for the cell to end."""
         return len(self._waiting)
 
-    def take(self, action: Action) -> None:
+    def do(self, action: Action) -> None:
         """Do `action` now if no cell runs, or else when it ends."""
         self._waiting.append(action)
         if threading.current_thread() is threading.main_thread():
@@ -80,6 +81,39 @@ class Turns:
         self.busy = False
         self._do_waiting()
         self._on_end()
+
+
+class Ticker:
+    """A thread that ticks between `start` and `stop`.
+
+    Parameters
+    ----------
+    tick
+        Called on the thread.
+    interval
+        Seconds between two ticks.
+    """
+
+    def __init__(self, tick: Callable[[], None], interval: float = 0.2) -> None:
+        self._tick = tick
+        self._interval = interval
+        self._ended: threading.Event | None = None
+
+    def start(self) -> None:
+        """Tick from now on."""
+        self.stop()
+        ended = self._ended = threading.Event()
+        threading.Thread(target=self._run, args=(ended,), name="gaudi-lab-panel", daemon=True).start()
+
+    def stop(self) -> None:
+        """Tick no more."""
+        if self._ended is not None:
+            self._ended.set()
+            self._ended = None
+
+    def _run(self, ended: threading.Event) -> None:
+        while not ended.wait(self._interval):
+            self._tick()
 
 
 def _in_a_cell(shell: InteractiveShell | None) -> bool:

@@ -17,7 +17,7 @@ from gaudi_lab.instruments import call_shapes, calls
 from gaudi_lab.instruments.handle import Handle, together
 from gaudi_lab.measure import causes
 from gaudi_lab.measure.timeline import Iteration, Timeline
-from gaudi_lab.workbench.model import Attached
+from gaudi_lab.workbench.model import SwitchedModel
 
 KEPT = 1000
 """How many calls are remembered at least."""
@@ -69,7 +69,7 @@ class LastInput:
 class _Open:
     """A call whose end is not known yet."""
 
-    attached: Attached
+    attached: SwitchedModel
     label: str
     module: Any
     shapes: shapes.Shapes
@@ -104,9 +104,9 @@ class CallLog:
         self._total = 0
         self._memory = causes.Memory()
         self._open: _Open | None = None
-        self._followed: dict[str, tuple[Attached, Handle]] = {}
+        self._followed: dict[str, tuple[SwitchedModel, Handle]] = {}
 
-    def follow(self, models: Mapping[str, Attached]) -> None:
+    def follow(self, models: Mapping[str, SwitchedModel]) -> None:
         """Log the calls of exactly these models from now on."""
         for name, (attached, handle) in list(self._followed.items()):
             if models.get(name) is not attached:
@@ -156,7 +156,7 @@ class CallLog:
         if current is not None and current.inside is not None:
             self._log(current, now - current.started, counted.since(current.counted))
 
-    def _watch(self, attached: Attached, part: str, module: Any) -> Handle:
+    def _watch(self, attached: SwitchedModel, part: str, module: Any) -> Handle:
         label = ".".join(filter(None, (attached.name, part)))
 
         @contextmanager
@@ -169,8 +169,8 @@ class CallLog:
             now, counted = self._clock(), bridge.counters()
             self._close(now, counted)
             before = self.last_inputs.setdefault(attached.name, {}).get(part)
-            sizes = call_shapes.of_call(module.forward, args, kwargs)
-            settings, replays = str(attached.settings), attached.replays()
+            sizes = call_shapes.read_shapes(module.forward, args, kwargs)
+            settings, replays = str(attached), attached.replays()
             current = self._open = _Open(attached, label, module, sizes, settings, now, counted, replays)
             try:
                 yield

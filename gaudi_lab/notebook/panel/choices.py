@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from gaudi_lab import bridge
-from gaudi_lab.errors import LabError
-from gaudi_lab.settings import Mode, Settings, check_mode_change
-from gaudi_lab.workbench.model import Attached
+from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.settings import COMPILE, HPU_GRAPHS, SWITCHES, Mode, Option, Switch
+from gaudi_lab.workbench.model import SwitchedModel
 
 _MEANING = {
     Mode.LAZY: "Collects operators into graphs",
@@ -16,6 +17,9 @@ _MEANING = {
 }
 
 IN_PLACE = "Switches in place here; a Gaudi needs a fresh process"
+
+_WORDS: dict[Any, str] = {None: "", True: "on", False: "off"}
+"""What a front end sends for a value of an option; other values are words already."""
 
 
 @dataclass(frozen=True)
@@ -43,70 +47,112 @@ class Choice:
     note: str = ""
 
 
-def mode_choices(now: Mode, models: list[Attached]) -> list[Choice]:
+@dataclass(frozen=True)
+class OptionChoice:
+    """One option of a switch.
+
+    Attributes
+    ----------
+    name, label
+        What to ask the workbench for, and what it is called.
+    value
+        The word for its present value; empty for the bridge's default.
+    words
+        The words for the other values.
+    reason, note
+        As for a `Choice`.
+    """
+
+    name: str
+    label: str
+    value: str
+    words: tuple[str, ...]
+    reason: str = ""
+    note: str = ""
+
+
+def list_modes(now: Mode, models: list[SwitchedModel]) -> list[Choice]:
     """Return the execution modes."""
     return [_mode_choice(now, mode, models) for mode in Mode]
 
 
-def switches(attached: Attached, now: Mode) -> list[Choice]:
+def list_switches(model: SwitchedModel, now: Mode) -> list[Choice]:
     """Return the switches of one model."""
-    settings = attached.settings
-    graphs = settings.replace(hpu_graphs=True).problem
-    no_attention = (
-        ""
-        if attached.has_attention
-        else f"{attached.name} has no attention that can be switched: FusedSDPA replaces that of transformers "
-        "models and of diffusers models built from the Attention class."
-    )
-    waits = attached.wish.hpu_graphs and not settings.hpu_graphs
     return [
         Choice(
-            "hpu_graphs",
-            "HPU graphs",
-            settings.hpu_graphs,
-            reason=_why(graphs),
-            note="Come back with lazy mode" if waits else "One per input shape, replayed without Python",
-        ),
-        Choice(
-            "fused_sdpa",
-            "FusedSDPA",
-            settings.fused_sdpa,
-            reason=no_attention,
-            note="Attention in one kernel",
-        ),
-        Choice(
-            "compile",
-            "torch.compile",
-            settings.mode is Mode.COMPILE,
-            reason=_why(_problem_of_mode(now, Mode.COMPILE)),
-            note="Compiled in place, at the first call of each shape",
-        ),
+            switch.name,
+            switch.label,
+            switch.is_on(model.settings),
+            reason=model.why_off(switch, now),
+            note="Come back with lazy mode" if _waits(switch, model) else switch.meaning,
+        )
+        for switch in SWITCHES
     ]
 
 
-def sdpa_reason(settings: Settings) -> str:
-    """Say why FusedSDPA's own options cannot be set; empty if they can."""
-    return "" if settings.fused_sdpa else _why(settings.replace(recompute=True).problem)
+def list_options(model: SwitchedModel) -> list[OptionChoice]:
+    """Return the options of the switches of one model."""
+    return [
+        OptionChoice(
+            option.field,
+            option.label,
+            _word(getattr(model.settings, option.field)),
+            tuple(map(_word, option.flags)),
+            "" if switch.is_on(model.settings) else _why(_problem_of_option(option, model)),
+            option.note,
+        )
+        for switch in SWITCHES
+        for option in switch.options
+    ]
 
 
-def _mode_choice(now: Mode, mode: Mode, models: list[Attached]) -> Choice:
+def read_option(name: str, word: str) -> Any:
+    """Return the value of an option that a front end's word means.
+
+    Raises
+    ------
+    LabValueError
+        There is no such word.
+    """
+    option = next(option for switch in SWITCHES for option in switch.options if option.field == name)
+    values = {_word(value): value for value in (None, *option.flags)}
+    if word not in values:
+        raise LabValueError(
+            f"{word!r} is not a value of {option.label}; there are {', '.join(filter(None, values))}."
+        )
+    return values[word]
+
+
+def _word(value: Any) -> str:
+    return _WORDS[value] if value in _WORDS else str(value)
+
+
+def _waits(switch: Switch, model: SwitchedModel) -> bool:
+    return switch is HPU_GRAPHS and model.requested.hpu_graphs and not model.settings.hpu_graphs
+
+
+def _problem_of_option(option: Option, model: SwitchedModel) -> LabError | None:
+    return model.settings.replace(**{option.field: next(iter(option.flags))}).problem
+
+
+def _mode_choice(now: Mode, mode: Mode, models: list[SwitchedModel]) -> Choice:
     notes = [_MEANING[mode]]
     reason = ""
     if mode is not now:
-        reason = _why(_problem_of_mode(now, mode))
+        reason = _why(COMPILE.refusal(now)) if mode is Mode.COMPILE else ""
         if not reason and mode.is_lazy != now.is_lazy:
-            reason = _frozen(mode)
-            notes.append(IN_PLACE)
-            notes += _carried(mode, models)
+            if bridge.keeps_mode():
+                reason = _why(bridge.refuse_mode(f"{mode} mode is asked for", lazy=mode.is_lazy))
+            notes += [IN_PLACE, *_list_what_carries_over(mode, models)]
     return Choice(str(mode), str(mode), mode is now, reason, ". ".join(notes) + ".")
 
 
-def _carried(mode: Mode, models: list[Attached]) -> list[str]:
+def _list_what_carries_over(mode: Mode, models: list[SwitchedModel]) -> list[str]:
     """Say what becomes of variables and switches between lazy and eager mode."""
-    graphs = [a.name for a in models if a.settings.hpu_graphs]
-    waiting = [a.name for a in models if a.wish.hpu_graphs and not a.settings.hpu_graphs]
-    compiled = [a.name for a in models if a.settings.mode is Mode.COMPILE]
     carried = ["All variables and other switches stay"]
+    graphs = [m.name for m in models if HPU_GRAPHS.is_on(m.settings)]
+    waiting = [m.name for m in models if _waits(HPU_GRAPHS, m)]
+    compiled = [m.name for m in models if COMPILE.is_on(m.settings)]
     if graphs and not mode.is_lazy:
         carried.append(f"HPU graphs of {', '.join(graphs)} go off and come back with lazy mode")
     if waiting and mode.is_lazy:
@@ -114,24 +160,6 @@ def _carried(mode: Mode, models: list[Attached]) -> list[str]:
     if compiled and mode.is_lazy:
         carried.append(f"torch.compile of {', '.join(compiled)} goes off")
     return carried
-
-
-def _frozen(mode: Mode) -> str:
-    """Say why a loaded bridge of Intel's cannot change over; empty where it is not that."""
-    if not bridge.keeps_mode():
-        return ""
-    return (
-        "The bridge keeps its mode until the process ends. Restart the kernel, which drops all variables, and "
-        f"make this the first cell: %env PT_HPU_LAZY_MODE={int(mode.is_lazy)}"
-    )
-
-
-def _problem_of_mode(now: Mode, mode: Mode) -> LabError | None:
-    try:
-        check_mode_change(now, mode)
-    except LabError as problem:
-        return problem
-    return None
 
 
 def _why(problem: LabError | None) -> str:

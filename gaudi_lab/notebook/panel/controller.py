@@ -9,19 +9,18 @@ from weakref import WeakSet
 
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments.handle import Handle, together
-from gaudi_lab.notebook.panel import snapshot
-from gaudi_lab.notebook.panel.between_cells import Turns
+from gaudi_lab.notebook.panel import choices, snapshot
+from gaudi_lab.notebook.panel.between_cells import BetweenCells, Ticker
 from gaudi_lab.notebook.panel.call_log import CallLog
-from gaudi_lab.notebook.panel.pulse import Pulse
 from gaudi_lab.report import Change
-from gaudi_lab.settings import Mode, Settings
+from gaudi_lab.settings import SWITCHES, Mode, Settings
 from gaudi_lab.workbench.lab import Lab
 
 Data = dict[str, Any]
 
 
 class Shown(Protocol):
-    """A panel, as the desk sees it.
+    """A panel, as the controller sees it.
 
     Attributes
     ----------
@@ -47,7 +46,7 @@ class Shown(Protocol):
         """Say what came of a request; `trouble` is empty if it was done."""
 
 
-class Desk:
+class Controller:
     """Follows the workbench while at least one panel is open.
 
     Parameters
@@ -59,33 +58,40 @@ class Desk:
     ----------
     log
         The calls of the attached models.
+    previous
+        For each model, the settings before its last change.
     """
 
-    _desks: dict[int, Desk] = {}  # noqa: RUF012 - one for each workbench
+    _controllers: dict[int, Controller] = {}  # noqa: RUF012 - one for each workbench
 
     def __init__(self, workbench: Lab) -> None:
         self.log = CallLog()
         self.workbench = workbench
         self._panels: WeakSet[Shown] = WeakSet()
-        self._previous: dict[str, Settings] = {}
+        self.previous: dict[str, Settings] = {}
         self._trials: dict[str, Data] = {}
         self._said = ""
         self._trying = False
-        self._turns = Turns(None, lambda: None, lambda: None)
-        self._pulse = Pulse(self._beat)
+        self._cells = BetweenCells(None, lambda: None, lambda: None)
+        self._ticker = Ticker(self.refresh)
         self._following: Handle | None = None
-        # Panels are told from the main thread and from the pulse.
+        # Panels are told from the main thread and from the ticker.
         self._telling = threading.RLock()
 
     @classmethod
-    def of(cls, workbench: Lab) -> Desk:
-        """Return the desk of a workbench."""
-        return cls._desks.setdefault(id(workbench), cls(workbench))
+    def of(cls, workbench: Lab) -> Controller:
+        """Return the controller of a workbench."""
+        return cls._controllers.setdefault(id(workbench), cls(workbench))
+
+    @classmethod
+    def forget(cls) -> None:
+        """Begin anew: a controller, and its log, outlives its panels."""
+        cls._controllers.clear()
 
     @property
     def busy(self) -> bool:
         """Whether a cell is running."""
-        return self._turns.busy
+        return self._cells.busy
 
     def open(self, panel: Shown) -> None:
         """Keep `panel` up to date from now on."""
@@ -104,17 +110,17 @@ class Desk:
             self._following = None
 
     def request(self, panel: Shown, content: Data) -> None:
-        """Do what a panel asks for, when it is its turn."""
-        self._turns.take(lambda: self._do(panel, content))
+        """Do what a panel asks for, between two cells."""
+        self._cells.do(lambda: self._do(panel, content))
         if self.busy:
-            self._beat()
+            self.refresh()
 
     def settings(self, names: tuple[str, ...] | None) -> Data:
         """Return what a panel shows of the switches."""
         data = snapshot.settings(self.workbench, names)
         for model in data["models"]:
             model["trial"] = self._trials.get(model["name"])
-            model["previous"] = str(self._previous.get(model["name"], ""))
+            model["previous"] = str(self.previous.get(model["name"], ""))
         return data | {"badge": snapshot.badge(), "said": self._said}
 
     def live(self, names: tuple[str, ...] | None) -> Data:
@@ -122,41 +128,44 @@ class Desk:
         running = self.log.running()
         return snapshot.live(self.workbench, names) | {
             "busy": self.busy,
-            "waiting": self._turns.waiting,
+            "waiting": self._cells.waiting,
             "total": self.log.total,
             "running": None
             if running is None
             else {"model": running[0], "shapes": running[1], "seconds": running[2]},
         }
 
+    def start_cell(self) -> None:
+        """Take note that a cell begins."""
+        self._ticker.start()
+        self.refresh()
+
+    def end_cell(self) -> None:
+        """Take note that a cell has ended, and show what it came to."""
+        self._ticker.stop()
+        self.log.close()
+        self._tell(lambda panel: panel.show_settings(self.settings(panel.names)))
+        self.refresh()
+        self._tell(lambda panel: panel.show_all_calls())
+
+    def refresh(self) -> None:
+        """Show what changes while models run."""
+        self._tell(lambda panel: panel.show_live(self.live(panel.names)))
+        self._tell(lambda panel: panel.show_new_calls())
+
     def _follow(self) -> None:
-        self._turns = Turns(_shell(), self._cell_started, self._cell_ended)
+        self._cells = BetweenCells(_shell(), self.start_cell, self.end_cell)
         self.log.follow(self.workbench.models)
         self._following = together(
             [
                 Handle(lambda: self.log.follow({})),
-                self._turns.follow(),
+                self._cells.follow(),
                 self.workbench.subscribe(self._changed),
-                Handle(self._pulse.stop),
+                Handle(self._ticker.stop),
             ]
         )
         if self.busy:
-            self._pulse.start()
-
-    def _cell_started(self) -> None:
-        self._pulse.start()
-        self._beat()
-
-    def _cell_ended(self) -> None:
-        self._pulse.stop()
-        self.log.close()
-        self._tell(lambda panel: panel.show_settings(self.settings(panel.names)))
-        self._beat()
-        self._tell(lambda panel: panel.show_all_calls())
-
-    def _beat(self) -> None:
-        self._tell(lambda panel: panel.show_live(self.live(panel.names)))
-        self._tell(lambda panel: panel.show_new_calls())
+            self._ticker.start()
 
     def _changed(self, change: Change) -> None:
         if self._trying:
@@ -164,9 +173,9 @@ class Desk:
         self.log.close()
         for model in change.models:
             if model.before is not None and model.after is not None:
-                self._previous[model.name] = model.before
+                self.previous[model.name] = model.before
             else:
-                self._previous.pop(model.name, None)
+                self.previous.pop(model.name, None)
             self._trials.pop(model.name, None)
         self._said = str(change)
         self.log.follow(self.workbench.models)
@@ -188,26 +197,24 @@ class Desk:
             trouble = f"{type(error).__name__}: {error}"
         panel.show_outcome(content.get("id"), trouble)
         self._tell(lambda other: other.show_settings(self.settings(other.names)))
-        self._beat()
+        self.refresh()
 
     def _act(self, content: Data) -> None:
-        name, value = content.get("model", ""), content.get("value")
+        name, value, what = content.get("model", ""), content.get("value"), content.get("do")
         models = [name] if name else None
-        change = self.workbench.change
-        actions: dict[Any, Callable[[], object]] = {
-            "mode": lambda: change(mode=Mode.parse(str(value))),
-            "hpu_graphs": lambda: change(models, hpu_graphs=bool(value)),
-            "fused_sdpa": lambda: change(models, fused_sdpa=bool(value)),
-            "compile": lambda: change(models, mode=Mode.COMPILE if value else Mode.EAGER),
-            "recompute": lambda: change(models, recompute={"": None, "on": True, "off": False}[str(value)]),
-            "softmax": lambda: change(models, softmax=value or None),
-            "free": lambda: self.workbench.get(name).free_graphs(),
-            "try": lambda: self._try(name),
-        }
-        wanted = content.get("do")
-        if wanted not in actions:
-            raise LabError(f"This panel asks for {wanted!r}, which this kernel does not know. Show it again.")
-        actions[wanted]()
+        switches = {switch.name: switch for switch in SWITCHES}
+        if what == "mode":
+            self.workbench.change(mode=Mode.parse(str(value)))
+        elif what == "free":
+            self.workbench.get(name).free_graphs()
+        elif what == "try":
+            self._try(name)
+        elif what in switches:
+            self.workbench.switch(switches[what], bool(value), models)
+        elif what in {option.field for switch in SWITCHES for option in switch.options}:
+            self.workbench.change(models, **{what: choices.read_option(what, str(value))})
+        else:
+            raise LabError(f"This panel asks for {what!r}, which this kernel does not know. Show it again.")
 
     def _try(self, name: str) -> None:
         from gaudi_lab.notebook.panel import trial
@@ -215,7 +222,7 @@ class Desk:
         self._trying = self.log.paused = True
         try:
             seen = dict(self.log.last_inputs.get(name, {}))
-            result = trial.run(self.workbench, self.workbench.get(name), seen, self._previous.get(name))
+            result = trial.run(self.workbench, self.workbench.get(name), seen, self.previous.get(name))
         finally:
             self._trying = self.log.paused = False
         self._trials[name] = snapshot.trial(result)

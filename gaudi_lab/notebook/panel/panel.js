@@ -152,7 +152,7 @@ class View {
     const { do: what, model: name } = control.dataset;
     if (refused(control)) {
       event.preventDefault();
-      if (what !== "recompute" && what !== "softmax") this.announce(reasonOf(control), true);
+      if (control.tagName !== "SELECT") this.announce(reasonOf(control), true);
       return;
     }
     if (what === "copy") this.copy(control);
@@ -318,7 +318,7 @@ function card({ id, ui, live, settings }, model) {
   return h("fieldset", { class: "gl-model", "data-key": model.name },
     h("legend", {}, h("strong", {}, model.name), " ", h("span", { class: "gl-soft" }, `${model.kind}, ${model.weights}`)),
     h("div", { class: "gl-row" }, model.switches.map((choice) => toggle(own, ui, model, choice))),
-    sdpaOptions(own, ui, model),
+    options(own, ui, model),
     attention(model),
     graphs(own, ui, model, live.graphs?.[model.name] ?? []),
     tryIt(own, ui, model, settings),
@@ -345,19 +345,21 @@ function note(id, choice) {
     choice.reason ? `Not available: ${choice.reason}` : choice.note);
 }
 
-function sdpaOptions(own, ui, model) {
-  const { recompute, softmax, softmax_modes: modes, reason } = model.sdpa;
-  const off = Boolean(reason) || ui.stale;
-  const told = `${own}-sdpa-note`;
-  const choose = (what, label, value, options) =>
-    h("label", { class: "gl-option" }, label, " ",
-      h("select", { "data-do": what, "data-model": model.name, "data-value": value, "aria-disabled": off, "aria-describedby": told },
-        options.map(([option, text]) => h("option", { value: option }, text))));
+function options(own, ui, model) {
+  if (!model.options.length) return [];
+  const told = `${own}-options-note`;
+  const reasons = [...new Set(model.options.map((option) => option.reason).filter(Boolean))];
+  const notes = model.options.map((option) => option.note).filter(Boolean);
   return h("div", { class: "gl-options" },
-    choose("recompute", "FusedSDPA recompute", recompute, [["", "bridge's default"], ["on", "on"], ["off", "off"]]),
-    choose("softmax", "softmax", softmax, [["", "bridge's default"], ...modes.map((mode) => [mode, mode])]),
-    h("p", { id: told, class: reason ? "gl-note gl-reason" : "gl-note" },
-      reason ? `Not available: ${reason}` : "Softmax modes exist for bfloat16."),
+    model.options.map(({ name, label, value, words, reason }) =>
+      h("label", { class: "gl-option" }, label, " ",
+        h("select", {
+          "data-do": name, "data-model": model.name, "data-value": value,
+          "aria-disabled": Boolean(reason) || ui.stale, "aria-describedby": told,
+        }, [["", "bridge's default"], ...words.map((word) => [word, word])]
+          .map(([word, text]) => h("option", { value: word }, text))))),
+    h("p", { id: told, class: reasons.length ? "gl-note gl-reason" : "gl-note" },
+      reasons.length ? `Not available: ${reasons.join(" ")}` : notes.join(" ")),
   );
 }
 

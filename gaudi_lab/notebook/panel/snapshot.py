@@ -6,15 +6,15 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from gaudi_lab import bridge, render, shapes
-from gaudi_lab.instruments import attention, components
-from gaudi_lab.notebook.panel import choices, export
+from gaudi_lab.instruments import attention
+from gaudi_lab.notebook.panel import choices
 from gaudi_lab.notebook.panel.call_log import LoggedCall
 from gaudi_lab.notebook.panel.trial import Timing, Trial
 from gaudi_lab.render import units
 from gaudi_lab.report import Status
-from gaudi_lab.settings import SOFTMAX_MODES
+from gaudi_lab.workbench import export
 from gaudi_lab.workbench.lab import Lab
-from gaudi_lab.workbench.model import Attached
+from gaudi_lab.workbench.model import SwitchedModel
 
 Data = dict[str, Any]
 
@@ -44,14 +44,11 @@ def settings(workbench: Lab, names: tuple[str, ...] | None) -> Data:
     everyone = list(workbench.models.values())
     shown = [a for a in everyone if names is None or a.name in names]
     mode = workbench.mode
-    codes = export.settings_as_code(
-        mode, {a.name: a.settings for a in shown}, {a.name: _kind(a.model) for a in shown}
-    )
     return {
         "mode": str(mode),
-        "modes": [asdict(choice) for choice in choices.mode_choices(mode, everyone)],
+        "modes": [asdict(choice) for choice in choices.list_modes(mode, everyone)],
         "models": [_model(attached, workbench) for attached in shown],
-        "export": [asdict(code) for code in codes],
+        "export": [asdict(code) for code in export.settings_as_code(mode, shown)],
     }
 
 
@@ -117,35 +114,21 @@ def trial(result: Trial) -> Data:
     }
 
 
-def _model(attached: Attached, workbench: Lab) -> Data:
+def _model(attached: SwitchedModel, workbench: Lab) -> Data:
     status = attached.status()
-    now = attached.settings
     return {
         "name": attached.name,
         "kind": status.kind,
         "weights": f"{status.parameters:,} weights",
-        "switches": [asdict(choice) for choice in choices.switches(attached, workbench.mode)],
-        "sdpa": {
-            "reason": choices.sdpa_reason(now),
-            "recompute": {None: "", True: "on", False: "off"}[now.recompute],
-            "softmax": now.softmax or "",
-            "softmax_modes": list(SOFTMAX_MODES),
-        },
+        "switches": [asdict(choice) for choice in choices.list_switches(attached, workbench.mode)],
+        "options": [asdict(choice) for choice in choices.list_options(attached)],
         "attention": [
             {"part": part, "kind": type(module).__name__, "text": used}
             for part, module in attached.components.items()
             if (used := attention.in_use(module))
         ],
-        "hpu_graphs": now.hpu_graphs,
+        "hpu_graphs": attached.settings.hpu_graphs,
     }
-
-
-def _kind(model: Any) -> str:
-    if components.is_stable_diffusion(model):
-        return "stable diffusion"
-    if components.is_pipeline(model):
-        return "pipeline"
-    return "trainer" if components.is_trainer(model) else "module"
 
 
 def _counter(name: str, value: str, detail: str) -> Data:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from gaudi_lab.measure.timeline import spread
 from gaudi_lab.notebook.panel.call_log import LastInput
 from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.workbench.lab import Lab
-from gaudi_lab.workbench.model import Attached
+from gaudi_lab.workbench.model import SwitchedModel
 
 BUDGET = 1.0
 """Seconds after which no further run is started."""
@@ -78,7 +78,9 @@ class Trial:
     note: str = ""
 
 
-def run(workbench: Lab, attached: Attached, seen: dict[str, LastInput], before: Settings | None) -> Trial:
+def run(
+    workbench: Lab, attached: SwitchedModel, seen: dict[str, LastInput], before: Settings | None
+) -> Trial:
     """Time the component of a model that took the most time so far.
 
     Parameters
@@ -114,7 +116,7 @@ def run(workbench: Lab, attached: Attached, seen: dict[str, LastInput], before: 
         return Trial(part, now, note=note or "No other settings to compare with yet")
     try:
         # Those before go first, so that what is captured and compiled at the end is what is on.
-        with _moved(workbench, attached, before):
+        with _switched(workbench, attached.name, before):
             other, other_output = _timed(before, call)
     except LabError as problem:
         now, _ = _timed(attached.settings, call)
@@ -142,23 +144,13 @@ def _once(call: Callable[[], Any]) -> tuple[float, Any]:
 
 
 @contextmanager
-def _moved(workbench: Lab, attached: Attached, settings: Settings) -> Iterator[None]:
+def _switched(workbench: Lab, name: str, settings: Settings) -> Iterator[None]:
     """Move one model's switches for a while. Others go along between lazy and eager mode, and come back."""
-    were = {name: (a.settings, a.wish) for name, a in workbench.models.items()}
-    try:
-        _go(workbench, attached.name, settings)
+    with ExitStack() as moves:
+        if workbench.mode.is_lazy and settings.mode is Mode.COMPILE:
+            moves.enter_context(workbench.apply(settings.in_mode(Mode.EAGER), [name]))
+        moves.enter_context(workbench.apply(settings, [name]))
         yield
-    finally:
-        for name, (before, wish) in were.items():
-            if workbench.models[name].settings != before:
-                _go(workbench, name, before)
-            workbench.models[name].wish = wish
-
-
-def _go(workbench: Lab, name: str, settings: Settings) -> None:
-    if workbench.mode.is_lazy and settings.mode is Mode.COMPILE:
-        workbench.apply(settings.in_mode(Mode.EAGER), [name])
-    workbench.apply(settings, [name])
 
 
 def _tensors(output: Any) -> list[torch.Tensor]:

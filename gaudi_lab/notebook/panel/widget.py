@@ -10,7 +10,7 @@ import traitlets
 
 from gaudi_lab import render
 from gaudi_lab.notebook.panel import snapshot
-from gaudi_lab.notebook.panel.controller import Desk
+from gaudi_lab.notebook.panel.controller import Controller
 
 _HERE = Path(__file__).parent
 
@@ -19,13 +19,13 @@ SHOWN = 240
 
 
 class Panel(anywidget.AnyWidget):
-    """A live panel. It shows what the workbench is like, and asks the desk for changes.
+    """A live panel. It shows what the workbench is like, and asks the controller for changes.
 
     Nothing is set from the front end: it sends requests, and sees what came of them.
 
     Parameters
     ----------
-    desk
+    controller
         Shared with the other panels.
     names
         The models to show; None for all.
@@ -40,15 +40,15 @@ class Panel(anywidget.AnyWidget):
     outcome = traitlets.Dict().tag(sync=True)
     own_id = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, desk: Desk, names: tuple[str, ...] | None = None) -> None:
+    def __init__(self, controller: Controller, names: tuple[str, ...] | None = None) -> None:
         super().__init__()
         self.names = names
         # A view cannot tell its own model's name, and needs it to ask whether the kernel is there.
         self.own_id = self.model_id
-        self._desk = desk
+        self.controller = controller
         self._sent = 0
-        self.on_msg(self._asked)
-        desk.open(self)
+        self.on_msg(self.receive)
+        controller.open(self)
 
     def show_settings(self, data: dict[str, Any]) -> None:
         """Show the switches."""
@@ -60,12 +60,12 @@ class Panel(anywidget.AnyWidget):
 
     def show_all_calls(self) -> None:
         """Show the latest calls, for views that open later too."""
-        self.calls = self._rows(max(self._desk.log.total - SHOWN, 0))
-        self._sent = self._desk.log.total
+        self.calls = self._rows(max(self.controller.log.total - SHOWN, 0))
+        self._sent = self.controller.log.total
 
     def show_new_calls(self) -> None:
         """Show the calls that came in since the last time, and only those: there may be many a second."""
-        rows = self._rows(max(self._sent, self._desk.log.total - SHOWN))
+        rows = self._rows(max(self._sent, self.controller.log.total - SHOWN))
         if rows:
             self._sent = rows[-1]["n"]
             self.send({"kind": "calls", "rows": rows})
@@ -75,12 +75,12 @@ class Panel(anywidget.AnyWidget):
         self.outcome = {"id": request, "trouble": trouble}
 
     def close(self) -> None:
-        """Take the panel off the desk and off the screen."""
-        self._desk.close(self)
+        """Take the panel off the controller and off the screen."""
+        self.controller.close(self)
         super().close()
 
     def __repr__(self) -> str:
-        timeline = self._desk.log.timeline(self.names)
+        timeline = self.controller.log.timeline(self.names)
         return "\n".join([repr(self._status()), *([repr(timeline)] if timeline.iterations else [])])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -88,21 +88,22 @@ class Panel(anywidget.AnyWidget):
         return data | {"text/plain": repr(self), "text/html": self._html()}, metadata
 
     def _html(self) -> str:
-        timeline = self._desk.log.timeline(self.names)
+        timeline = self.controller.log.timeline(self.names)
         return render.html(self._status()) + (render.html(timeline) if timeline.iterations else "")
 
     def _status(self) -> Any:
-        return snapshot.status(self._desk.workbench, self.names)
+        return snapshot.status(self.controller.workbench, self.names)
 
     def _rows(self, after: int) -> list[dict[str, Any]]:
         return [
             snapshot.call(call)
-            for call in self._desk.log.since(after)
+            for call in self.controller.log.since(after)
             if self.names is None or call.model.partition(".")[0] in self.names
         ]
 
-    def _asked(self, _: Any, content: dict[str, Any], __: Any) -> None:
+    def receive(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """Take a message of the front end's."""
         if content.get("do") == "resend":
             self.show_all_calls()
         else:
-            self._desk.request(self, content)
+            self.controller.request(self, content)

@@ -16,7 +16,7 @@ from gaudi_lab.diffusers import GaudiDDIMScheduler, GaudiStableDiffusionPipeline
 
 
 @pytest.fixture
-def make(workbench):
+def make(undecided):
     """Make a Gaudi pipeline with the same random weights each time."""
 
     def make(scheduler_class=GaudiDDIMScheduler, unet=None, **options):

@@ -111,3 +111,15 @@ def test_a_graph_tells_the_memory_it_took_and_freeing_it_captures_anew(net):
         assert handle.graphs == ()
         net(x)
         assert len(handle.graphs) == 1
+
+
+def test_the_callers_tensors_stay_his_when_autocast_comes_on(net, lazy):
+    """Autocast is part of the bridge's key: the same shapes are captured once more under it."""
+    first, second, third = (torch.full((3, 4), x, device="hpu") for x in (0.0, 1.0, 2.0))
+    with hpu_graphs(net) as handle:
+        net(first)
+        with torch.autocast("hpu", torch.bfloat16):
+            net(second)
+            net(third)
+        assert len(handle.graphs) == 2
+    assert second.cpu().eq(1).all()

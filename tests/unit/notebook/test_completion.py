@@ -15,7 +15,7 @@ def offered(text, workbench=None, user_ns=None):
         ("%gaudi_mode lazy ", []),
         ("  %gaudi_graphs o", ["on", "off"]),
         ("%gaudi_graphs on ", ["net"]),
-        ("%gaudi_sdpa on ", ["net", "--recompute", "--softmax"]),
+        ("%gaudi_sdpa on ", ["net", "--recompute", "--no-recompute", "--softmax"]),
         ("%gaudi_sdpa on net --softmax ", ["fast", "fp32"]),
         ("%gaudi_attach ", ["net", "--detach"]),
         ("%%gaudi_warmup -", ["-n", "--until-steady"]),

@@ -4,9 +4,12 @@ from IPython.core.interactiveshell import InteractiveShell
 from torch import nn
 from traitlets.config import Config
 
+import gaudi_lab
 from gaudi_lab import bridge
 from gaudi_lab.measure.timeline import Timeline
-from gaudi_lab.settings import Mode
+from gaudi_lab.notebook.completion import complete
+from gaudi_lab.render.states import switch_cells
+from gaudi_lab.settings import SWITCHES, Mode
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ def test_a_misspelt_choice_lists_the_choices(shell):
         assert refused(shell, line).endswith(f"Run: {instead}")
 
 
-@pytest.mark.parametrize("magic", ["mode", "attach", "graphs", "sdpa", "status", "warmup"])
+@pytest.mark.parametrize("magic", ["mode", "attach", "graphs", "sdpa", "compile", "status", "warmup"])
 def test_help_is_complete_and_names_the_python_function(shell, capsys, magic):
     run(shell, f"%gaudi_{magic} -h")
     printed = capsys.readouterr().out
@@ -110,8 +113,30 @@ def test_sdpa_takes_its_options(shell, bert, workbench):
     run(shell, "%gaudi_sdpa on bert --recompute --softmax fast")
     settings = workbench.models["bert"].settings
     assert (settings.fused_sdpa, settings.recompute, settings.softmax) == (True, True, "fast")
+    run(shell, "%gaudi_sdpa on bert --no-recompute")
+    settings = workbench.models["bert"].settings
+    assert (settings.fused_sdpa, settings.recompute, settings.softmax) == (True, False, None)
     run(shell, "%gaudi_sdpa off bert")
     assert not workbench.models["bert"].settings.fused_sdpa
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=lambda switch: switch.name)
+def test_every_switch_has_a_magic_a_function_completion_and_a_place_in_the_status(
+    shell, bert, workbench, switch, capsys
+):
+    shell.user_ns["bert"] = bert
+    run(shell, f"%gaudi_mode {switch.needs or 'eager'}\n%{switch.magic} on bert")
+    assert switch.is_on(workbench.models["bert"].settings)
+    assert f"{switch.label} on" in capsys.readouterr().out
+    cells = switch_cells(workbench.status().models[0])
+    assert cells[SWITCHES.index(switch)] not in ("–", "sdpa")
+    run(shell, f"%{switch.magic} off bert")
+    assert not switch.is_on(workbench.models["bert"].settings)
+    with getattr(gaudi_lab, switch.name)(bert):
+        assert switch.is_on(workbench.models["bert"].settings)
+    assert not switch.is_on(workbench.models["bert"].settings)
+    offered = [completion.text for completion in complete(f"%{switch.magic} ", {})["completions"]]
+    assert offered == ["on", "off"]
 
 
 def test_warmup_repeats_the_last_expression_and_keeps_names(shell, net):

@@ -1,21 +1,16 @@
 """An open panel, and a shell without a front end."""
 
-import sys
-from pathlib import Path
-
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import gaudi_lab
-from gaudi_lab.notebook.panel.controller import Desk
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "diffusers"))  # its tiny pipelines
+from gaudi_lab.notebook.panel.controller import Controller
 
 
 @pytest.fixture
 def panel(bert, workbench):
-    Desk._desks.clear()  # its log outlives panels
+    Controller.forget()  # its log outlives panels
     workbench.attach(bert, "bert")
     shown = gaudi_lab.panel()
     yield shown

@@ -1,16 +1,23 @@
-"""What the panel exports as code, run: in this process, and in a fresh one."""
+"""Settings as code, run: in this process, and in a fresh one."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "diffusers"))  # its tiny pipelines
+
 import tiny
+from IPython.core.interactiveshell import InteractiveShell
 
 import gaudi_lab
 from gaudi_lab.diffusers import GaudiStableDiffusionPipeline
 from gaudi_lab.settings import Mode, Settings
+from gaudi_lab.transformers.switches import read_arguments
+from gaudi_lab.workbench.export import settings_as_code
 
 LAZY = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True)
 COMPILE = Settings(Mode.COMPILE, fused_sdpa=True, recompute=True)
@@ -37,13 +44,13 @@ from gaudi_lab.workbench import lab
 drawn = {pipeline}("a red seven", num_inference_steps=2, output_type="np", generator=torch.Generator().manual_seed(3))
 numpy.save({images!r}, drawn.images)
 bench = lab.current()
-on = [a.settings for a in bench.models.values()] or [{pipeline}.gaudi_switches.attached.settings]
+on = [a.settings for a in bench.models.values()] or [bench.enter({pipeline}).settings]
 print(*on)
 """
 
 
-def exported(panel):
-    return {code["title"]: code["lines"] for code in panel.settings["export"]}
+def exported(workbench):
+    return {code.title: code.lines for code in settings_as_code(workbench.mode, workbench.models.values())}
 
 
 def draw(pipeline):
@@ -69,9 +76,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def pipe(panel, folder, workbench):
+def pipe(folder, workbench):
     """A pipeline that is on the workbench alone."""
-    workbench.close()
     pipeline = GaudiStableDiffusionPipeline.from_pretrained(folder, use_habana=True)
     pipeline.set_progress_bar_config(disable=True)
     gaudi_lab.attach(pipeline, "pipe")
@@ -83,18 +89,15 @@ def pipe(panel, folder, workbench):
     [
         (LAZY, "pipe as a Gaudi pipeline"),
         (COMPILE, "pipe as a Gaudi pipeline"),
-        (Settings(Mode.LAZY), "pipe as a Gaudi pipeline"),
         (LAZY, "Notebook"),
         (COMPILE, "Python"),
     ],
     ids=lambda value: str(value).replace(" ", "_"),
 )
-def test_a_pipeline_draws_the_same_in_a_fresh_process(
-    settings, title, panel, pipe, folder, workbench, tmp_path
-):
+def test_a_pipeline_draws_the_same_in_a_fresh_process(settings, title, pipe, folder, workbench, tmp_path):
     workbench.apply(settings)
-    assert pipe.gaudi_switches.attached.settings == settings
-    code = exported(panel)[title]
+    assert workbench.models["pipe"].settings == settings
+    code = exported(workbench)[title]
     if title == "Notebook":
         code = IN_A_NOTEBOOK.format(code=code)
     first = MODEL if title.endswith("Gaudi pipeline") else PIPE
@@ -105,25 +108,54 @@ def test_a_pipeline_draws_the_same_in_a_fresh_process(
     np.testing.assert_allclose(np.load(images), draw(pipe), atol=1e-4)
 
 
-def test_a_pipeline_that_no_gaudi_pipeline_stands_for_is_exported_as_what_it_is(panel, workbench):
+def test_a_pipeline_that_no_gaudi_pipeline_stands_for_is_exported_as_what_it_is(workbench):
     class DiffusionPipeline:
         def __init__(self):
             self.components = {}
 
     DiffusionPipeline.__module__ = "diffusers.somewhere"
     workbench.attach(DiffusionPipeline(), "other")
-    assert not [title for title in exported(panel) if title.startswith("other")]
+    assert not [title for title in exported(workbench) if title.startswith("other")]
 
 
-def test_settings_as_code_lead_to_the_same_settings(panel, workbench, bert):
-    wanted = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True, recompute=True, softmax="fast")
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True, recompute=True, softmax="fast"),
+        Settings(Mode.EAGER, fused_sdpa=True, recompute=False, softmax="fp32"),
+        COMPILE,
+    ],
+    ids=str,
+)
+def test_every_form_leads_to_the_same_settings(workbench, bert, wanted, tmp_path):
+    workbench.attach(bert, "bert")
     workbench.apply(wanted)
-    codes = {code["title"]: code["lines"] for code in panel.settings["export"]}
-    assert codes["Environment, before torch is imported"] == "PT_HPU_LAZY_MODE=1"
-    assert "%gaudi_sdpa on bert --recompute --softmax fast" in codes["Notebook"].splitlines()
-    workbench.apply(Settings())
+    codes = exported(workbench)
+    assert codes["Environment, before torch is imported"] == f"PT_HPU_LAZY_MODE={int(wanted.mode.is_lazy)}"
+
+    def reset():
+        workbench.close()
+        workbench.change(mode=Mode.EAGER)
+        workbench.attach(bert, "bert")
+
+    reset()
     exec(codes["Python"], {"bert": bert})
     assert workbench.models["bert"].settings == wanted
+
+    reset()
+    shell = InteractiveShell(user_ns={"bert": bert})
+    shell.run_cell(codes["Notebook"]).raise_error()
+    assert workbench.models["bert"].settings == wanted
+    shell.run_cell("%unload_ext gaudi_lab")
+
+    workbench.change(mode=Mode.of_process(wanted.mode.is_lazy))
     namespace = {}
     exec(codes["bert in a GaudiTrainer"], namespace)
-    assert namespace["arguments"].use_hpu_graphs_for_inference
+    settings, _ = read_arguments(namespace["arguments"])
+    if wanted.softmax == "fp32":  # there is no argument for it, and the code says so
+        assert (
+            '# gaudi_lab.fused_sdpa(trainer, recompute=False, softmax="fp32")'
+            in codes["bert in a GaudiTrainer"]
+        )
+        wanted = wanted.replace(softmax=None)
+    assert settings == wanted

@@ -4,7 +4,7 @@ from torch import nn
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.settings import Mode, Settings, combinations
+from gaudi_lab.settings import COMPILE, Mode, Settings, combinations
 
 
 def visible(module):
@@ -42,7 +42,7 @@ def test_closing_leaves_the_model_as_it_was(bert, workbench):
 def test_graphs_go_off_with_lazy_mode_and_come_back_with_it(net, workbench):
     workbench.attach(net, "net")
     workbench.apply(Settings(Mode.LAZY, hpu_graphs=True))
-    left = workbench.change(mode=Mode.EAGER)
+    left = workbench.change(mode=Mode.EAGER).change
     assert not workbench.models["net"].settings.hpu_graphs
     assert "clear_cache" not in vars(net)
     assert "net: HPU graphs off until lazy mode returns" in str(left)
@@ -122,7 +122,7 @@ def test_a_model_attached_later_gets_the_switches_of_all(net, bert, workbench):
 def test_models_without_attention_are_left_out_and_named(net, bert, workbench):
     workbench.attach(net, "net")
     workbench.attach(bert, "bert")
-    change = workbench.change(fused_sdpa=True)
+    change = workbench.change(fused_sdpa=True).change
     assert "net has no attention to switch" in change.notes
     assert workbench.models["bert"].settings.fused_sdpa
     with pytest.raises(LabError, match="no attention that can be switched"):
@@ -155,7 +155,7 @@ def test_a_graph_captured_without_padding_respects_padding_later(bert, workbench
 
 def test_softmax_on_a_float_model_is_on_but_said_to_wait_for_autocast(bert, workbench):
     workbench.attach(bert, "bert")
-    change = workbench.change(fused_sdpa=True, softmax="fast")
+    change = workbench.change(fused_sdpa=True, softmax="fast").change
     assert any("takes effect under autocast only" in note for note in change.notes)
 
 
@@ -210,3 +210,53 @@ def test_status_tells_graphs_by_shape_with_their_replays(net, workbench):
     assert [(g.shapes[0].dims, g.replays) for g in model.graphs] == [((3, 4), 1), ((2, 4), 0)]
     assert status.emulated
     assert status.mode is Mode.LAZY
+
+
+def test_a_model_has_the_switches_of_one_at_a_time(net, workbench):
+    """What was attached first would put a second graph around the same module."""
+    workbench.attach(net, "net")
+    workbench.apply(Settings(Mode.LAZY, hpu_graphs=True))
+    holder = type("Trainer", (), {"model": net})()
+    workbench.attach(holder, "holder")
+    assert list(workbench.models) == ["holder"]
+    net(torch.randn(3, 4, device="hpu"))
+    assert len(workbench.models["holder"].captured()) == 1
+    workbench.detach("holder")
+    assert "forward" not in vars(net)
+
+
+def test_notes_are_told_although_nothing_changed(net, bert, workbench):
+    workbench.attach(bert, "bert")
+    workbench.change(fused_sdpa=True)
+    workbench.attach(net, "net")
+    heard = []
+    with workbench.subscribe(heard.append):
+        change = workbench.change(fused_sdpa=True).change
+    assert change
+    assert heard == [change]
+    assert "net has no attention to switch" in str(change)
+
+
+def test_models_that_went_along_with_a_flip_come_back_as_they_were(net, bert, workbench):
+    workbench.attach(net, "net")
+    workbench.attach(bert, "bert")
+    workbench.change(["bert"], mode=Mode.COMPILE)
+    with workbench.change(["net"], mode=Mode.LAZY):
+        assert workbench.models["bert"].settings.mode is Mode.LAZY
+    assert workbench.models["bert"].settings.mode is Mode.COMPILE
+    assert workbench.models["net"].settings.mode is Mode.EAGER
+
+
+def test_compile_off_in_lazy_mode_does_not_end_it(net, workbench):
+    workbench.attach(net, "net")
+    workbench.change(mode=Mode.LAZY)
+    assert not workbench.switch(COMPILE, False).change
+    assert workbench.mode is Mode.LAZY
+
+
+def test_a_flip_of_the_mode_reads_the_mode_once(net, workbench, monkeypatch):
+    workbench.attach(net, "net")
+    read, is_lazy = [], bridge.is_lazy
+    monkeypatch.setattr(bridge, "is_lazy", lambda: read.append(1) or is_lazy())
+    workbench.change(mode=Mode.LAZY)
+    assert len(read) == 1
