@@ -125,15 +125,17 @@ def load() -> Any:
 
 def identity() -> Identity:
     """Say which bridge this process has, or would load. Loads nothing."""
-    # Not loaded yet: a real one is on the path, the emulated one behind a finder of its own.
-    emulated = emulator.active() if loaded() else PathFinder.find_spec("habana_frameworks") is None
+    emulated = emulator.active() if loaded() else not _real_one_is_installed()
     return Identity(emulated, release.version() if emulated else _installed_version())
 
 
 def is_lazy() -> bool:
     """Whether the process is in lazy mode, or will be once the bridge loads."""
-    if loaded():
-        return bool(_module("utils.internal").is_lazy())
+    return bool(_module("utils.internal").is_lazy()) if loaded() else loads_lazy()
+
+
+def loads_lazy() -> bool:
+    """Whether the bridge would load in lazy mode, as the environment and the release say now."""
     asked = os.environ.get(_LAZY_VARIABLE)
     if asked is not None:
         return asked != "0"
@@ -385,6 +387,12 @@ def _module(name: str) -> Any:
 
 def _torch() -> Any:
     return importlib.import_module("torch")
+
+
+def _real_one_is_installed() -> bool:
+    # The emulated one is behind a finder of its own, or linked into the path of a script that `gaudi-lab run` started.
+    spec = PathFinder.find_spec("habana_frameworks")
+    return spec is not None and os.path.dirname(emulator.__file__) not in os.path.realpath(str(spec.origin))
 
 
 def _statistics(metric: str) -> dict[str, Any]:

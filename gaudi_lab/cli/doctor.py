@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import shutil
 import sys
 from dataclasses import dataclass
+
+from gaudi_lab import bridge
+from gaudi_lab.settings import Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +61,21 @@ def examine() -> Report:
 
 
 def _bridge() -> Finding:
-    spec = importlib.util.find_spec("habana_frameworks")
-    version = _version("habana-torch-plugin")
-    if spec is not None and "gaudi_lab" not in str(spec.origin):
-        return Finding("bridge", f"real, habana-torch-plugin {version or 'of unknown version'}")
-    from gaudi_lab.emulator.process.release import version as emulated
-
-    return Finding("bridge", f"emulated on CPU, as release {emulated()} (no habana_frameworks is installed)")
+    found = bridge.identity()
+    why = " (no habana_frameworks is installed)" if found.emulated else ""
+    return Finding("bridge", f"{found}{why}")
 
 
 def _mode() -> Finding:
     asked = os.environ.get("PT_HPU_LAZY_MODE")
-    if asked is None:
-        return Finding("mode", "the bridge's default (PT_HPU_LAZY_MODE is not set)")
-    if asked not in ("0", "1"):
+    if asked not in (None, "0", "1"):
         return Finding(
             "mode", f"PT_HPU_LAZY_MODE={asked} is neither 0 nor 1", "export PT_HPU_LAZY_MODE=1 or 0"
         )
-    return Finding("mode", f"{'lazy' if asked == '1' else 'eager'} (PT_HPU_LAZY_MODE={asked})")
+    source = (
+        "the bridge's default, PT_HPU_LAZY_MODE is not set" if asked is None else f"PT_HPU_LAZY_MODE={asked}"
+    )
+    return Finding("mode", f"{Mode.of_process(bridge.loads_lazy())} ({source})")
 
 
 def _package(name: str, remedy: str) -> Finding:

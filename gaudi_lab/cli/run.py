@@ -7,7 +7,6 @@ entry point by which `import torch` loads the bridge.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gaudi_lab import bridge
 from gaudi_lab.emulator.process.release import version
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -53,7 +53,7 @@ def make_site(folder: Path) -> Path:
 
     Where a real bridge is installed the folder offers nothing: the real one shall be found.
     """
-    if _real_bridge_here():
+    if not bridge.identity().emulated:
         return folder
     _link(folder / "gaudi_lab", _PACKAGE)
     _link(folder / "gaudi_lab_autoload.py", _PACKAGE.parent / "gaudi_lab_autoload.py")
@@ -67,11 +67,6 @@ def make_site(folder: Path) -> Path:
     (info / "RECORD").write_text("")
     (info / "entry_points.txt").write_text("[torch.backends]\ngaudi_lab = gaudi_lab_autoload:autoload\n")
     return folder
-
-
-def _real_bridge_here() -> bool:
-    spec = importlib.util.find_spec("habana_frameworks")
-    return spec is not None and str(_PACKAGE) not in str(spec.origin)
 
 
 def _link(name: Path, target: Path) -> None:
