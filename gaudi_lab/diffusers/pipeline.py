@@ -17,10 +17,9 @@ from gaudi_lab.diffusers import batches, checks, stock_config
 from gaudi_lab.diffusers import gaudi_config as configuration
 from gaudi_lab.diffusers.batches import Batch
 from gaudi_lab.diffusers.denoise import denoise
+from gaudi_lab.diffusers.generation_progress import Preview, Progress
 from gaudi_lab.diffusers.output import BatchTime, GaudiStableDiffusionPipelineOutput, throughput
 from gaudi_lab.diffusers.prepare import prepare, start_schedule
-from gaudi_lab.diffusers.preview import Preview
-from gaudi_lab.diffusers.progress import Progress
 from gaudi_lab.diffusers.request import Asked, Request, StepCallback
 from gaudi_lab.diffusers.switches import Switches, require_lazy
 from gaudi_lab.errors import LabError
@@ -286,11 +285,11 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
             Progress(self.progress_bar, len(plan), asked.num_inference_steps) as progress,
         ):
             clock = _Clock()
-            progress.phase("encoding")
+            progress.show_phase("encoding")
             request, tensors = prepare(self, asked)
-            progress.steps(len(request.timesteps))
+            progress.set_steps(len(request.timesteps))
             for batch in plan:
-                progress.phase("denoising", batch.start // batch_size + 1)
+                progress.show_phase("denoising", batch.start // batch_size + 1)
                 # A callback may have changed it, and the scheduler is at its end.
                 self._guidance_scale = asked.guidance_scale
                 start_schedule(self, asked)
@@ -301,15 +300,15 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
                     batch,
                     tensors.of(batch, request.total),
                     step=recorder.iteration,
-                    stepped=progress.step,
+                    stepped=progress.count_step,
                 )
-                progress.phase("decoding", batch.start // batch_size + 1)
+                progress.show_phase("decoding", batch.start // batch_size + 1)
                 pictures, unsafe = self._decode(request, batch, made)
                 images.append(pictures)
                 flags.append(unsafe)
                 steps = tuple(i.wall_time for i in recorder.timeline.iterations[done:])
                 times.append(BatchTime(batch.count, clock.lap(), steps))
-                preview.show(pictures)
+                preview.add(pictures)
                 if self.interrupt:
                     break
         return GaudiStableDiffusionPipelineOutput(

@@ -25,17 +25,24 @@ from gaudi_lab.transformers import (
     accelerate_state,
     batches,
     evaluation,
+    evaluation_display,
     fused_kernels,
     last_batch,
     padding,
-    progress,
     wanted,
 )
-from gaudi_lab.transformers.callbacks import MarkStep, use_notebook_progress
 from gaudi_lab.transformers.switches import NoSwitches, Switches
 from gaudi_lab.transformers.training_args import GaudiTrainingArguments
 
 logger = logging.get_logger(__name__)
+
+
+class MarkStep(transformers.TrainerCallback):
+    """Ends a lazy graph with each optimizer step, so that steps are equal graphs and none grows."""
+
+    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+        """Run what was collected."""
+        bridge.mark_step()
 
 
 class GaudiTrainer(transformers.Trainer):
@@ -95,7 +102,7 @@ class GaudiTrainer(transformers.Trainer):
         self._met: set[Any] = set()
         self._at_work = False
         self._recorder: Recorder | None = None
-        self._display = progress.Silent()
+        self._display = evaluation_display.Silent()
 
         accelerate_state.prepare(args)
         super().__init__(model, args, *rest, **options)
@@ -108,7 +115,7 @@ class GaudiTrainer(transformers.Trainer):
         )
         if args.use_habana:
             self.add_callback(MarkStep)
-        use_notebook_progress(self)
+        evaluation_display.leave_evaluations_out(self)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate, as `transformers.Trainer.evaluate`, and return what it cost beside the other metrics.
@@ -150,7 +157,7 @@ class GaudiTrainer(transformers.Trainer):
         """Run the stock loop, with each batch as one iteration of `warmup`."""
         watch = Watch({"": self._probe}, self._settings(), self.gaudi_switches.replays, self._memory)
         self._probe.sizes.clear()
-        self._display = progress.Silent() if self.is_in_train else self._new_display()
+        self._display = evaluation_display.Silent() if self.is_in_train else self._new_display()
         self._batches = len(dataloader) if has_length(dataloader) else None
         before = bridge.counters()
         recorder = self._recorder = Recorder(watch)
@@ -166,7 +173,7 @@ class GaudiTrainer(transformers.Trainer):
                 self._on_device(bridge.settle)
         finally:
             self.warmup = self._told(recorder.timeline)
-            self._display.done(self.warmup)
+            self._display.show_timeline(self.warmup)
         cost = self._cost(bridge.counters().since(before))
         metrics = {**output.metrics, **{f"{metric_key_prefix}_{name}": x for name, x in cost.items()}}
         memory = bridge.memory() if self.args.use_habana else None
@@ -284,8 +291,8 @@ class GaudiTrainer(transformers.Trainer):
     def _settings(self) -> str:
         return f"{self.gaudi_switches} + bf16 autocast" if self._in_bfloat16 else str(self.gaudi_switches)
 
-    def _new_display(self) -> progress.Silent:
-        return progress.Silent() if self.args.disable_tqdm else progress.display_here()
+    def _new_display(self) -> evaluation_display.Silent:
+        return evaluation_display.Silent() if self.args.disable_tqdm else evaluation_display.choose_display()
 
     def _announce(self, inputs: dict[str, Any], samples: int) -> None:
         """Tell recorder and reader which batch comes now."""
@@ -296,9 +303,9 @@ class GaudiTrainer(transformers.Trainer):
         recorder = self._recorder
         done = recorder.timeline if recorder is not None else Timeline()
         compiles = self.args.use_habana and (bridge.is_lazy() or self.args.compiles)
-        graph = progress.expected_graph(done.compilations, new=new) if compiles else None
-        self._display.batch(
-            progress.Phase(
+        graph = done.compilations + 1 if new and compiles else None
+        self._display.show_batch(
+            evaluation_display.Phase(
                 len(done.iterations) + 1,
                 self._batches,
                 graph,
