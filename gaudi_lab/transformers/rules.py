@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabValueError
-from gaudi_lab.transformers import elsewhere
+from gaudi_lab.transformers import arguments
 
 if TYPE_CHECKING:
     from gaudi_lab.transformers.arguments import Arguments
 
 FUSED_SDPA = "gaudi_fused_sdpa"
 ATTENTION = ("eager", "sdpa", FUSED_SDPA)
-STRATEGIES = ("ddp",)
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def _problems(args: Arguments, process: Process) -> Iterator[LabValueError]:
         yield from _compile(args)
         yield from _mode(args, process)
     yield from _graphs(args, process)
-    yield from elsewhere.problems(args)
+    yield from arguments.find_unsupported(args)
 
 
 def _device(args: Arguments) -> Iterator[LabValueError]:
