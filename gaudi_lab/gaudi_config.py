@@ -14,6 +14,7 @@ from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
 
 CONFIG_NAME = "gaudi_config.json"
+_OBJECT = "gaudi_config=GaudiConfig()"
 
 # Read by the bridge when it loads: files with one operator a line.
 _LISTS = {
@@ -123,6 +124,30 @@ class GaudiConfig:
         return ", ".join(f"{name}={ops!r}" for name, ops in given.items() if ops is not None)
 
 
+def find_gaudi_config(given: Any) -> GaudiConfig | None:
+    """Return the configuration that `given` stands for.
+
+    Parameters
+    ----------
+    given
+        A `GaudiConfig`, a folder with a `gaudi_config.json`, or a name on the hub such as
+        "Habana/stable-diffusion". None for none.
+
+    Raises
+    ------
+    LabValueError
+        If `given` is none of these, or there is no such file; without a network it says what to use instead.
+    """
+    if given is None or isinstance(given, GaudiConfig):
+        return given
+    if isinstance(given, (str, Path)):
+        return GaudiConfig.from_pretrained(given)
+    raise LabValueError(
+        f"gaudi_config is a GaudiConfig, a folder or a name on the hub, not a {type(given).__name__}.",
+        python=_OBJECT,
+    )
+
+
 def _download(name: str, options: dict[str, Any]) -> Path:
     # Imported here: a folder or an object needs no network, and so not this library either.
     from huggingface_hub import hf_hub_download
@@ -135,7 +160,7 @@ def _download(name: str, options: dict[str, Any]) -> Path:
         raise LabValueError(
             f"There is no folder {name!r} here, and the Hugging Face hub gave no {CONFIG_NAME} of that name "
             f"({reason}). Use a folder that has one, or pass the object.",
-            python="GaudiTrainer(model, gaudi_config=GaudiConfig(), args=args)",
+            python=_OBJECT,
         ) from error
 
 

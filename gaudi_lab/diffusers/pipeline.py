@@ -14,7 +14,6 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
 from gaudi_lab import bridge
 from gaudi_lab.diffusers import batches, checks, stock_config
-from gaudi_lab.diffusers import gaudi_config as configuration
 from gaudi_lab.diffusers.batches import Batch
 from gaudi_lab.diffusers.denoise import denoise
 from gaudi_lab.diffusers.generation_progress import Preview, Progress
@@ -23,6 +22,7 @@ from gaudi_lab.diffusers.prepare import prepare, start_schedule
 from gaudi_lab.diffusers.request import Asked, Request, StepCallback
 from gaudi_lab.diffusers.switches import Switches, require_lazy
 from gaudi_lab.errors import LabError
+from gaudi_lab.gaudi_config import find_gaudi_config
 from gaudi_lab.measure.recorder import Recorder
 from gaudi_lab.report import CapturedGraph
 
@@ -99,7 +99,7 @@ requires_safety_checker
         )
         _check_options(use_habana, use_hpu_graphs=use_hpu_graphs, gaudi_config=gaudi_config)
         self.use_habana = use_habana
-        self.gaudi_config = configuration.resolve(gaudi_config)
+        self.gaudi_config = find_gaudi_config(gaudi_config)
         if self.gaudi_config is not None:
             self.gaudi_config.declare_autocast_bf16_fp32_ops()
         self.bf16_full_eval = bf16_full_eval

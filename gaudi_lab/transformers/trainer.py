@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from transformers.utils import logging
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabValueError
-from gaudi_lab.gaudi_config import GaudiConfig
+from gaudi_lab.gaudi_config import GaudiConfig, find_gaudi_config
 from gaudi_lab.measure.causes import Memory
 from gaudi_lab.measure.recorder import Recorder, Watch
 from gaudi_lab.measure.timeline import Timeline
@@ -57,7 +58,8 @@ class GaudiTrainer(transformers.Trainer):
     model
         As in `transformers.Trainer`.
     gaudi_config
-        How to compute; read from `args.gaudi_config_name` if it is not given, else the defaults.
+        How to compute: a `GaudiConfig`, a folder or a name on the hub; that of `args.gaudi_config_name` if
+        it is not given, else the defaults.
     args
         `GaudiTrainingArguments`.
     *rest, **options
@@ -72,7 +74,7 @@ class GaudiTrainer(transformers.Trainer):
     Raises
     ------
     LabValueError
-        If `args` are not `GaudiTrainingArguments`, or `args.gaudi_config_name` cannot be read.
+        If `args` are not `GaudiTrainingArguments`, or there is no such `gaudi_config`.
     """
 
     # transformers' own, which has no type that can be known here.
@@ -81,7 +83,7 @@ class GaudiTrainer(transformers.Trainer):
     def __init__(
         self,
         model: Any = None,
-        gaudi_config: GaudiConfig | None = None,
+        gaudi_config: GaudiConfig | str | Path | None = None,
         args: GaudiTrainingArguments | None = None,
         *rest: Any,
         **options: Any,
@@ -95,7 +97,10 @@ class GaudiTrainer(transformers.Trainer):
             )
         if "tokenizer" in options:
             options["processing_class"] = options.pop("tokenizer")
-        self.gaudi_config = _gaudi_config(gaudi_config, args)
+        given = args.gaudi_config_name if gaudi_config is None else gaudi_config
+        self.gaudi_config = find_gaudi_config(given) or GaudiConfig()
+        if args.use_habana:
+            self.gaudi_config.declare_autocast_bf16_fp32_ops()
         self.warmup = Timeline()
         self._probe = batches.Probe()
         self._memory = Memory()
@@ -348,22 +353,6 @@ class GaudiTrainer(transformers.Trainer):
     def _on_device(self, step: Any) -> None:
         if self.args.use_habana:
             step()
-
-
-def _gaudi_config(given: GaudiConfig | None, args: GaudiTrainingArguments) -> GaudiConfig:
-    config = given
-    if config is None and args.gaudi_config_name is not None:
-        config = GaudiConfig.from_pretrained(args.gaudi_config_name)
-    if config is None:
-        return GaudiConfig()
-    if not isinstance(config, GaudiConfig):
-        raise LabValueError(
-            f"gaudi_config is a {type(config).__name__}.",
-            python="GaudiTrainer(model, gaudi_config=GaudiConfig(), args=args)",
-        )
-    if args.use_habana:
-        config.declare_autocast_bf16_fp32_ops()
-    return config
 
 
 def _samples(inputs: dict[str, Any]) -> int:
