@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,25 +12,23 @@ import torch
 import transformers
 from accelerate.utils import TorchDynamoPlugin
 from torch import nn
-from transformers.trainer_utils import EvalLoopOutput, has_length
+from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.gaudi_config import GaudiConfig, find_gaudi_config
 from gaudi_lab.measure.causes import Memory
-from gaudi_lab.measure.recorder import Recorder, Watch
+from gaudi_lab.measure.recorder import Watch
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.transformers import (
     accelerate_state,
-    batches,
-    evaluation,
     evaluation_display,
     fused_kernels,
-    last_batch,
     padding,
     wanted,
 )
+from gaudi_lab.transformers.evaluation import Evaluation
 from gaudi_lab.transformers.switches import NoSwitches, Switches
 from gaudi_lab.transformers.training_args import GaudiTrainingArguments
 
@@ -102,12 +99,9 @@ class GaudiTrainer(transformers.Trainer):
         if args.use_habana:
             self.gaudi_config.declare_autocast_bf16_fp32_ops()
         self.warmup = Timeline()
-        self._probe = batches.Probe()
         self._memory = Memory()
-        self._met: set[Any] = set()
+        self._evaluation: Evaluation | None = None
         self._at_work = False
-        self._recorder: Recorder | None = None
-        self._display = evaluation_display.Silent()
 
         accelerate_state.prepare(args)
         super().__init__(model, args, *rest, **options)
@@ -160,29 +154,25 @@ class GaudiTrainer(transformers.Trainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Run the stock loop, with each batch as one iteration of `warmup`."""
-        watch = Watch({"": self._probe}, self._settings(), self.gaudi_switches.replays, self._memory)
-        self._probe.sizes.clear()
-        self._display = evaluation_display.Silent() if self.is_in_train else self._new_display()
-        self._batches = len(dataloader) if has_length(dataloader) else None
-        before = bridge.counters()
-        recorder = self._recorder = Recorder(watch)
+        quiet = self.is_in_train or self.args.disable_tqdm
+        evaluation = self._evaluation = Evaluation(
+            dataloader,
+            Watch(
+                settings=self._describe_settings(), graphs=self.gaudi_switches.replays, memory=self._memory
+            ),
+            evaluation_display.Silent() if quiet else evaluation_display.choose_display(),
+            on_hpu=self.args.use_habana,
+            compiles=self.args.use_habana and (bridge.is_lazy() or self.args.compiles),
+        )
         try:
-            with recorder:
+            with evaluation.measure() as batches:
                 output = super().evaluation_loop(
-                    batches.Measured(dataloader, recorder),
-                    description,
-                    prediction_loss_only,
-                    ignore_keys,
-                    metric_key_prefix,
+                    batches, description, prediction_loss_only, ignore_keys, metric_key_prefix
                 )
-                self._on_device(bridge.settle)
         finally:
-            self.warmup = self._told(recorder.timeline)
-            self._display.show_timeline(self.warmup)
-        cost = self._cost(bridge.counters().since(before))
-        metrics = {**output.metrics, **{f"{metric_key_prefix}_{name}": x for name, x in cost.items()}}
-        memory = bridge.memory() if self.args.use_habana else None
-        return output._replace(metrics=evaluation.Metrics(metrics, metric_key_prefix, memory))
+            self._evaluation, self.warmup = None, evaluation.timeline
+        metrics = evaluation.metrics(output.metrics, metric_key_prefix, self.args.throughput_warmup_steps)
+        return output._replace(metrics=metrics)
 
     def prediction_step(
         self,
@@ -193,11 +183,12 @@ class GaudiTrainer(transformers.Trainer):
     ) -> tuple[Any, Any, Any]:
         """Run the stock step and bring its results to the host, filling a smaller batch up if asked to."""
         full = self.args.eval_batch_size
-        count = _samples(inputs)
+        count = padding.count_samples(inputs)
         short = self.args.pad_last_batch and 0 < count < full
         if short:
             inputs = padding.fill(inputs, full, self.label_names)
-        self._announce(inputs, count)
+        if self._evaluation is not None:
+            self._evaluation.begin_batch(inputs, count)
         results = super().prediction_step(
             self.gaudi_switches.in_use(model), inputs, prediction_loss_only, ignore_keys
         )
@@ -293,46 +284,8 @@ class GaudiTrainer(transformers.Trainer):
             if self.gaudi_config.use_fused_clip_norm:
                 fused_kernels.clip_by_kernel(self.accelerator)
 
-    def _settings(self) -> str:
+    def _describe_settings(self) -> str:
         return f"{self.gaudi_switches} + bf16 autocast" if self._in_bfloat16 else str(self.gaudi_switches)
-
-    def _new_display(self) -> evaluation_display.Silent:
-        return evaluation_display.Silent() if self.args.disable_tqdm else evaluation_display.choose_display()
-
-    def _announce(self, inputs: dict[str, Any], samples: int) -> None:
-        """Tell recorder and reader which batch comes now."""
-        shapes = self._probe.see(inputs, samples)
-        met = (shapes, self._settings())
-        new = met not in self._met
-        self._met.add(met)
-        recorder = self._recorder
-        done = recorder.timeline if recorder is not None else Timeline()
-        compiles = self.args.use_habana and (bridge.is_lazy() or self.args.compiles)
-        graph = done.compilations + 1 if new and compiles else None
-        self._display.show_batch(
-            evaluation_display.Phase(
-                len(done.iterations) + 1,
-                self._batches,
-                graph,
-                shapes if new else (),
-                emulated=self.args.use_habana and bridge.identity().emulated,
-            )
-        )
-
-    def _told(self, timeline: Timeline) -> Timeline:
-        if not self.args.use_habana:
-            timeline = dataclasses.replace(timeline, emulated=False)
-        return last_batch.explained(timeline, self._probe.sizes)
-
-    def _cost(self, counted: bridge.Counters) -> dict[str, Any]:
-        steps = self.args.throughput_warmup_steps
-        if 0 < len(self.warmup.iterations) <= steps:
-            logger.warning(
-                f"throughput_warmup_steps={steps} leaves out all {len(self.warmup.iterations)} batches, so every "
-                "steady one counts."
-            )
-        counted = counted if self.args.use_habana else bridge.Counters()
-        return evaluation.of_timeline(self.warmup, self._probe.sizes, counted, warmup_steps=steps)
 
     def _to_host(self, results: Any) -> Any:
         """Bring results to the host, in float32.
@@ -353,7 +306,3 @@ class GaudiTrainer(transformers.Trainer):
     def _on_device(self, step: Any) -> None:
         if self.args.use_habana:
             step()
-
-
-def _samples(inputs: dict[str, Any]) -> int:
-    return next((x.shape[0] for x in inputs.values() if isinstance(x, torch.Tensor) and x.dim()), 0)
