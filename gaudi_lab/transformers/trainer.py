@@ -105,7 +105,7 @@ class GaudiTrainer(transformers.Trainer):
 
         accelerate_state.prepare(args)
         super().__init__(model, args, *rest, **options)
-        self._process_state = accelerate_state.State()
+        self._process_state = accelerate_state.ProcessState()
         # In lazy mode the weights are on their way until now. An interrupt later would lose them.
         self._on_device(bridge.settle)
         # Under a name that the workbench looks for: attaching the trainer hands these over.
@@ -126,19 +126,19 @@ class GaudiTrainer(transformers.Trainer):
             graph_compilation_time (s), steady_samples_per_second (None if no batch was steady),
             cpu_fallbacks. optimum-habana's names are understood too.
         """
-        with self._working():
+        with self._set_up():
             return super().evaluate(*args, **kwargs)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Predict, as `transformers.Trainer.predict`, with the same metrics as `evaluate`."""
-        with self._working():
+        with self._set_up():
             return super().predict(*args, **kwargs)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train, as `transformers.Trainer.train`. HPU graphs go off: they hold the inference forward."""
-        for remark in fused_kernels.unheeded(self):
+        for remark in fused_kernels.find_ignored(self):
             logger.warning(remark)
-        with self._working(training=True):
+        with self._set_up(training=True):
             return super().train(*args, **kwargs)
 
     def release(self) -> None:
@@ -215,13 +215,13 @@ class GaudiTrainer(transformers.Trainer):
     def create_accelerator_and_postprocess(self) -> None:
         """Make the accelerator, and take over from it what is done here."""
         super().create_accelerator_and_postprocess()
-        self._leave_to_us()
+        self._take_over_from_accelerate()
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """Make the stock optimizer, or the bridge's fused AdamW if the `GaudiConfig` asks for it."""
         given = self.optimizer_cls_and_kwargs
         if given is None and self.args.use_habana and self.gaudi_config.use_fused_adam:
-            self.optimizer_cls_and_kwargs = fused_kernels.adamw(self.args)
+            self.optimizer_cls_and_kwargs = fused_kernels.choose_adamw(self.args)
         try:
             return super().create_optimizer(*args, **kwargs)
         finally:
@@ -248,21 +248,21 @@ class GaudiTrainer(transformers.Trainer):
         return bool(self.args.bf16 or (self.args.use_habana and self.gaudi_config.use_torch_autocast))
 
     @contextmanager
-    def _working(self, *, training: bool = False) -> Iterator[None]:
+    def _set_up(self, *, training: bool = False) -> Iterator[None]:
         """Have accelerate's state and the model's switches as this trainer needs them, meanwhile."""
         if self._at_work:  # an evaluation while training, or one of several data sets
             yield
             return
         self._at_work = True
         try:
-            with self._process_state.in_force():
-                self._place()
+            with self._process_state.use():
+                self._place_model()
                 with self.gaudi_switches.on(training=training):
                     yield
         finally:
             self._at_work = False
 
-    def _place(self) -> None:
+    def _place_model(self) -> None:
         """Bring the model back to the device of the arguments, should another trainer have moved it."""
         where = next((p.device for p in self.model.parameters()), None)
         if self.place_model_on_device and where is not None and where.type != self.args.device.type:
@@ -270,7 +270,7 @@ class GaudiTrainer(transformers.Trainer):
             self._move_model_to_device(self.model, self.args.device)
             self._on_device(bridge.settle)
 
-    def _leave_to_us(self) -> None:
+    def _take_over_from_accelerate(self) -> None:
         """Keep accelerate from what it would put on the model for good, autocast and torch.compile, and from moving.
 
         The trainer has moved the model already, and moves each batch. To accelerate "hpu" and "hpu:0" differ.
