@@ -106,7 +106,7 @@ class GaudiConfig:
             If the bridge is loaded already, and with other lists.
         """
         wanted = {variable: getattr(self, name) for name, variable in _LISTS.items()}
-        if all(ops is None or _declared(variable) == ops for variable, ops in wanted.items()):
+        if all(ops is None or _read_list(variable) == ops for variable, ops in wanted.items()):
             return
         if bridge.loaded():
             raise LabError(
@@ -117,7 +117,7 @@ class GaudiConfig:
             )
         for variable, ops in wanted.items():
             if ops is not None:
-                os.environ[variable] = _write(variable, ops)
+                os.environ[variable] = _write_list(variable, ops)
 
     def _lists(self) -> str:
         given = {name: getattr(self, name) for name in _LISTS}
@@ -164,14 +164,14 @@ def _download(name: str, options: dict[str, Any]) -> Path:
         ) from error
 
 
-def _declared(variable: str) -> list[str] | None:
+def _read_list(variable: str) -> list[str] | None:
     path = os.environ.get(variable)
     if not path or not Path(path).is_file():
         return None
     return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _write(variable: str, ops: list[str]) -> str:
+def _write_list(variable: str, ops: list[str]) -> str:
     # The bridge reads the file at some time after this; it goes with the machine's temporary files.
     with tempfile.NamedTemporaryFile("w", prefix=f"{variable.lower()}_", suffix=".txt", delete=False) as file:
         file.write("\n".join(ops) + "\n")

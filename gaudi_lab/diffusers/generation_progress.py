@@ -23,7 +23,7 @@ class Progress:
     Parameters
     ----------
     make_bar
-        The pipeline's `progress_bar`, which knows the user's wishes for it.
+        The pipeline's `progress_bar`, which has the user's options for it.
     batches
         How many batches there are.
     steps
