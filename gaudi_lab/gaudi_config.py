@@ -14,6 +14,7 @@ from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
 
 CONFIG_NAME = "gaudi_config.json"
+_OBJECT = "gaudi_config=GaudiConfig()"
 
 # Read by the bridge when it loads: files with one operator a line.
 _LISTS = {
@@ -105,7 +106,7 @@ class GaudiConfig:
             If the bridge is loaded already, and with other lists.
         """
         wanted = {variable: getattr(self, name) for name, variable in _LISTS.items()}
-        if all(ops is None or _declared(variable) == ops for variable, ops in wanted.items()):
+        if all(ops is None or _read_list(variable) == ops for variable, ops in wanted.items()):
             return
         if bridge.loaded():
             raise LabError(
@@ -116,11 +117,35 @@ class GaudiConfig:
             )
         for variable, ops in wanted.items():
             if ops is not None:
-                os.environ[variable] = _write(variable, ops)
+                os.environ[variable] = _write_list(variable, ops)
 
     def _lists(self) -> str:
         given = {name: getattr(self, name) for name in _LISTS}
         return ", ".join(f"{name}={ops!r}" for name, ops in given.items() if ops is not None)
+
+
+def find_gaudi_config(given: Any) -> GaudiConfig | None:
+    """Return the configuration that `given` stands for.
+
+    Parameters
+    ----------
+    given
+        A `GaudiConfig`, a folder with a `gaudi_config.json`, or a name on the hub such as
+        "Habana/stable-diffusion". None for none.
+
+    Raises
+    ------
+    LabValueError
+        If `given` is none of these, or there is no such file; without a network it says what to use instead.
+    """
+    if given is None or isinstance(given, GaudiConfig):
+        return given
+    if isinstance(given, (str, Path)):
+        return GaudiConfig.from_pretrained(given)
+    raise LabValueError(
+        f"gaudi_config is a GaudiConfig, a folder or a name on the hub, not a {type(given).__name__}.",
+        python=_OBJECT,
+    )
 
 
 def _download(name: str, options: dict[str, Any]) -> Path:
@@ -135,18 +160,18 @@ def _download(name: str, options: dict[str, Any]) -> Path:
         raise LabValueError(
             f"There is no folder {name!r} here, and the Hugging Face hub gave no {CONFIG_NAME} of that name "
             f"({reason}). Use a folder that has one, or pass the object.",
-            python="GaudiTrainer(model, gaudi_config=GaudiConfig(), args=args)",
+            python=_OBJECT,
         ) from error
 
 
-def _declared(variable: str) -> list[str] | None:
+def _read_list(variable: str) -> list[str] | None:
     path = os.environ.get(variable)
     if not path or not Path(path).is_file():
         return None
     return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _write(variable: str, ops: list[str]) -> str:
+def _write_list(variable: str, ops: list[str]) -> str:
     # The bridge reads the file at some time after this; it goes with the machine's temporary files.
     with tempfile.NamedTemporaryFile("w", prefix=f"{variable.lower()}_", suffix=".txt", delete=False) as file:
         file.write("\n".join(ops) + "\n")

@@ -80,7 +80,7 @@ def split(total: int, size: int) -> Iterator[Batch]:
         yield Batch(start, min(size, total - start), size)
 
 
-def joined(parts: list[Any]) -> Any:
+def join(parts: list[Any]) -> Any:
     """Join what the batches made, whatever kind it is: arrays, tensors, or lists of pictures."""
     first = parts[0]
     if isinstance(first, torch.Tensor):

@@ -17,7 +17,7 @@ def known_keywords(function: Callable[..., Any]) -> list[str]:
     return [p.name for p in parameters if p.kind in kinds and p.name != "self"]
 
 
-def no_unknown_keywords(given: Mapping[str, Any], known: Iterable[str], call: str) -> None:
+def refuse_unknown_keywords(given: Mapping[str, Any], known: Iterable[str], call: str) -> None:
     """Refuse keywords that would otherwise be ignored.
 
     Parameters
@@ -49,7 +49,7 @@ def no_unknown_keywords(given: Mapping[str, Any], known: Iterable[str], call: st
     )
 
 
-def sizes(
+def refuse_empty_generation(
     prompt: Any,
     num_inference_steps: Any,
     num_images_per_prompt: Any,

@@ -91,9 +91,9 @@ class GaudiDDIMScheduler(DDIMScheduler):
         if eta > 0 and variance_noise is not None and generator is not None:
             raise ValueError("Noise comes from `generator` or is given as `variance_noise`, not both.")
 
-        alpha, following = self._alphas_at(timestep, sample.device)
+        alpha, following = self._look_up_alphas(timestep, sample.device)
         beta = 1 - alpha
-        original, noise = self._predictions(model_output, sample, alpha, beta)
+        original, noise = self._predict(model_output, sample, alpha, beta)
         if self.config.thresholding:
             original = self._threshold_sample(original)
         elif self.config.clip_sample:
@@ -119,7 +119,7 @@ class GaudiDDIMScheduler(DDIMScheduler):
             return previous, original
         return DDIMSchedulerOutput(prev_sample=previous, pred_original_sample=original)
 
-    def _predictions(
+    def _predict(
         self, model_output: torch.Tensor, sample: torch.Tensor, alpha: torch.Tensor, beta: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the final sample and the noise that a model's output stands for."""
@@ -135,16 +135,16 @@ class GaudiDDIMScheduler(DDIMScheduler):
             )
         raise ValueError(f"prediction_type {kind!r} is none of: epsilon, sample, v_prediction")
 
-    def _alphas_at(
+    def _look_up_alphas(
         self, timestep: int | torch.Tensor, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the cumulative product of alpha at a timestep and at the following one, as 0-d tensors."""
         index = torch.as_tensor(timestep, device=device).reshape(1)
         # Not `table[index]`: indexing with an integer tensor of one element reads it back to the host.
-        at, following = (table.index_select(0, index).reshape(()) for table in self._tables_on(device))
+        at, following = (table.index_select(0, index).reshape(()) for table in self._make_tables(device))
         return at, following
 
-    def _tables_on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    def _make_tables(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         if self._tables is None or self._tables[0].device != device:
             alphas = self.alphas_cumprod.cpu()
             stride = self.config.num_train_timesteps // self.num_inference_steps

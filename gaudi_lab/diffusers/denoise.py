@@ -11,17 +11,18 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import resca
 
 from gaudi_lab import bridge
 from gaudi_lab.diffusers.batches import Batch
-from gaudi_lab.diffusers.request import Request, Tensors
+from gaudi_lab.diffusers.request import GenerationRequest, Schedule, Tensors
 
 
 def denoise(
     pipeline: Any,
-    request: Request,
+    request: GenerationRequest,
+    schedule: Schedule,
     batch: Batch,
     tensors: Tensors,
     *,
-    step: Callable[[], AbstractContextManager[None]],
-    stepped: Callable[[], None],
+    measure_step: Callable[[], AbstractContextManager[None]],
+    count_step: Callable[[], None],
 ) -> torch.Tensor:
     """Turn the noise of one batch into latents.
 
@@ -29,11 +30,11 @@ def denoise(
     ----------
     pipeline
         The Stable Diffusion pipeline, with guidance and adapter options as its stock properties give them.
-    request, batch, tensors
+    request, schedule, batch, tensors
         What to make; `tensors` are those of the batch.
-    step
-        Entered around each step, to measure it.
-    stepped
+    measure_step
+        Entered around each step.
+    count_step
         Called after each step.
 
     Returns
@@ -41,33 +42,33 @@ def denoise(
     torch.Tensor
         Latents of the batch, padding included.
     """
-    for number, timestep in enumerate(_apart(request.timesteps)):
+    for number, timestep in enumerate(_separate(schedule.timesteps)):
         if pipeline.interrupt:
             break
-        with step():
+        with measure_step():
             prediction = _predict(pipeline, tensors, timestep)
             tensors.latents = pipeline.scheduler.step(
                 prediction,
                 timestep,
                 tensors.latents,
-                **_step_options(request, batch, tensors, number),
+                **_pick_step_options(schedule, batch, tensors, number),
                 return_dict=False,
             )[0]
         if request.callback is not None:
             _call_back(pipeline, request, batch, tensors, number, timestep)
-        stepped()
+        count_step()
     return tensors.latents
 
 
-def _apart(timesteps: torch.Tensor) -> list[torch.Tensor]:
+def _separate(timesteps: torch.Tensor) -> list[torch.Tensor]:
     """Return each timestep as a tensor in memory of its own.
 
     Reading element i within step i would be another graph for each i, and rolling the whole within each
     step another graph for each number of steps. Like this, the graph of a step knows of neither.
     """
-    apart = [timestep.clone() for timestep in timesteps]
+    separate = [timestep.clone() for timestep in timesteps]
     bridge.mark_step()
-    return apart
+    return separate
 
 
 def _predict(pipeline: Any, tensors: Tensors, timestep: torch.Tensor) -> torch.Tensor:
@@ -95,8 +96,8 @@ def _predict(pipeline: Any, tensors: Tensors, timestep: torch.Tensor) -> torch.T
     return predicted
 
 
-def _step_options(request: Request, batch: Batch, tensors: Tensors, number: int) -> dict[str, Any]:
-    options = dict(request.step_options)
+def _pick_step_options(schedule: Schedule, batch: Batch, tensors: Tensors, number: int) -> dict[str, Any]:
+    options = dict(schedule.step_options)
     if tensors.step_noise is not None:
         options["variance_noise"] = tensors.step_noise[number]
     elif "generator" in options:
@@ -105,7 +106,12 @@ def _step_options(request: Request, batch: Batch, tensors: Tensors, number: int)
 
 
 def _call_back(
-    pipeline: Any, request: Request, batch: Batch, tensors: Tensors, number: int, timestep: torch.Tensor
+    pipeline: Any,
+    request: GenerationRequest,
+    batch: Batch,
+    tensors: Tensors,
+    number: int,
+    timestep: torch.Tensor,
 ) -> None:
     """Show a step to the caller, without padding, and take over what the caller changes."""
     assert request.callback is not None

@@ -14,16 +14,15 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
 from gaudi_lab import bridge
 from gaudi_lab.diffusers import batches, checks, stock_config
-from gaudi_lab.diffusers import gaudi_config as configuration
 from gaudi_lab.diffusers.batches import Batch
 from gaudi_lab.diffusers.denoise import denoise
+from gaudi_lab.diffusers.generation_progress import Preview, Progress
 from gaudi_lab.diffusers.output import BatchTime, GaudiStableDiffusionPipelineOutput, throughput
 from gaudi_lab.diffusers.prepare import prepare, start_schedule
-from gaudi_lab.diffusers.preview import Preview
-from gaudi_lab.diffusers.progress import Progress
-from gaudi_lab.diffusers.request import Asked, Request, StepCallback
+from gaudi_lab.diffusers.request import GenerationRequest, StepCallback
 from gaudi_lab.diffusers.switches import PipelineSwitches, require_lazy
 from gaudi_lab.errors import LabError
+from gaudi_lab.gaudi_config import find_gaudi_config
 from gaudi_lab.measure.recorder import Recorder
 from gaudi_lab.report import CapturedGraph
 
@@ -100,7 +99,7 @@ requires_safety_checker
         )
         _check_options(use_habana, use_hpu_graphs=use_hpu_graphs, gaudi_config=gaudi_config)
         self.use_habana = use_habana
-        self.gaudi_config = configuration.resolve(gaudi_config)
+        self.gaudi_config = find_gaudi_config(gaudi_config)
         if self.gaudi_config is not None:
             self.gaudi_config.declare_autocast_bf16_fp32_ops()
         self.bf16_full_eval = bf16_full_eval
@@ -220,13 +219,15 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
         ValueError
             For inputs that the stock pipeline refuses.
         """
-        checks.no_unknown_keywords(kwargs, checks.known_keywords(type(self).__call__), "pipeline(...)")
+        checks.refuse_unknown_keywords(kwargs, checks.known_keywords(type(self).__call__), "pipeline(...)")
         num_images_per_prompt = 1 if num_images_per_prompt is None else num_images_per_prompt
-        num_inference_steps = _number_of_steps(num_inference_steps, timesteps, sigmas)
-        checks.sizes(prompt, num_inference_steps, num_images_per_prompt, batch_size, throughput_warmup_steps)
+        num_inference_steps = _count_steps(num_inference_steps, timesteps, sigmas)
+        checks.refuse_empty_generation(
+            prompt, num_inference_steps, num_images_per_prompt, batch_size, throughput_warmup_steps
+        )
         if isinstance(callback_on_step_end, (PipelineCallback, MultiPipelineCallbacks)):
             callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
-        height, width = self._size(height, width)
+        height, width = self._choose_size(height, width)
         self.check_inputs(
             prompt,
             height,
@@ -245,81 +246,84 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
         self._cross_attention_kwargs = cross_attention_kwargs
         self._interrupt = False
 
-        asked = Asked(
-            prompt,
-            height,
-            width,
-            num_inference_steps,
-            timesteps,
-            sigmas,
-            negative_prompt,
-            num_images_per_prompt,
-            guidance_scale,
-            eta,
-            generator,
-            latents,
-            prompt_embeds,
-            negative_prompt_embeds,
-            ip_adapter_image,
-            ip_adapter_image_embeds,
-            output_type,
-            callback_on_step_end,
-            tuple(callback_on_step_end_tensor_inputs),
+        request = GenerationRequest(
+            prompt=prompt,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            timesteps=timesteps,
+            sigmas=sigmas,
+            negative_prompt=negative_prompt,
+            num_images_per_prompt=num_images_per_prompt,
+            guidance_scale=guidance_scale,
+            eta=eta,
+            generator=generator,
+            latents=latents,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_image_embeds=ip_adapter_image_embeds,
+            output_type=output_type,
+            callback=callback_on_step_end,
+            callback_tensors=tuple(callback_on_step_end_tensor_inputs),
         )
-        with self.gaudi_switches.on() if self.gaudi_switches else nullcontext(), self._precision():
-            outputs = self._generate(asked, batch_size, throughput_warmup_steps)
+        with self.gaudi_switches.on() if self.gaudi_switches else nullcontext(), self._use_precision():
+            outputs = self._generate(request, batch_size, throughput_warmup_steps)
         self.maybe_free_model_hooks()
         return outputs if return_dict else (outputs.images, outputs.nsfw_content_detected)
 
     def _generate(
-        self, asked: Asked, batch_size: int, warmup_steps: int
+        self, request: GenerationRequest, batch_size: int, warmup_steps: int
     ) -> GaudiStableDiffusionPipelineOutput:
         """Make all batches, one after the other."""
-        plan = list(batches.split(asked.total, batch_size))
+        plan = list(batches.split(request.total, batch_size))
         watch = None if self.gaudi_switches is None else self.gaudi_switches.watch()
-        preview = Preview(asked.total, enabled=self.preview and len(plan) > 1)
+        preview = Preview(request.total, enabled=self.preview and len(plan) > 1)
         images: list[Any] = []
         flags: list[Any] = []
         times: list[BatchTime] = []
         with (
             Recorder(watch) as recorder,
-            Progress(self.progress_bar, len(plan), asked.num_inference_steps) as progress,
+            Progress(self.progress_bar, len(plan), request.num_inference_steps) as progress,
         ):
             clock = _Clock()
-            progress.phase("encoding")
-            request, tensors = prepare(self, asked)
-            progress.steps(len(request.timesteps))
+            progress.show_phase("encoding")
+            schedule, tensors = prepare(self, request)
+            progress.set_steps(len(schedule.timesteps))
             for batch in plan:
-                progress.phase("denoising", batch.start // batch_size + 1)
+                progress.show_phase("denoising", batch.start // batch_size + 1)
                 # A callback may have changed it, and the scheduler is at its end.
-                self._guidance_scale = asked.guidance_scale
-                start_schedule(self, asked)
+                self._guidance_scale = request.guidance_scale
+                start_schedule(self, request)
                 done = len(recorder.timeline.iterations)
                 made = denoise(
                     self,
                     request,
+                    schedule,
                     batch,
-                    tensors.of(batch, request.total),
-                    step=recorder.iteration,
-                    stepped=progress.step,
+                    tensors.take(batch, request.total),
+                    measure_step=recorder.iteration,
+                    count_step=progress.count_step,
                 )
-                progress.phase("decoding", batch.start // batch_size + 1)
+                progress.show_phase("decoding", batch.start // batch_size + 1)
                 pictures, unsafe = self._decode(request, batch, made)
                 images.append(pictures)
                 flags.append(unsafe)
                 steps = tuple(i.wall_time for i in recorder.timeline.iterations[done:])
                 times.append(BatchTime(batch.count, clock.lap(), steps))
-                preview.show(pictures)
+                preview.add(pictures)
                 if self.interrupt:
                     break
         return GaudiStableDiffusionPipelineOutput(
-            images=batches.joined(images),
-            nsfw_content_detected=None if flags[0] is None else batches.joined(flags),
+            images=batches.join(images),
+            nsfw_content_detected=None if flags[0] is None else batches.join(flags),
             throughput=throughput(times, warmup_steps),
             warmup=recorder.timeline,
         )
 
-    def _decode(self, request: Request, batch: Batch, latents: torch.Tensor) -> tuple[Any, list[bool] | None]:
+    def _decode(
+        self, request: GenerationRequest, batch: Batch, latents: torch.Tensor
+    ) -> tuple[Any, list[bool] | None]:
         """Turn latents into images of the type asked for, padding left out."""
         if request.output_type == "latent":
             return batch.cut(latents), None
@@ -337,7 +341,7 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
         )
         return pictures, unsafe
 
-    def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
+    def _choose_size(self, height: int | None, width: int | None) -> tuple[int, int]:
         """Return the size of images in pixels: as asked, or the UNet's own."""
         if height and width:
             return height, width
@@ -346,7 +350,7 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
         return rows * self.vae_scale_factor, columns * self.vae_scale_factor
 
     @contextmanager
-    def _precision(self) -> Iterator[None]:
+    def _use_precision(self) -> Iterator[None]:
         """Compute in bfloat16 where that is asked for."""
         allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
         autocast = self.gaudi_config is not None and self.gaudi_config.use_torch_autocast
@@ -381,7 +385,7 @@ def _check_options(use_habana: bool, **options: Any) -> None:
             )
 
 
-def _number_of_steps(number: int, timesteps: list[int] | None, sigmas: list[float] | None) -> int:
+def _count_steps(number: int, timesteps: list[int] | None, sigmas: list[float] | None) -> int:
     """Return how many denoising steps are asked for, in whichever way."""
     given = timesteps if timesteps is not None else sigmas
     return number if given is None else len(given)

@@ -1,4 +1,4 @@
-"""A generation as its parts need it: settings that hold for all batches, tensors for all images."""
+"""A generation as its parts need it: what was asked for, the schedule of steps, tensors for all images."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from gaudi_lab.diffusers.batches import Batch
 StepCallback = Callable[[Any, int, torch.Tensor, dict[str, Any]], dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the caller asked for, under the names of the stock pipeline's `__call__`."""
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """What the caller asked for, under the names of the stock pipeline's `__call__`.
+
+    `callback` and `callback_tensors` are what to call after each step, and the names of the tensors it gets.
+    """
 
     prompt: str | list[str] | None
     height: int
@@ -51,32 +54,19 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is the same for every batch.
+class Schedule:
+    """The denoising steps, which are the same for every batch.
 
     Attributes
     ----------
-    total
-        How many images there are in all.
     timesteps
-        One value for each denoising step, on the device.
-    generator
-        The caller's: one, a list with one an image, or None.
+        One value for each step, on the device.
     step_options
         Options of the scheduler's `step`.
-    output_type
-        "pil", "np", "pt" or "latent".
-    callback, callback_tensors
-        What to call after each step, and the names of the tensors it gets.
     """
 
-    total: int
     timesteps: torch.Tensor
-    generator: Any
     step_options: dict[str, Any]
-    output_type: str
-    callback: StepCallback | None
-    callback_tensors: tuple[str, ...]
 
 
 @dataclass
@@ -106,7 +96,7 @@ class Tensors:
     timestep_cond: torch.Tensor | None = None
     step_noise: list[torch.Tensor] | None = None
 
-    def of(self, batch: Batch, total: int) -> Tensors:
+    def take(self, batch: Batch, total: int) -> Tensors:
         """Return the rows of one batch, padded to its size, in memory of their own."""
 
         def one(tensor: torch.Tensor | None) -> torch.Tensor | None:

@@ -38,6 +38,10 @@ class Memory:
     def __init__(self) -> None:
         self._met: WeakKeyDictionary[Any, dict[Shapes, set[str]]] = WeakKeyDictionary()
 
+    def is_new(self, call: Call, settings: str) -> bool:
+        """Return whether `call` has not been noted yet under these switches."""
+        return settings not in self._met.get(call.module, {}).get(call.shapes, ())
+
     def novelties(self, calls: Iterable[Call], settings: str) -> tuple[tuple[Shape, ...], tuple[Cause, ...]]:
         """Take note of `calls` and return what was new in them.
 

@@ -13,7 +13,7 @@ from gaudi_lab import bridge
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.measure import causes
 from gaudi_lab.measure.timeline import Iteration, Timeline
-from gaudi_lab.shapes import Shape, Shapes
+from gaudi_lab.shapes import Shapes
 
 STEADY_AFTER = 3
 """Steady iterations in a row after which `until_steady` stops."""
@@ -97,21 +97,13 @@ class Recorder:
         self._interrupted = kind is not None
 
     @contextmanager
-    def iteration(self, shapes: Mapping[str, Iterable[int]] | None = None) -> Iterator[None]:
+    def iteration(self) -> Iterator[None]:
         """Measure what happens inside as one iteration.
 
         The device is made to finish what came before, and what happens inside. An iteration that raises is
         not recorded.
-
-        Parameters
-        ----------
-        shapes
-            Sizes by name, for work that no watched model is called for.
         """
         self._calls.clear()
-        if shapes is not None:
-            given = tuple(Shape(name, tuple(dims)) for name, dims in shapes.items())
-            self._calls.append(causes.Call("", self, given))
         bridge.settle()
         counted, graphs, started = bridge.counters(), self._watch.graphs(), self._clock()
         yield
@@ -119,6 +111,22 @@ class Recorder:
         wall_time = self._clock() - started
         cost = bridge.counters().since(counted)
         self._finish(wall_time, cost, graphs)
+
+    def saw(self, name: str, shapes: Shapes) -> bool:
+        """Note one call that no watch sees, and return whether it is new under these switches.
+
+        Parameters
+        ----------
+        name
+            What was called in the running iteration; empty where there is only one such thing.
+        shapes
+            The sizes it was called with.
+        """
+        memory = self._watch.memory
+        # What has no model to belong to belongs to the memory itself.
+        call = causes.Call(name, memory, shapes)
+        self._calls.append(call)
+        return memory.is_new(call, self._watch.settings)
 
     @property
     def timeline(self) -> Timeline:

@@ -1,11 +1,9 @@
-"""Trainer evaluation on Gaudi: `transformers.Trainer` with lazy mode, HPU graphs, FusedSDPA and warm-up told.
+"""`transformers.Trainer` on a Gaudi. A port from `optimum.habana` is a change of the import line.
 
-A script written for `optimum.habana` runs with only this import changed:
-
->>> from gaudi_lab.transformers import GaudiConfig, GaudiTrainer, GaudiTrainingArguments
-
-Nothing in transformers or accelerate is patched. What the arguments switch on is put on the model that a
-trainer is given, and taken off again.
+`trainer` runs the stock loops; `training_args` checks its `arguments` by `rules`. `evaluation` measures one
+evaluation, `evaluation_display` shows it, `evaluation_metrics` sums it up, `padding` fills its last batch up.
+`switches` are those of a trainer's model, and `fused_kernels` those of its training. `accelerate_state` keeps
+trainers on the CPU and on hpu apart. Nothing in transformers or accelerate is patched.
 """
 
 # Imported when first used: GaudiConfig needs no torch, and importing torch can decide the execution mode.

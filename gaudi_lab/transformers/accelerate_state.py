@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 _SINGLETONS = (PartialState, AcceleratorState, GradientState)
 
 
-class State:
+class ProcessState:
     """The process state that one trainer was made with."""
 
     def __init__(self) -> None:
-        self._values = _now()
+        self._values = _read()
 
     @contextmanager
-    def in_force(self) -> Iterator[None]:
+    def use(self) -> Iterator[None]:
         """Put this state in force, and put back what was there before."""
-        before = _now()
-        _put(self._values)
+        before = _read()
+        _write(self._values)
         try:
             yield
         finally:
-            self._values = _now()
-            _put(before)
+            self._values = _read()
+            _write(before)
 
 
 def prepare(args: TrainingArguments) -> None:
@@ -57,11 +57,11 @@ def see_hpu() -> None:
             look()
 
 
-def _now() -> list[dict[str, Any]]:
+def _read() -> list[dict[str, Any]]:
     return [dict(singleton._shared_state) for singleton in _SINGLETONS]  # noqa: SLF001
 
 
-def _put(values: list[dict[str, Any]]) -> None:
+def _write(values: list[dict[str, Any]]) -> None:
     for singleton, saved in zip(_SINGLETONS, values, strict=True):
         # In place: every instance has this very dictionary as its attributes.
         singleton._shared_state.clear()  # noqa: SLF001

@@ -1,61 +1,181 @@
-"""What an evaluation cost, as metrics: compiling apart from steady work, and both with the device finished."""
+"""One evaluation of a trainer: its batches, each one iteration of a recorder, and in the end what it cost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import torch
+from transformers.trainer_utils import has_length
+from transformers.utils import logging
+
 from gaudi_lab import bridge
-from gaudi_lab.bridge import Memory
-from gaudi_lab.measure.timeline import Iteration, Timeline
+from gaudi_lab.measure.recorder import Recorder, Watch
+from gaudi_lab.measure.timeline import Cause, Timeline
+from gaudi_lab.shapes import Shape, Shapes
+from gaudi_lab.transformers.evaluation_display import Phase, Silent
+from gaudi_lab.transformers.evaluation_metrics import Metrics, summarize
 
-# optimum-habana's names (its spelling, too) -> ours, after the prefix.
-_ALIASES = {
-    "graph_compliation_duration": "warmup_runtime",
-    "graph_compilation_duration": "warmup_runtime",
-    "throughput": "steady_samples_per_second",
-}
-_GIB = 1 << 30
+logger = logging.get_logger(__name__)
 
 
-class Metrics(dict[str, Any]):
-    """Metrics that answer to optimum-habana's names as well, without listing them.
+class Evaluation:
+    """Measures an evaluation or a prediction while the stock loop runs it.
 
     Parameters
     ----------
-    values
-        Under their own names.
-    prefix
-        What their names begin with, such as "eval".
-    memory
-        Device memory, for optimum-habana's names of it.
+    loader
+        The stock data loader.
+    watch
+        Its settings, HPU graphs and memory; it needs no modules, as `begin_batch` says what is computed.
+    display
+        Where to show what is going on.
+    on_hpu
+        Whether the model is there. Nothing that the bridge counts is this evaluation's otherwise.
+    compiles
+        Whether a new shape compiles a graph.
+
+    Attributes
+    ----------
+    timeline
+        One iteration a batch; complete once `measure` is left, however it is left.
     """
 
-    def __init__(self, values: dict[str, Any], prefix: str, memory: Memory | None = None) -> None:
-        super().__init__(values)
-        self._other = {f"{prefix}_{theirs}": f"{prefix}_{ours}" for theirs, ours in _ALIASES.items()}
-        self._memory = _as_optimum_habana_names(memory)
+    def __init__(self, loader: Any, watch: Watch, display: Silent, *, on_hpu: bool, compiles: bool) -> None:
+        self.timeline = Timeline()
+        self._loader = loader
+        self._total = len(loader) if has_length(loader) else None
+        self._recorder = Recorder(watch)
+        self._display = display
+        self._on_hpu = on_hpu
+        self._compiles = compiles
+        self._sizes: list[int] = []
+        self._before = bridge.counters()
 
-    def __missing__(self, name: str) -> Any:
-        if name in self._memory:
-            return self._memory[name]
-        return self[self._other[name]] if name in self._other else _raise(name)
-
-    def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or name in self._memory or self._other.get(str(name)) in self.keys()
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the metric of that name or alias, or `default`."""
+    @contextmanager
+    def measure(self) -> Iterator[MeasuredLoader]:
+        """Yield the loader to run over, and have the device finished in the end."""
         try:
-            return self[name]
-        except KeyError:
-            return default
+            with self._recorder:
+                yield MeasuredLoader(self._loader, self._recorder)
+                if self._on_hpu:
+                    bridge.settle()
+        finally:
+            timeline = self._recorder.timeline
+            if not self._on_hpu:
+                timeline = dataclasses.replace(timeline, emulated=False)
+            self.timeline = explain_last_batch(timeline, self._sizes)
+            self._display.show_timeline(self.timeline)
+
+    def begin_batch(self, batch: Any, samples: int) -> None:
+        """Tell recorder and reader which batch is computed now.
+
+        Parameters
+        ----------
+        batch
+            What the model is called with.
+        samples
+            How many samples it has, filling apart.
+        """
+        self._sizes.append(samples)
+        shapes = read_shapes(batch)
+        new = self._recorder.saw("", shapes)
+        done = self._recorder.timeline
+        self._display.show_batch(
+            Phase(
+                len(done.iterations) + 1,
+                self._total,
+                done.compilations + 1 if new and self._compiles else None,
+                shapes if new else (),
+                emulated=self._on_hpu and done.emulated,
+            )
+        )
+
+    def metrics(self, stock: Mapping[str, Any], prefix: str, warmup_steps: int) -> Metrics:
+        """Return the stock metrics, and what the evaluation cost beside them.
+
+        Parameters
+        ----------
+        stock
+            Under their own names.
+        prefix
+            What the names of the others begin with, such as "eval".
+        warmup_steps
+            First batches that the steady throughput leaves out.
+        """
+        count = len(self.timeline.iterations)
+        if 0 < count <= warmup_steps:
+            logger.warning(
+                f"throughput_warmup_steps={warmup_steps} leaves out all {count} batches, so every steady one counts."
+            )
+        counted = bridge.counters().since(self._before) if self._on_hpu else bridge.Counters()
+        cost = summarize(self.timeline, self._sizes, counted, warmup_steps=warmup_steps)
+        values = {**stock, **{f"{prefix}_{name}": value for name, value in cost.items()}}
+        return Metrics(values, prefix, bridge.memory() if self._on_hpu else None)
 
 
-def of_timeline(
-    timeline: Timeline, sizes: Sequence[int], counted: bridge.Counters, *, warmup_steps: int
-) -> dict[str, Any]:
-    """Return the metrics of one evaluation, without a prefix.
+class MeasuredLoader:
+    """A data loader of which each batch is one recorded iteration, from loading it to being done with it.
+
+    Parameters
+    ----------
+    loader
+        Any data loader; everything asked of this object but its batches is asked of that.
+    recorder
+        Entered before the first batch is asked for.
+    """
+
+    def __init__(self, loader: Any, recorder: Recorder) -> None:
+        self._loader = loader
+        self._recorder = recorder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = iter(self._loader)
+        try:
+            while True:
+                # An iteration that raises is not recorded, and asking for a batch too many is none.
+                with self._recorder.iteration():
+                    batch = next(batches, _END)
+                    if batch is _END:
+                        raise _Exhausted
+                    yield batch
+        except _Exhausted:
+            return
+
+
+class _Exhausted(Exception):
+    """There are no more batches."""
+
+
+_END = object()
+
+
+def read_shapes(batch: Any) -> Shapes:
+    """Return the shapes of the tensors in `batch`, as one where the others follow from it.
+
+    5 by 128 says all there is to say about a batch of token ids with mask and labels.
+    """
+    if not isinstance(batch, Mapping):
+        return ()
+    tensors = {str(name): x for name, x in batch.items() if isinstance(x, torch.Tensor) and x.dim()}
+    if not tensors:
+        return ()
+    largest = max(tensors.values(), key=torch.Tensor.dim)
+    if all(x.shape == largest.shape[: x.dim()] for x in tensors.values()):
+        tensors = {", ".join(sorted(tensors)): largest}
+    return tuple(Shape(name, tuple(x.shape)) for name, x in tensors.items())
+
+
+def explain_last_batch(timeline: Timeline, sizes: Sequence[int]) -> Timeline:
+    """Return `timeline` with a smaller last batch named as the cause of what it compiled, and the ways out.
 
     Parameters
     ----------
@@ -63,48 +183,23 @@ def of_timeline(
         One iteration a batch.
     sizes
         How many samples each batch had.
-    counted
-        What the bridge counted in the whole evaluation, between batches as well.
-    warmup_steps
-        First batches that the steady throughput leaves out, beside those that were not steady.
-
-    Returns
-    -------
-    dict
-        warmup_runtime (s) of the batches that do not count as steady; graph_compilations and
-        graph_compilation_time (s); steady_samples_per_second, None if no batch was steady; cpu_fallbacks.
-        Where all steady batches are among the first `warmup_steps`, all of them count.
     """
-    warm = {i.number for i in timeline.iterations if not i.steady}
-    left_out = warm | set(range(1, warmup_steps + 1))
-    steady = list(_rest(timeline, sizes, left_out)) or list(_rest(timeline, sizes, warm))
-    warmup = sum(i.wall_time for i in timeline.iterations) - sum(i.wall_time for i, _ in steady)
-    seconds = sum(iteration.wall_time for iteration, _ in steady)
-    samples = sum(size for _, size in steady)
-    return {
-        "warmup_runtime": round(warmup, 4),
-        "graph_compilations": counted.compilations,
-        "graph_compilation_time": round(counted.compile_time, 4),
-        "steady_samples_per_second": round(samples / seconds, 3) if seconds > 0 else None,
-        "cpu_fallbacks": counted.cpu_fallbacks,
-    }
+    if len(sizes) != len(timeline.iterations) or len(sizes) < 2:
+        return timeline
+    full, rest = max(sizes), sizes[-1]
+    last = timeline.iterations[-1]
+    if rest == full or not (last.compilations or last.captures):
+        return timeline
+    # A shape that was met before, with other switches, is captured or compiled anew with these.
+    first = next((c for c in last.causes if c.kind == "shape"), last.causes[0] if last.causes else None)
+    causes = tuple(_name_last_batch(c, rest, full) if c is first else c for c in last.causes)
+    iteration = dataclasses.replace(last, causes=causes)
+    return dataclasses.replace(timeline, iterations=(*timeline.iterations[:-1], iteration))
 
 
-def _rest(timeline: Timeline, sizes: Sequence[int], left_out: set[int]) -> Iterator[tuple[Iteration, int]]:
-    for iteration, size in zip(timeline.iterations, sizes, strict=False):
-        if iteration.number not in left_out:
-            yield iteration, size
-
-
-def _as_optimum_habana_names(memory: Memory | None) -> dict[str, float]:
-    if memory is None:
-        return {}
-    return {
-        "memory_allocated (GB)": round(memory.in_use / _GIB, 2),
-        "max_memory_allocated (GB)": round(memory.peak / _GIB, 2),
-        "total_memory_available (GB)": round(memory.limit / _GIB, 2),
-    }
-
-
-def _raise(name: str) -> Any:
-    raise KeyError(name)
+def _name_last_batch(cause: Cause, rest: int, full: int) -> Cause:
+    return Cause(
+        "last batch",
+        f"{cause.text}, for the last batch with {rest} of {full} samples (dataloader_drop_last=True drops {rest}, "
+        "pad_last_batch=True fills it up)",
+    )

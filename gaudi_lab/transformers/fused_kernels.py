@@ -17,7 +17,7 @@ _ADAMW = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused", "a
 """What FusedAdamW stands in for: the same optimizer, made otherwise."""
 
 
-def adamw(args: TrainingArguments) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+def choose_adamw(args: TrainingArguments) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     """Return the bridge's AdamW and its options, as transformers takes an optimizer.
 
     Raises
@@ -25,10 +25,10 @@ def adamw(args: TrainingArguments) -> tuple[type[torch.optim.Optimizer], dict[st
     LabError
         If the bridge has none.
     """
-    kernel = _found(bridge.fused_adamw, "use_fused_adam")
+    kernel = _find_kernel(bridge.fused_adamw, "use_fused_adam")
 
-    class FusedAdamW(kernel):  # type: ignore[misc, valid-type]
-        # The bridge's own does not do with a group that is empty, and transformers' groups may be.
+    class TrainerFusedAdamW(kernel):  # type: ignore[misc, valid-type]
+        # The bridge's own fails for a group without parameters, and transformers may make one.
         def __init__(self, params: Any, **options: Any) -> None:
             super().__init__([group for group in params if group["params"]], **options)
 
@@ -37,7 +37,7 @@ def adamw(args: TrainingArguments) -> tuple[type[torch.optim.Optimizer], dict[st
         "betas": (args.adam_beta1, args.adam_beta2),
         "eps": args.adam_epsilon,
     }
-    return FusedAdamW, options
+    return TrainerFusedAdamW, options
 
 
 def clip_by_kernel(accelerator: Any) -> None:
@@ -48,7 +48,7 @@ def clip_by_kernel(accelerator: Any) -> None:
     LabError
         If the bridge has none.
     """
-    kernel = _found(bridge.fused_clip_norm, "use_fused_clip_norm")
+    kernel = _find_kernel(bridge.fused_clip_norm, "use_fused_clip_norm")
     # One for each limit: it may hold the limit on the device.
     clips = functools.cache(lambda limit: kernel([], limit))
     stock = accelerator.clip_grad_norm_
@@ -61,8 +61,8 @@ def clip_by_kernel(accelerator: Any) -> None:
     accelerator.clip_grad_norm_ = clip_grad_norm_
 
 
-def unheeded(trainer: Any) -> Iterator[str]:
-    """Say which of the fused kernels that are asked for a training will not use, and what they displace."""
+def find_ignored(trainer: Any) -> Iterator[str]:
+    """Say which of the fused kernels asked for a training will not use, and which arguments they make ineffective."""
     config, args = trainer.gaudi_config, trainer.args
     if not args.use_habana:
         for name in ("use_fused_adam", "use_fused_clip_norm"):
@@ -70,7 +70,7 @@ def unheeded(trainer: Any) -> Iterator[str]:
                 yield f"{name}=True is for hpu, and this training is on the CPU: it has no effect."
         return
     if config.use_fused_adam:
-        if given := _given_optimizer(trainer):
+        if given := _name_given_optimizer(trainer):
             yield f"use_fused_adam=True has no effect: the trainer was given {given}."
         elif (named := str(getattr(args.optim, "value", args.optim))) not in _ADAMW:
             yield (
@@ -83,7 +83,7 @@ def unheeded(trainer: Any) -> Iterator[str]:
         yield "use_fused_clip_norm=True has no effect: weights in shards are clipped by what shards them."
 
 
-def _given_optimizer(trainer: Any) -> str:
+def _name_given_optimizer(trainer: Any) -> str:
     """Name the optimizer that a trainer was given; empty if it was given none."""
     if trainer.optimizer_cls_and_kwargs is not None:
         return str(trainer.optimizer_cls_and_kwargs[0].__name__)
@@ -93,7 +93,7 @@ def _given_optimizer(trainer: Any) -> str:
     return "" if made_here else type(optimizer).__name__
 
 
-def _found(find: Callable[[], Any], switch: str) -> Any:
+def _find_kernel(find: Callable[[], Any], switch: str) -> Any:
     try:
         return find()
     except (ImportError, AttributeError) as error:

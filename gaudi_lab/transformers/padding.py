@@ -13,6 +13,11 @@ IGNORED = -100
 """The label that PyTorch's and transformers' classification losses leave out of their mean."""
 
 
+def count_samples(batch: Mapping[str, Any]) -> int:
+    """Return how many rows the tensors of a batch have; 0 for one without tensors."""
+    return next((x.shape[0] for x in batch.values() if isinstance(x, torch.Tensor) and x.dim()), 0)
+
+
 def fill(batch: Mapping[str, Any], size: int, labels: list[str]) -> dict[str, Any]:
     """Repeat the last sample of a batch until it has `size` of them. Labels of the filling are ignored.
 
@@ -32,7 +37,7 @@ def fill(batch: Mapping[str, Any], size: int, labels: list[str]) -> dict[str, An
     LabValueError
         For labels that are not classes: their loss would count the filling.
     """
-    count = next(x.shape[0] for x in batch.values() if isinstance(x, torch.Tensor) and x.dim())
+    count = count_samples(batch)
     filled = dict(batch)
     for name, value in batch.items():
         if not (isinstance(value, torch.Tensor) and value.dim() and value.shape[0] == count):

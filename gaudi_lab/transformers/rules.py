@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabValueError
-from gaudi_lab.transformers import elsewhere
+from gaudi_lab.transformers import arguments
 
 if TYPE_CHECKING:
     from gaudi_lab.transformers.arguments import Arguments
 
 FUSED_SDPA = "gaudi_fused_sdpa"
 ATTENTION = ("eager", "sdpa", FUSED_SDPA)
-STRATEGIES = ("ddp",)
 
 
 @dataclass(frozen=True)
@@ -54,23 +53,23 @@ def check(args: Arguments, process: Process) -> None:
     LabValueError
         Naming what was asked, why it cannot be, and the line to write instead.
     """
-    for problem in _problems(args, process):
+    for problem in _find_problems(args, process):
         raise problem
 
 
-def _problems(args: Arguments, process: Process) -> Iterator[LabValueError]:
-    yield from _device(args)
-    yield from _numbers(args)
-    yield from _attention(args)
+def _find_problems(args: Arguments, process: Process) -> Iterator[LabValueError]:
+    yield from _check_device(args)
+    yield from _check_numbers(args)
+    yield from _check_attention(args)
     if args.use_habana:
-        yield from _precision(args)
-        yield from _compile(args)
-        yield from _mode(args, process)
-    yield from _graphs(args, process)
-    yield from elsewhere.problems(args)
+        yield from _check_precision(args)
+        yield from _check_compile(args)
+        yield from _check_mode(args, process)
+    yield from _check_graphs(args, process)
+    yield from arguments.find_unsupported(args)
 
 
-def _device(args: Arguments) -> Iterator[LabValueError]:
+def _check_device(args: Arguments) -> Iterator[LabValueError]:
     if args.use_habana and args.use_cpu:
         yield LabValueError(
             "use_habana=True and use_cpu=True ask for two devices.",
@@ -92,7 +91,7 @@ def _device(args: Arguments) -> Iterator[LabValueError]:
             )
 
 
-def _numbers(args: Arguments) -> Iterator[LabValueError]:
+def _check_numbers(args: Arguments) -> Iterator[LabValueError]:
     if args.throughput_warmup_steps < 0:
         yield LabValueError(
             f"throughput_warmup_steps={args.throughput_warmup_steps} is negative; it is how many first batches "
@@ -106,7 +105,7 @@ def _numbers(args: Arguments) -> Iterator[LabValueError]:
         )
 
 
-def _precision(args: Arguments) -> Iterator[LabValueError]:
+def _check_precision(args: Arguments) -> Iterator[LabValueError]:
     for name in ("fp16", "fp16_full_eval"):
         if getattr(args, name):
             instead = name.replace("fp16", "bf16")
@@ -121,7 +120,7 @@ def _precision(args: Arguments) -> Iterator[LabValueError]:
         )
 
 
-def _compile(args: Arguments) -> Iterator[LabValueError]:
+def _check_compile(args: Arguments) -> Iterator[LabValueError]:
     backend = args.torch_compile_backend
     if backend not in (None, bridge.COMPILE_BACKEND):
         yield LabValueError(
@@ -137,7 +136,7 @@ def _compile(args: Arguments) -> Iterator[LabValueError]:
                 )
 
 
-def _mode(args: Arguments, process: Process) -> Iterator[LabValueError]:
+def _check_mode(args: Arguments, process: Process) -> Iterator[LabValueError]:
     if args.compiles and args.use_lazy_mode:
         yield LabValueError(
             "torch_compile=True needs eager mode, and use_lazy_mode=True asks for lazy mode.",
@@ -154,7 +153,7 @@ def _mode(args: Arguments, process: Process) -> Iterator[LabValueError]:
         )
 
 
-def _graphs(args: Arguments, process: Process) -> Iterator[LabValueError]:
+def _check_graphs(args: Arguments, process: Process) -> Iterator[LabValueError]:
     if not args.use_hpu_graphs_for_inference:
         for name in ("disable_tensor_cache_hpu_graphs", "max_hpu_graphs"):
             if getattr(args, name):
@@ -179,7 +178,7 @@ def _graphs(args: Arguments, process: Process) -> Iterator[LabValueError]:
         yield bridge.refuse_mode("use_hpu_graphs_for_inference=True needs lazy mode", lazy=True)
 
 
-def _attention(args: Arguments) -> Iterator[LabValueError]:
+def _check_attention(args: Arguments) -> Iterator[LabValueError]:
     if args.attn_implementation not in (None, *ATTENTION):
         yield LabValueError(
             f"attn_implementation={args.attn_implementation!r} is none of {', '.join(ATTENTION)}.",

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from accelerate.utils import TorchDynamoPlugin
 from torch import nn
-from transformers.trainer_utils import EvalLoopOutput, has_length
+from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabValueError
-from gaudi_lab.gaudi_config import GaudiConfig
+from gaudi_lab.gaudi_config import GaudiConfig, find_gaudi_config
 from gaudi_lab.measure.causes import Memory
-from gaudi_lab.measure.recorder import Recorder, Watch
+from gaudi_lab.measure.recorder import Watch
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.transformers import (
     accelerate_state,
-    batches,
-    evaluation,
+    evaluation_display,
     fused_kernels,
-    last_batch,
     padding,
-    progress,
 )
-from gaudi_lab.transformers.callbacks import MarkStep, use_notebook_progress
+from gaudi_lab.transformers.evaluation import Evaluation
 from gaudi_lab.transformers.switches import TrainerSwitches
 from gaudi_lab.transformers.training_args import GaudiTrainingArguments
 
 logger = logging.get_logger(__name__)
+
+
+class MarkStep(transformers.TrainerCallback):
+    """Ends a lazy graph with each optimizer step, so that steps are equal graphs and none grows."""
+
+    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+        """Run what was collected."""
+        bridge.mark_step()
 
 
 class GaudiTrainer(transformers.Trainer):
@@ -49,7 +54,8 @@ class GaudiTrainer(transformers.Trainer):
     model
         As in `transformers.Trainer`.
     gaudi_config
-        How to compute; read from `args.gaudi_config_name` if it is not given, else the defaults.
+        How to compute: a `GaudiConfig`, a folder or a name on the hub; that of `args.gaudi_config_name` if
+        it is not given, else the defaults.
     args
         `GaudiTrainingArguments`.
     *rest, **options
@@ -64,7 +70,7 @@ class GaudiTrainer(transformers.Trainer):
     Raises
     ------
     LabValueError
-        If `args` are not `GaudiTrainingArguments`, or `args.gaudi_config_name` cannot be read.
+        If `args` are not `GaudiTrainingArguments`, or there is no such `gaudi_config`.
     """
 
     # transformers' own, which has no type that can be known here.
@@ -73,7 +79,7 @@ class GaudiTrainer(transformers.Trainer):
     def __init__(
         self,
         model: Any = None,
-        gaudi_config: GaudiConfig | None = None,
+        gaudi_config: GaudiConfig | str | Path | None = None,
         args: GaudiTrainingArguments | None = None,
         *rest: Any,
         **options: Any,
@@ -87,24 +93,24 @@ class GaudiTrainer(transformers.Trainer):
             )
         if "tokenizer" in options:
             options["processing_class"] = options.pop("tokenizer")
-        self.gaudi_config = _gaudi_config(gaudi_config, args)
+        given = args.gaudi_config_name if gaudi_config is None else gaudi_config
+        self.gaudi_config = find_gaudi_config(given) or GaudiConfig()
+        if args.use_habana:
+            self.gaudi_config.declare_autocast_bf16_fp32_ops()
         self.warmup = Timeline()
-        self._probe = batches.Probe()
         self._memory = Memory()
-        self._met: set[Any] = set()
+        self._evaluation: Evaluation | None = None
         self._at_work = False
-        self._recorder: Recorder | None = None
-        self._display = progress.Silent()
 
         accelerate_state.prepare(args)
         super().__init__(model, args, *rest, **options)
-        self._process_state = accelerate_state.State()
+        self._process_state = accelerate_state.ProcessState()
         # In lazy mode the weights are on their way until now. An interrupt later would lose them.
         self._on_device(bridge.settle)
         self.gaudi_switches = TrainerSwitches(self)
         if args.use_habana:
             self.add_callback(MarkStep)
-        use_notebook_progress(self)
+        evaluation_display.leave_evaluations_out(self)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate, as `transformers.Trainer.evaluate`, and return what it cost beside the other metrics.
@@ -116,19 +122,19 @@ class GaudiTrainer(transformers.Trainer):
             graph_compilation_time (s), steady_samples_per_second (None if no batch was steady),
             cpu_fallbacks. optimum-habana's names are understood too.
         """
-        with self._working():
+        with self._set_up():
             return super().evaluate(*args, **kwargs)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Predict, as `transformers.Trainer.predict`, with the same metrics as `evaluate`."""
-        with self._working():
+        with self._set_up():
             return super().predict(*args, **kwargs)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train, as `transformers.Trainer.train`. HPU graphs go off: they hold the inference forward."""
-        for remark in fused_kernels.unheeded(self):
+        for remark in fused_kernels.find_ignored(self):
             logger.warning(remark)
-        with self._working(training=True):
+        with self._set_up(training=True):
             return super().train(*args, **kwargs)
 
     def release(self) -> None:
@@ -144,29 +150,25 @@ class GaudiTrainer(transformers.Trainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Run the stock loop, with each batch as one iteration of `warmup`."""
-        watch = Watch({"": self._probe}, self._settings(), self.gaudi_switches.replays, self._memory)
-        self._probe.sizes.clear()
-        self._display = progress.Silent() if self.is_in_train else self._new_display()
-        self._batches = len(dataloader) if has_length(dataloader) else None
-        before = bridge.counters()
-        recorder = self._recorder = Recorder(watch)
+        quiet = self.is_in_train or self.args.disable_tqdm
+        evaluation = self._evaluation = Evaluation(
+            dataloader,
+            Watch(
+                settings=self._describe_settings(), graphs=self.gaudi_switches.replays, memory=self._memory
+            ),
+            evaluation_display.Silent() if quiet else evaluation_display.choose_display(),
+            on_hpu=self.args.use_habana,
+            compiles=self.args.use_habana and (bridge.is_lazy() or self.args.compiles),
+        )
         try:
-            with recorder:
+            with evaluation.measure() as batches:
                 output = super().evaluation_loop(
-                    batches.Measured(dataloader, recorder),
-                    description,
-                    prediction_loss_only,
-                    ignore_keys,
-                    metric_key_prefix,
+                    batches, description, prediction_loss_only, ignore_keys, metric_key_prefix
                 )
-                self._on_device(bridge.settle)
         finally:
-            self.warmup = self._told(recorder.timeline)
-            self._display.done(self.warmup)
-        cost = self._cost(bridge.counters().since(before))
-        metrics = {**output.metrics, **{f"{metric_key_prefix}_{name}": x for name, x in cost.items()}}
-        memory = bridge.memory() if self.args.use_habana else None
-        return output._replace(metrics=evaluation.Metrics(metrics, metric_key_prefix, memory))
+            self._evaluation, self.warmup = None, evaluation.timeline
+        metrics = evaluation.metrics(output.metrics, metric_key_prefix, self.args.throughput_warmup_steps)
+        return output._replace(metrics=metrics)
 
     def prediction_step(
         self,
@@ -177,11 +179,12 @@ class GaudiTrainer(transformers.Trainer):
     ) -> tuple[Any, Any, Any]:
         """Run the stock step and bring its results to the host, filling a smaller batch up if asked to."""
         full = self.args.eval_batch_size
-        count = _samples(inputs)
+        count = padding.count_samples(inputs)
         short = self.args.pad_last_batch and 0 < count < full
         if short:
             inputs = padding.fill(inputs, full, self.label_names)
-        self._announce(inputs, count)
+        if self._evaluation is not None:
+            self._evaluation.begin_batch(inputs, count)
         results = super().prediction_step(
             self.gaudi_switches.in_use(model), inputs, prediction_loss_only, ignore_keys
         )
@@ -208,13 +211,13 @@ class GaudiTrainer(transformers.Trainer):
     def create_accelerator_and_postprocess(self) -> None:
         """Make the accelerator, and take over from it what is done here."""
         super().create_accelerator_and_postprocess()
-        self._leave_to_us()
+        self._take_over_from_accelerate()
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """Make the stock optimizer, or the bridge's fused AdamW if the `GaudiConfig` asks for it."""
         given = self.optimizer_cls_and_kwargs
         if given is None and self.args.use_habana and self.gaudi_config.use_fused_adam:
-            self.optimizer_cls_and_kwargs = fused_kernels.adamw(self.args)
+            self.optimizer_cls_and_kwargs = fused_kernels.choose_adamw(self.args)
         try:
             return super().create_optimizer(*args, **kwargs)
         finally:
@@ -241,21 +244,21 @@ class GaudiTrainer(transformers.Trainer):
         return bool(self.args.bf16 or (self.args.use_habana and self.gaudi_config.use_torch_autocast))
 
     @contextmanager
-    def _working(self, *, training: bool = False) -> Iterator[None]:
+    def _set_up(self, *, training: bool = False) -> Iterator[None]:
         """Have accelerate's state and the model's switches as this trainer needs them, meanwhile."""
         if self._at_work:  # an evaluation while training, or one of several data sets
             yield
             return
         self._at_work = True
         try:
-            with self._process_state.in_force():
-                self._place()
+            with self._process_state.use():
+                self._place_model()
                 with self.gaudi_switches.on(training=training):
                     yield
         finally:
             self._at_work = False
 
-    def _place(self) -> None:
+    def _place_model(self) -> None:
         """Bring the model back to the device of the arguments, should another trainer have moved it."""
         where = next((p.device for p in self.model.parameters()), None)
         if self.place_model_on_device and where is not None and where.type != self.args.device.type:
@@ -263,7 +266,7 @@ class GaudiTrainer(transformers.Trainer):
             self._move_model_to_device(self.model, self.args.device)
             self._on_device(bridge.settle)
 
-    def _leave_to_us(self) -> None:
+    def _take_over_from_accelerate(self) -> None:
         """Keep accelerate from what it would put on the model for good, autocast and torch.compile, and from moving.
 
         The trainer has moved the model already, and moves each batch. To accelerate "hpu" and "hpu:0" differ.
@@ -277,46 +280,8 @@ class GaudiTrainer(transformers.Trainer):
             if self.gaudi_config.use_fused_clip_norm:
                 fused_kernels.clip_by_kernel(self.accelerator)
 
-    def _settings(self) -> str:
+    def _describe_settings(self) -> str:
         return f"{self.gaudi_switches} + bf16 autocast" if self._in_bfloat16 else str(self.gaudi_switches)
-
-    def _new_display(self) -> progress.Silent:
-        return progress.Silent() if self.args.disable_tqdm else progress.display_here()
-
-    def _announce(self, inputs: dict[str, Any], samples: int) -> None:
-        """Tell recorder and reader which batch comes now."""
-        shapes = self._probe.see(inputs, samples)
-        met = (shapes, self._settings())
-        new = met not in self._met
-        self._met.add(met)
-        recorder = self._recorder
-        done = recorder.timeline if recorder is not None else Timeline()
-        compiles = self.args.use_habana and (bridge.is_lazy() or self.args.compiles)
-        graph = progress.expected_graph(done.compilations, new=new) if compiles else None
-        self._display.batch(
-            progress.Phase(
-                len(done.iterations) + 1,
-                self._batches,
-                graph,
-                shapes if new else (),
-                emulated=self.args.use_habana and bridge.identity().emulated,
-            )
-        )
-
-    def _told(self, timeline: Timeline) -> Timeline:
-        if not self.args.use_habana:
-            timeline = dataclasses.replace(timeline, emulated=False)
-        return last_batch.explained(timeline, self._probe.sizes)
-
-    def _cost(self, counted: bridge.Counters) -> dict[str, Any]:
-        steps = self.args.throughput_warmup_steps
-        if 0 < len(self.warmup.iterations) <= steps:
-            logger.warning(
-                f"throughput_warmup_steps={steps} leaves out all {len(self.warmup.iterations)} batches, so every "
-                "steady one counts."
-            )
-        counted = counted if self.args.use_habana else bridge.Counters()
-        return evaluation.of_timeline(self.warmup, self._probe.sizes, counted, warmup_steps=steps)
 
     def _to_host(self, results: Any) -> Any:
         """Bring results to the host, in float32.
@@ -337,23 +302,3 @@ class GaudiTrainer(transformers.Trainer):
     def _on_device(self, step: Any) -> None:
         if self.args.use_habana:
             step()
-
-
-def _gaudi_config(given: GaudiConfig | None, args: GaudiTrainingArguments) -> GaudiConfig:
-    config = given
-    if config is None and args.gaudi_config_name is not None:
-        config = GaudiConfig.from_pretrained(args.gaudi_config_name)
-    if config is None:
-        return GaudiConfig()
-    if not isinstance(config, GaudiConfig):
-        raise LabValueError(
-            f"gaudi_config is a {type(config).__name__}.",
-            python="GaudiTrainer(model, gaudi_config=GaudiConfig(), args=args)",
-        )
-    if args.use_habana:
-        config.declare_autocast_bf16_fp32_ops()
-    return config
-
-
-def _samples(inputs: dict[str, Any]) -> int:
-    return next((x.shape[0] for x in inputs.values() if isinstance(x, torch.Tensor) and x.dim()), 0)

@@ -41,4 +41,4 @@ def test_each_image_keeps_its_generator():
 
 @pytest.mark.parametrize("parts", [[[1], [2, 3]], [np.ones(1), np.ones(2)], [torch.ones(1), torch.ones(2)]])
 def test_parts_of_any_kind_are_joined(parts):
-    assert len(batches.joined(parts)) == 3
+    assert len(batches.join(parts)) == 3

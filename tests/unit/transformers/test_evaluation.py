@@ -2,6 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
+
+from gaudi_lab.measure.recorder import Recorder
+from gaudi_lab.measure.timeline import Cause, Iteration, Timeline
+from gaudi_lab.shapes import Shape
+from gaudi_lab.transformers import evaluation
 
 CONFIGURATIONS = {
     "eager": ("eager", {}),
@@ -232,8 +238,6 @@ def _interrupt(*_, **__):
 
 
 def test_labels_that_are_no_classes_are_not_padded(workbench, trainer, samples, in_mode):
-    import torch
-
     made = trainer(pad_last_batch=True)
     data = samples(3)
     floats = [{**data[i], "labels": torch.tensor(0.5)} for i in range(3)]
@@ -248,3 +252,66 @@ def test_stock_arguments_are_refused(workbench, classifier, tmp_path):
 
     with pytest.raises(ValueError, match="GaudiTrainingArguments"):
         GaudiTrainer(model=classifier(), args=TrainingArguments(output_dir=str(tmp_path)))
+
+
+def test_each_batch_is_an_iteration_and_the_end_is_none(workbench):
+    class Loader(list):
+        batch_size = 4
+
+    with Recorder() as recorder:
+        measured = evaluation.MeasuredLoader(Loader("ab"), recorder)
+        assert (list(measured), len(measured), measured.batch_size) == (["a", "b"], 2, 4)
+    assert len(recorder.timeline.iterations) == 2
+
+
+IDS, LABELS = torch.zeros(5, 128), torch.zeros(5)
+
+
+@pytest.mark.parametrize(
+    ("batch", "shapes"),
+    [
+        ({"labels": LABELS, "ids": IDS, "mask": IDS}, (Shape("ids, labels, mask", (5, 128)),)),
+        ({"ids": IDS, "pixels": torch.zeros(5, 3)}, (Shape("ids", (5, 128)), Shape("pixels", (5, 3)))),
+        ({"ids": IDS, "scale": torch.tensor(1.0), "name": "a"}, (Shape("ids", (5, 128)),)),
+        ({}, ()),
+        ([IDS], ()),
+    ],
+)
+def test_a_batch_has_one_shape_where_the_others_follow_from_it(batch, shapes):
+    assert evaluation.read_shapes(batch) == shapes
+
+
+def timeline_that_ends_with(**last):
+    return Timeline((Iteration(1, 1.0), Iteration(2, 1.0, **last)))
+
+
+SHAPE, SWITCH, OTHER = (
+    Cause("shape", "new shape 2×8"),
+    Cause("switch", "first time"),
+    Cause("fallback", "nonzero"),
+)
+
+
+@pytest.mark.parametrize(
+    ("causes", "named"), [((SHAPE,), 0), ((SWITCH, OTHER), 0), ((OTHER, SHAPE), 1), ((), None)]
+)
+def test_one_cause_of_a_smaller_last_batch_names_it(causes, named):
+    explained = evaluation.explain_last_batch(timeline_that_ends_with(compilations=1, causes=causes), [4, 2])
+    kinds = [cause.kind for cause in explained.iterations[-1].causes]
+    assert kinds == ["last batch" if i == named else cause.kind for i, cause in enumerate(causes)]
+    if named is not None:
+        assert (
+            explained.iterations[-1]
+            .causes[named]
+            .text.startswith(f"{causes[named].text}, for the last batch with 2 of 4 samples")
+        )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "compilations"),
+    [([4, 4], 1), ([4, 2], 0), ([4], 1), ([2], 1)],
+    ids=["as large as the others", "compiled nothing", "interrupted", "the only one"],
+)
+def test_otherwise_the_last_batch_is_like_any_other(sizes, compilations):
+    timeline = timeline_that_ends_with(compilations=compilations, causes=(SHAPE,))
+    assert evaluation.explain_last_batch(timeline, sizes) is timeline

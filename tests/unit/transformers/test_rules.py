@@ -162,9 +162,9 @@ def test_the_old_name_of_hpu_graphs_still_works(arguments, in_mode):
 def test_arguments_of_optimum_habana_at_their_defaults_are_accepted(arguments):
     from dataclasses import fields
 
-    from gaudi_lab.transformers.elsewhere import Elsewhere
+    from gaudi_lab.transformers.arguments import UnsupportedArguments
 
-    arguments(use_habana=True, **{field.name: field.default for field in fields(Elsewhere)})
+    arguments(use_habana=True, **{field.name: field.default for field in fields(UnsupportedArguments)})
 
 
 def test_without_habana_it_is_the_cpu(arguments):

@@ -1,9 +1,12 @@
+from contextlib import suppress
+
 import pytest
 import torch
 
 from gaudi_lab import bridge
 from gaudi_lab.instruments.compiling import compile_in_place
 from gaudi_lab.measure import recorder
+from gaudi_lab.measure.causes import Memory
 from gaudi_lab.measure.recorder import Recorder, Watch
 from gaudi_lab.shapes import Shape
 
@@ -68,11 +71,31 @@ def test_watching_a_compiled_model_compiles_nothing_more(net):
 
 
 def test_shapes_can_be_told_where_no_model_is_watched(workbench):
-    with Recorder() as watching:
-        for rows in (3, 3, 2):
-            with watching.iteration(shapes={"latents": (rows, 4)}):
-                pass
-    assert [len(i.new_shapes) for i in watching.timeline.iterations] == [1, 0, 1]
+    memory, new = Memory(), []
+    for _ in range(2):
+        with Recorder(Watch(memory=memory)) as watching:
+            for rows in (3, 3, 2):
+                with watching.iteration():
+                    new.append(watching.saw("", (Shape("latents", (rows, 4)),)))
+        assert [len(i.new_shapes) for i in watching.timeline.iterations] == [new[-3], 0, new[-1]]
+    assert new == [True, False, True, False, False, False]
+
+
+def test_shapes_told_in_an_iteration_that_raises_stay_new(workbench):
+    shapes, new = (Shape("latents", (3, 4)),), []
+    turns = iter([0, 1])
+
+    def work():
+        new.append(watching.saw("", shapes))
+        return 1 / next(turns)
+
+    watching = Recorder()
+    for _ in range(2):
+        with suppress(ZeroDivisionError):
+            recorder.run(work, watching, n=1)
+    (iteration,) = watching.timeline.iterations
+    assert new == [True, True]
+    assert iteration.new_shapes == shapes
 
 
 def test_an_iteration_that_raises_is_not_recorded_and_leaves_no_hooks(net):

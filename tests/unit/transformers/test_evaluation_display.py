@@ -20,7 +20,7 @@ NEW = (Shape("attention_mask, input_ids, labels", (5, 128)),)
     ],
 )
 def test_a_phase_is_one_line(phase, line):
-    from gaudi_lab.transformers.progress import Phase
+    from gaudi_lab.transformers.evaluation_display import Phase
 
     assert str(Phase(**phase)) == line
 
@@ -30,7 +30,7 @@ def shown(monkeypatch):
     """Everything that a notebook's output has shown, in order."""
     from IPython import display as ipython
 
-    from gaudi_lab.transformers import progress
+    from gaudi_lab import frontend
 
     results = []
 
@@ -43,7 +43,7 @@ def shown(monkeypatch):
         return Output()
 
     monkeypatch.setattr(ipython, "display", display)
-    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(frontend, "in_notebook", lambda: True)
     return results
 
 
@@ -73,8 +73,8 @@ def test_a_trainer_that_shall_be_quiet_is(shown, trainer):
 
 
 def test_results_keep_their_runtime_in_a_notebook(shown, trainer):
-    from gaudi_lab.transformers.progress import NotebookCallback
+    from gaudi_lab.transformers.evaluation_display import TrainingProgress
 
     made = trainer(disable_tqdm=True)
-    made.add_callback(NotebookCallback)
+    made.add_callback(TrainingProgress)
     assert "eval_runtime" in made.evaluate()

@@ -1,6 +1,8 @@
-"""Training on hpu: the losses of the CPU, one graph a step, and evaluation meanwhile."""
+"""What a trainer is given; training on hpu: the losses of the CPU, one graph a step, and evaluation meanwhile."""
 
 import pytest
+
+from gaudi_lab.transformers import GaudiConfig
 
 OPTIONS = {"max_steps": 6, "per_device_train_batch_size": 4, "logging_steps": 1, "save_strategy": "no"}
 
@@ -72,3 +74,20 @@ def test_steps_compile_no_more_after_the_first(trainer, classifier, samples, in_
     made.add_callback(Count)
     made.train()
     assert counted[-1] == counted[-4]
+
+
+def test_a_trainer_takes_a_folder(trainer, tmp_path):
+    config = GaudiConfig(use_torch_autocast=True)
+    config.save_pretrained(tmp_path / "config")
+    assert trainer(gaudi_config_name=str(tmp_path / "config")).gaudi_config == config
+    assert trainer(gaudi_config=tmp_path / "config").gaudi_config == config
+
+
+def test_a_trainer_takes_the_object_first(trainer):
+    made = trainer(gaudi_config_name="nowhere", gaudi_config=GaudiConfig(use_torch_autocast=True))
+    assert made.gaudi_config.use_torch_autocast
+
+
+def test_a_trainer_takes_nothing_else(trainer):
+    with pytest.raises(ValueError, match="not a dict"):
+        trainer(gaudi_config={"use_torch_autocast": True})

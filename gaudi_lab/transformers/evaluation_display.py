@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any
 
+from transformers import Trainer
 from transformers.utils import notebook
 
-from gaudi_lab import bridge, render, shapes
+from gaudi_lab import frontend, render, shapes
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.rendered import Rendered
 from gaudi_lab.shapes import Shapes
@@ -55,10 +55,10 @@ def _(phase: Phase) -> str:
 class Silent:
     """Shows nothing: outside a notebook transformers' own progress bar does."""
 
-    def batch(self, phase: Phase) -> None:
+    def show_batch(self, phase: Phase) -> None:
         """Do nothing."""
 
-    def done(self, timeline: Timeline) -> None:
+    def show_timeline(self, timeline: Timeline) -> None:
         """Do nothing."""
 
 
@@ -69,14 +69,14 @@ class Display(Silent):
         self._output: Any = None
         self._shown_at = 0.0
 
-    def batch(self, phase: Phase) -> None:
+    def show_batch(self, phase: Phase) -> None:
         """Show `phase`, unless something as plain was shown just now."""
         plain = phase.graph is None and not phase.new
         if plain and time.monotonic() - self._shown_at < _OFTEN:
             return
         self._show(phase)
 
-    def done(self, timeline: Timeline) -> None:
+    def show_timeline(self, timeline: Timeline) -> None:
         """Leave the timeline in the output."""
         self._show(timeline)
 
@@ -90,20 +90,12 @@ class Display(Silent):
             self._output.update(result)
 
 
-def display_here() -> Silent:
+def choose_display() -> Silent:
     """Return a `Display` in a notebook, and otherwise something that shows nothing."""
-    return Display() if in_notebook() else Silent()
+    return Display() if frontend.in_notebook() else Silent()
 
 
-def in_notebook() -> bool:
-    """Whether this runs in a kernel that shows HTML."""
-    if "IPython" not in sys.modules:
-        return False
-    shell = sys.modules["IPython"].get_ipython()
-    return shell is not None and shell.has_trait("kernel")
-
-
-class NotebookCallback(notebook.NotebookProgressCallback):
+class TrainingProgress(notebook.NotebookProgressCallback):
     """transformers' own progress while training, and nothing outside: `Display` is there.
 
     Its `on_evaluate` takes runtime and throughput out of the metrics that `evaluate` then returns.
@@ -120,14 +112,7 @@ class NotebookCallback(notebook.NotebookProgressCallback):
             super().on_evaluate(args, state, control, metrics=dict(metrics or {}), **kwargs)
 
 
-def expected_graph(compiled: int, *, new: bool) -> int | None:
-    """Return the number of the graph that a batch is about to compile, None if it should compile none.
-
-    Parameters
-    ----------
-    compiled
-        Graphs compiled so far.
-    new
-        Whether its shapes are.
-    """
-    return compiled + 1 if new and bridge.loaded() else None
+def leave_evaluations_out(trainer: Trainer) -> None:
+    """Replace transformers' notebook progress, if `trainer` has it, by the one that leaves evaluations to us."""
+    if trainer.pop_callback(notebook.NotebookProgressCallback) is not None:
+        trainer.add_callback(TrainingProgress)

@@ -11,6 +11,7 @@ from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, P
 import gaudi_lab
 from gaudi_lab.diffusers import GaudiDDIMScheduler
 from gaudi_lab.errors import LabValueError
+from gaudi_lab.gaudi_config import GaudiConfig
 
 SETTINGS = {"num_inference_steps": 3, "output_type": "np"}
 
@@ -185,3 +186,12 @@ def test_nothing_keeps_a_pipeline_alive(make):
 def test_what_would_make_nothing_or_be_ignored_is_refused(make, options, says):
     with pytest.raises(LabValueError, match=says):
         draw(make(), **options)
+
+
+def test_a_gaudi_config_is_an_object_or_found_by_name(make, tmp_path):
+    config = GaudiConfig(use_torch_autocast=True)
+    config.save_pretrained(tmp_path)
+    for given in (config, str(tmp_path)):
+        assert make(use_habana=True, gaudi_config=given).gaudi_config == config
+    with pytest.raises(LabValueError, match="not a dict"):
+        make(use_habana=True, gaudi_config={"use_torch_autocast": True})

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from gaudi_lab import bridge
-from gaudi_lab.errors import LabError
-from gaudi_lab.transformers import GaudiConfig
+from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.gaudi_config import GaudiConfig, find_gaudi_config
 
 
 def test_it_comes_back_from_a_folder(tmp_path):
@@ -55,17 +55,15 @@ def test_operator_lists_come_before_the_bridge(monkeypatch):
     assert "autocast_bf16_ops=['mm']" in str(refused.value)
 
 
-def test_a_trainer_takes_a_folder(trainer, tmp_path):
-    GaudiConfig(use_torch_autocast=True).save_pretrained(tmp_path / "config")
-    made = trainer(gaudi_config_name=str(tmp_path / "config"))
-    assert made.gaudi_config.use_torch_autocast
+def test_an_object_a_folder_or_nothing_is_found(tmp_path):
+    config = GaudiConfig(use_torch_autocast=True)
+    config.save_pretrained(tmp_path)
+    assert find_gaudi_config(config) is config
+    assert find_gaudi_config(tmp_path) == config
+    assert find_gaudi_config(str(tmp_path)) == config
+    assert find_gaudi_config(None) is None
 
 
-def test_a_trainer_takes_the_object_first(trainer):
-    made = trainer(gaudi_config_name="nowhere", gaudi_config=GaudiConfig(use_torch_autocast=True))
-    assert made.gaudi_config.use_torch_autocast
-
-
-def test_a_trainer_takes_nothing_else(trainer):
-    with pytest.raises(ValueError, match="gaudi_config is a dict"):
-        trainer(gaudi_config={"use_torch_autocast": True})
+def test_anything_else_is_refused():
+    with pytest.raises(LabValueError, match=r"not a dict.*gaudi_config=GaudiConfig\(\)"):
+        find_gaudi_config({"use_torch_autocast": True})
