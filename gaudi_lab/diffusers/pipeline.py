@@ -18,9 +18,9 @@ from gaudi_lab.diffusers.batches import Batch
 from gaudi_lab.diffusers.denoise import denoise
 from gaudi_lab.diffusers.generation_progress import Preview, Progress
 from gaudi_lab.diffusers.output import BatchTime, GaudiStableDiffusionPipelineOutput, throughput
+from gaudi_lab.diffusers.pipeline_switches import PipelineSwitches, require_lazy
 from gaudi_lab.diffusers.prepare import prepare, start_schedule
 from gaudi_lab.diffusers.request import GenerationRequest, StepCallback
-from gaudi_lab.diffusers.switches import PipelineSwitches, require_lazy
 from gaudi_lab.errors import LabError
 from gaudi_lab.gaudi_config import find_gaudi_config
 from gaudi_lab.measure.recorder import Recorder

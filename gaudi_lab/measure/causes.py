@@ -32,7 +32,7 @@ class Call:
     shapes: Shapes
 
 
-class Memory:
+class SeenShapes:
     """Remembers which shapes each model has met, and under which switches. Keeps no model alive."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Memory:
         """Return whether `call` has not been noted yet under these switches."""
         return settings not in self._met.get(call.module, {}).get(call.shapes, ())
 
-    def novelties(self, calls: Iterable[Call], settings: str) -> tuple[tuple[Shape, ...], tuple[Cause, ...]]:
+    def find_new(self, calls: Iterable[Call], settings: str) -> tuple[tuple[Shape, ...], tuple[Cause, ...]]:
         """Take note of `calls` and return what was new in them.
 
         Parameters
@@ -82,7 +82,7 @@ def iteration(
     *,
     calls: Iterable[Call],
     settings: str,
-    memory: Memory,
+    seen: SeenShapes,
 ) -> Iteration:
     """Return one iteration with what was new in it.
 
@@ -96,12 +96,12 @@ def iteration(
         For each captured HPU graph how often it had been replayed, before and after.
     calls, settings
         Which models were called meanwhile, and under which switches.
-    memory
+    seen
         What has been seen before; takes note of the calls.
     """
     before, after = replays
     captures = max(len(after) - len(before), 0)
-    new_shapes, found = memory.novelties(calls, settings)
+    new_shapes, found = seen.find_new(calls, settings)
     causes = all_causes(
         found,
         compilations=cost.compilations,
@@ -125,7 +125,7 @@ def all_causes(
     Parameters
     ----------
     found
-        Causes from `Memory.novelties`.
+        Causes from `SeenShapes.find_new`.
     compilations, captures
         Graphs compiled and HPU graphs captured meanwhile.
     first_replays

@@ -34,14 +34,14 @@ class Watch:
         The switches, as text.
     graphs
         For each HPU graph captured so far, how often it has been replayed.
-    memory
+    seen
         What has been seen before this recording.
     """
 
     modules: Mapping[str, Any] = field(default_factory=dict)
     settings: str = ""
     graphs: Callable[[], list[int]] = list
-    memory: causes.Memory = field(default_factory=causes.Memory)
+    seen: causes.SeenShapes = field(default_factory=causes.SeenShapes)
 
 
 class Recorder:
@@ -122,11 +122,11 @@ class Recorder:
         shapes
             The sizes it was called with.
         """
-        memory = self._watch.memory
-        # What has no model to belong to belongs to the memory itself.
-        call = causes.Call(name, memory, shapes)
+        seen = self._watch.seen
+        # What has no model to belong to belongs to the record itself.
+        call = causes.Call(name, seen, shapes)
         self._calls.append(call)
-        return memory.is_new(call, self._watch.settings)
+        return seen.is_new(call, self._watch.settings)
 
     @property
     def timeline(self) -> Timeline:
@@ -156,7 +156,7 @@ class Recorder:
             (graphs, self._watch.graphs()),
             calls=self._calls,
             settings=self._watch.settings,
-            memory=self._watch.memory,
+            seen=self._watch.seen,
         )
         self._iterations.append(iteration)
         if self._on_iteration is not None:

@@ -29,7 +29,7 @@ class Evaluation:
     loader
         The stock data loader.
     watch
-        Its settings, HPU graphs and memory; it needs no modules, as `begin_batch` says what is computed.
+        Its settings, HPU graphs and shapes seen; it needs no modules, as `begin_batch` says what is computed.
     display
         Where to show what is going on.
     on_hpu

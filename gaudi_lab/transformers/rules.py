@@ -13,8 +13,8 @@ from gaudi_lab.transformers import arguments
 if TYPE_CHECKING:
     from gaudi_lab.transformers.arguments import Arguments
 
-FUSED_SDPA = "gaudi_fused_sdpa"
-ATTENTION = ("eager", "sdpa", FUSED_SDPA)
+GAUDI_FUSED_SDPA = "gaudi_fused_sdpa"
+ATTENTION = ("eager", "sdpa", GAUDI_FUSED_SDPA)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _check_device(args: Arguments) -> Iterator[LabValueError]:
         "use_lazy_mode=True": bool(args.use_lazy_mode),
         "use_hpu_graphs_for_inference=True": args.use_hpu_graphs_for_inference,
         f"gaudi_config_name={args.gaudi_config_name!r}": args.gaudi_config_name is not None,
-        f'attn_implementation="{FUSED_SDPA}"': args.attn_implementation == FUSED_SDPA,
+        f'attn_implementation="{GAUDI_FUSED_SDPA}"': args.attn_implementation == GAUDI_FUSED_SDPA,
     }
     for name, given in asked.items():
         if given:
@@ -182,12 +182,12 @@ def _check_attention(args: Arguments) -> Iterator[LabValueError]:
     if args.attn_implementation not in (None, *ATTENTION):
         yield LabValueError(
             f"attn_implementation={args.attn_implementation!r} is none of {', '.join(ATTENTION)}.",
-            python=f'GaudiTrainingArguments(attn_implementation="{FUSED_SDPA}")',
+            python=f'GaudiTrainingArguments(attn_implementation="{GAUDI_FUSED_SDPA}")',
         )
-    if args.attn_implementation != FUSED_SDPA:
+    if args.attn_implementation != GAUDI_FUSED_SDPA:
         for name in ("flash_attention_recompute", "flash_attention_fast_softmax"):
             if getattr(args, name):
                 yield LabValueError(
                     f"{name}=True is an option of FusedSDPA, which attn_implementation does not ask for.",
-                    python=f'GaudiTrainingArguments(attn_implementation="{FUSED_SDPA}", {name}=True)',
+                    python=f'GaudiTrainingArguments(attn_implementation="{GAUDI_FUSED_SDPA}", {name}=True)',
                 )

@@ -18,7 +18,7 @@ from transformers.utils import logging
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.gaudi_config import GaudiConfig, find_gaudi_config
-from gaudi_lab.measure.causes import Memory
+from gaudi_lab.measure.causes import SeenShapes
 from gaudi_lab.measure.recorder import Watch
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.transformers import (
@@ -28,7 +28,7 @@ from gaudi_lab.transformers import (
     padding,
 )
 from gaudi_lab.transformers.evaluation import Evaluation
-from gaudi_lab.transformers.switches import TrainerSwitches
+from gaudi_lab.transformers.trainer_switches import TrainerSwitches
 from gaudi_lab.transformers.training_args import GaudiTrainingArguments
 
 logger = logging.get_logger(__name__)
@@ -98,7 +98,7 @@ class GaudiTrainer(transformers.Trainer):
         if args.use_habana:
             self.gaudi_config.declare_autocast_bf16_fp32_ops()
         self.warmup = Timeline()
-        self._memory = Memory()
+        self._seen = SeenShapes()
         self._evaluation: Evaluation | None = None
         self._at_work = False
 
@@ -153,9 +153,7 @@ class GaudiTrainer(transformers.Trainer):
         quiet = self.is_in_train or self.args.disable_tqdm
         evaluation = self._evaluation = Evaluation(
             dataloader,
-            Watch(
-                settings=self._describe_settings(), graphs=self.gaudi_switches.replays, memory=self._memory
-            ),
+            Watch(settings=self._describe_settings(), graphs=self.gaudi_switches.replays, seen=self._seen),
             evaluation_display.Silent() if quiet else evaluation_display.choose_display(),
             on_hpu=self.args.use_habana,
             compiles=self.args.use_habana and (bridge.is_lazy() or self.args.compiles),

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.measure.causes import Memory
+from gaudi_lab.measure.causes import SeenShapes
 from gaudi_lab.measure.recorder import Watch
 from gaudi_lab.report import Change, ModelChange, Status
 from gaudi_lab.settings import (
@@ -68,7 +68,7 @@ class Lab:
         self._own_request: dict[str, Settings] = {}
         self._requested = Settings()
         self._subscribers: list[Subscriber] = []
-        self._memory = Memory()
+        self._seen = SeenShapes()
 
     @property
     def models(self) -> Mapping[str, SwitchedModel]:
@@ -259,7 +259,7 @@ class Lab:
             },
             settings="; ".join(settings),
             graphs=lambda: [count for m in attached for count in m.replays()],
-            memory=self._memory,
+            seen=self._seen,
         )
 
     def subscribe(self, callback: Subscriber) -> Handle:

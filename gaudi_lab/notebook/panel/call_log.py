@@ -102,7 +102,7 @@ class CallLog:
         self._clock = clock
         self._calls: list[LoggedCall] = []
         self._total = 0
-        self._memory = causes.Memory()
+        self._seen = causes.SeenShapes()
         self._open: _Open | None = None
         self._followed: dict[str, tuple[SwitchedModel, Handle]] = {}
 
@@ -191,7 +191,7 @@ class CallLog:
             (call.replays, call.attached.replays()),
             calls=[causes.Call("", call.module, call.shapes)],
             settings=call.settings,
-            memory=self._memory,
+            seen=self._seen,
         )
         logged = LoggedCall(
             call.label, shapes.text(call.shapes), call.settings, call.inside or 0.0, iteration

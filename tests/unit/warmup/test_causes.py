@@ -1,6 +1,6 @@
 import gc
 
-from gaudi_lab.measure.causes import Call, Memory, all_causes
+from gaudi_lab.measure.causes import Call, SeenShapes, all_causes
 from gaudi_lab.measure.timeline import Cause
 from gaudi_lab.shapes import Shape
 
@@ -18,35 +18,35 @@ def texts(causes):
 
 
 def test_a_shape_is_new_once():
-    memory, model = Memory(), Model()
-    shapes, causes = memory.novelties([call(model, 3, 4), call(model, 3, 4)], "lazy")
+    seen, model = SeenShapes(), Model()
+    shapes, causes = seen.find_new([call(model, 3, 4), call(model, 3, 4)], "lazy")
     assert shapes == (Shape("input", (3, 4)),)
     assert texts(causes) == ["new shape 3×4"]
-    assert memory.novelties([call(model, 3, 4)], "lazy") == ((), ())
+    assert seen.find_new([call(model, 3, 4)], "lazy") == ((), ())
 
 
 def test_a_known_shape_under_other_switches_is_not_a_new_shape():
-    memory, model = Memory(), Model()
-    memory.novelties([call(model, 3, 4)], "eager")
-    shapes, causes = memory.novelties([call(model, 3, 4)], "lazy")
+    seen, model = SeenShapes(), Model()
+    seen.find_new([call(model, 3, 4)], "eager")
+    shapes, causes = seen.find_new([call(model, 3, 4)], "lazy")
     assert shapes == ()
     assert texts(causes) == ["first time with lazy"]
 
 
 def test_every_model_has_shapes_of_its_own_and_is_named():
-    memory, one, other = Memory(), Model(), Model()
-    memory.novelties([call(one, 3, 4, name="one")], "lazy")
-    shapes, causes = memory.novelties([call(other, 3, 4, name="other")], "lazy")
+    seen, one, other = SeenShapes(), Model(), Model()
+    seen.find_new([call(one, 3, 4, name="one")], "lazy")
+    shapes, causes = seen.find_new([call(other, 3, 4, name="other")], "lazy")
     assert shapes == (Shape("input", (3, 4)),)
     assert texts(causes) == ["new shape 3×4 for other"]
 
 
 def test_remembering_keeps_no_model_alive():
-    memory, model = Memory(), Model()
-    memory.novelties([call(model, 3, 4)], "lazy")
+    seen, model = SeenShapes(), Model()
+    seen.find_new([call(model, 3, 4)], "lazy")
     del model
     gc.collect()
-    assert len(memory._met) == 0
+    assert len(seen._met) == 0
 
 
 def test_what_was_counted_names_causes_that_shapes_do_not():

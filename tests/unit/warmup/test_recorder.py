@@ -6,7 +6,7 @@ import torch
 from gaudi_lab import bridge
 from gaudi_lab.instruments.compiling import compile_in_place
 from gaudi_lab.measure import recorder
-from gaudi_lab.measure.causes import Memory
+from gaudi_lab.measure.causes import SeenShapes
 from gaudi_lab.measure.recorder import Recorder, Watch
 from gaudi_lab.shapes import Shape
 
@@ -71,9 +71,9 @@ def test_watching_a_compiled_model_compiles_nothing_more(net):
 
 
 def test_shapes_can_be_told_where_no_model_is_watched(workbench):
-    memory, new = Memory(), []
+    memory, new = SeenShapes(), []
     for _ in range(2):
-        with Recorder(Watch(memory=memory)) as watching:
+        with Recorder(Watch(seen=memory)) as watching:
             for rows in (3, 3, 2):
                 with watching.iteration():
                     new.append(watching.saw("", (Shape("latents", (rows, 4)),)))

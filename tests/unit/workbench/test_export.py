@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 import gaudi_lab
 from gaudi_lab.diffusers import GaudiStableDiffusionPipeline
 from gaudi_lab.settings import Mode, Settings
-from gaudi_lab.transformers.switches import read_arguments
+from gaudi_lab.transformers.trainer_switches import read_arguments
 from gaudi_lab.workbench.export import settings_as_code
 
 LAZY = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True)

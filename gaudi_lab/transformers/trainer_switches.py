@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from gaudi_lab.settings import Mode, Settings
-from gaudi_lab.transformers.rules import FUSED_SDPA
+from gaudi_lab.transformers.rules import GAUDI_FUSED_SDPA
 from gaudi_lab.workbench import lab
 from gaudi_lab.workbench.model import ModelOptions
 
@@ -70,7 +70,7 @@ class TrainerSwitches:
 
 def read_arguments(args: Arguments) -> tuple[Settings, ModelOptions]:
     """Return the switches that `args` ask for, and what only arguments can say."""
-    fused = args.attn_implementation == FUSED_SDPA
+    fused = args.attn_implementation == GAUDI_FUSED_SDPA
     graphs: dict[str, Any] = {}
     if args.disable_tensor_cache_hpu_graphs:
         graphs["disable_tensor_cache"] = True

@@ -9,7 +9,7 @@ from typing import Any
 
 from gaudi_lab import bridge
 from gaudi_lab.diffusers import fingerprint
-from gaudi_lab.measure.causes import Memory
+from gaudi_lab.measure.causes import SeenShapes
 from gaudi_lab.measure.recorder import Watch
 from gaudi_lab.report import CapturedGraph
 from gaudi_lab.settings import HPU_GRAPHS, Mode
@@ -29,8 +29,8 @@ class PipelineSwitches:
 
     def __init__(self, pipeline: Any) -> None:
         self._entered = lab.current().enter(pipeline)
-        self._memory = Memory()
-        self._seen: int | None = None
+        self._seen = SeenShapes()
+        self._fingerprint: int | None = None
 
     @property
     def hpu_graphs(self) -> bool:
@@ -48,10 +48,10 @@ class PipelineSwitches:
 
         If it does not end well, what was captured by halves goes.
         """
-        if self._seen not in (None, fingerprint.of(self._entered.components)):
+        if self._fingerprint not in (None, fingerprint.of(self._entered.components)):
             self._entered.recapture()
         with lab.current().on(self._entered):
-            self._seen = fingerprint.of(self._entered.components)
+            self._fingerprint = fingerprint.of(self._entered.components)
             yield
 
     def captured(self) -> tuple[CapturedGraph, ...]:
@@ -62,7 +62,7 @@ class PipelineSwitches:
         """Return what a recorder should watch while this pipeline generates."""
         entered = self._entered
         return Watch(
-            modules=entered.components, settings=str(entered), graphs=entered.replays, memory=self._memory
+            modules=entered.components, settings=str(entered), graphs=entered.replays, seen=self._seen
         )
 
 
