@@ -10,13 +10,21 @@ import importlib
 import sys
 
 from gaudi_lab.emulator.process import finder
+from gaudi_lab.emulator.process.autoload import enabled
 
-__all__ = ["active", "install", "set_lazy"]
+__all__ = ["active", "autoload", "install", "set_lazy"]
 
 
 def install() -> None:
     """Make `import habana_frameworks.torch` find the emulated bridge, where no real one is installed."""
     finder.install()
+
+
+def autoload() -> None:
+    """Load the emulated bridge where the real one would load itself at `import torch`."""
+    install()
+    if enabled():
+        importlib.import_module("habana_frameworks.torch")
 
 
 def active() -> bool:

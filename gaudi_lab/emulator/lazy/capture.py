@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import torch
 
 from gaudi_lab.emulator.device.cell import Cell
-from gaudi_lab.emulator.lazy.compile import Graph, on_the_host
+from gaudi_lab.emulator.device.on_the_host import on_the_host
+from gaudi_lab.emulator.lazy.compile import Graph
 from gaudi_lab.emulator.lazy.record import Outside, recorder
 
 

@@ -17,10 +17,11 @@ from typing import Any, Protocol
 import torch
 
 from gaudi_lab.emulator.device.cell import Cell
+from gaudi_lab.emulator.device.schema import Alias
 from gaudi_lab.emulator.device.tensor import HpuTensor
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.compile import Graph
-from gaudi_lab.emulator.lazy.program import Alias, Meta, Slot, Step
+from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
 from gaudi_lab.emulator.process import flags
 
 _ONLY_INT = {int}

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from gaudi_lab.emulator.device.random import is_random, on_device
+from gaudi_lab.emulator.device.schema import is_view, written
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
 
@@ -67,12 +68,6 @@ class Source(NamedTuple):
         """Return the function, given its compiled source."""
         exec(code, self.scope)
         return self.scope["graph"]
-
-
-def compile_steps(steps: list[Step], wanted: tuple[int, ...]) -> Callable[..., Sequence[torch.Tensor]]:
-    """Return a function of the program's inputs that runs `steps` and returns the `wanted` slots."""
-    source = source_of(steps, wanted)
-    return source.bound(source.compiled())
 
 
 def source_of(steps: list[Step], wanted: tuple[int, ...]) -> Source:
@@ -195,7 +190,7 @@ def _agrees(out: Any, result: Any, func: Any) -> bool:
         if _same_layout(out, result):
             return True
         # A copy would no longer share memory with what it is a view of.
-        if _is_view(func) and not _same_places(out, result):
+        if is_view(func) and not _same_places(out, result):
             raise RuntimeError(
                 f"{func} returned strides {out.stride()} at {out.storage_offset()} where {result.stride} at "
                 f"{result.offset} were recorded: {_REPORT}"
@@ -224,12 +219,8 @@ def _same_places(out: torch.Tensor, meta: Meta) -> bool:
     )
 
 
-def _is_view(func: Any) -> bool:
-    return any(x.alias_info is not None and not x.alias_info.is_write for x in func._schema.returns)
-
-
 def _written(func: Any, args: Any, kwargs: dict[str, Any]) -> list[torch.Tensor]:
-    found = infer.written(func, args, kwargs)
+    found = written(func, args, kwargs)
     return [x for y in found for x in (y if isinstance(y, list) else [y]) if isinstance(x, torch.Tensor)]
 
 

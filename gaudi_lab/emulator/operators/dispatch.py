@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
@@ -213,9 +214,6 @@ def _route(func: Any) -> Route:
         return value
     if func._can_decompose() and not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CPU"):
         return decompose
-    if any(
-        returned.alias_info is not None and not returned.alias_info.is_write
-        for returned in func._schema.returns
-    ):
+    if schema.is_view(func):
         return view
-    return fill if any(isinstance(where, str) for where in infer.writes(func)) else compute
+    return fill if any(isinstance(where, str) for where in schema.writes(func)) else compute

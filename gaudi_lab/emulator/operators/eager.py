@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from gaudi_lab.emulator.device.random import is_random, on_device
+from gaudi_lab.emulator.device.schema import Alias, returned_aliases
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
-from gaudi_lab.emulator.lazy.program import Alias
 
 
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -55,7 +55,7 @@ _SIGNS = torch._C.DispatchKeySet(torch._C.DispatchKey.Conjugate) | torch._C.Disp
 @functools.cache
 def _plan(func: Any) -> tuple[Any, tuple[Alias | None, ...], Alias | None]:
     call = on_device(func) if is_random(func) else func
-    aliases = infer.returned_aliases(func)
+    aliases = returned_aliases(func)
     if not any(aliases):
         aliases = ()
     return call, aliases, aliases[0] if len(aliases) == 1 else None

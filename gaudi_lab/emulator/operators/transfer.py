@@ -8,9 +8,9 @@ import torch
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from gaudi_lab.emulator.device import uninitialized
+from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
-from gaudi_lab.emulator.lazy.compile import on_the_host
 from gaudi_lab.emulator.lazy.record import recorder
 from gaudi_lab.emulator.operators import eager
 from gaudi_lab.emulator.process import mode

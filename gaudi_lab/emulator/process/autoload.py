@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from gaudi_lab.emulator.process import finder
 from gaudi_lab.emulator.process.release import release
 
 
@@ -18,10 +17,3 @@ def enabled() -> bool:
     if rule in ("0", "1"):
         return rule == "1"
     return os.environ.get("PT_HPU_LAZY_MODE", "0" if release() >= (1, 21) else "1") != "1"
-
-
-def autoload() -> None:
-    """Load the emulated bridge where the real one would load itself at `import torch`."""
-    finder.install()
-    if enabled():
-        import habana_frameworks.torch  # noqa: F401

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from gaudi_lab.emulator.process.release import release
+
 _lazy: bool | None = None
 _forced = False
 
@@ -18,15 +20,8 @@ def lazy() -> bool:
 
 def from_environment() -> bool:
     """Return what ``PT_HPU_LAZY_MODE`` asks for now; unset means the release's default."""
-    from gaudi_lab.emulator.process.release import release
-
     default = "0" if release() >= (1, 21) else "1"
     return os.environ.get("PT_HPU_LAZY_MODE", default) != "0"
-
-
-def frozen() -> bool:
-    """Return True once the mode has been decided."""
-    return _lazy is not None
 
 
 def force(lazy: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
+from gaudi_lab.emulator.device.tensor import HpuTensor, adopt, wrap
 from gaudi_lab.emulator.lazy.record import recorder
 
 # Asked before PyTorch's own package for "hpu", which would allocate memory that the Python backend cannot.
@@ -87,8 +87,6 @@ class _Reduced:
 
 def set_storage(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
     """Let a tensor lie over a storage, at an offset and in sizes and strides where they are given (elements)."""
-    from gaudi_lab.emulator.operators.in_place_views import adopt
-
     tensor, storage, *layout = args
     recorder.flush()
     host = torch.empty(0, dtype=tensor.dtype)

@@ -15,8 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
 from gaudi_lab.emulator.device.events import EventId, publish
+from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
-from gaudi_lab.emulator.lazy.compile import next_name, on_the_host, use_inductor
+from gaudi_lab.emulator.lazy.compile import next_name, use_inductor
 from gaudi_lab.emulator.process import mode
 from gaudi_lab.emulator.traced.host_graph import to_host
 
