@@ -44,10 +44,10 @@ def set_lazy(lazy: bool) -> None:
     """
     if not active():
         raise RuntimeError("The emulated bridge is not loaded. Run: import habana_frameworks.torch")
-    from gaudi_lab.emulator.lazy.record import recorder
+    from gaudi_lab.emulator.lazy.record import tape
     from gaudi_lab.emulator.process import mode
 
-    recorder.flush()
+    tape.flush()
     mode.force(lazy)
     if not lazy:
         importlib.import_module("habana_frameworks.torch.dynamo.compile_backend")  # registers `hpu_backend`

@@ -68,7 +68,7 @@ def next_name(kind: str) -> str:
     return f"{kind}_{_compiled}"
 
 
-class Graph:
+class CompiledProgram:
     """A compiled program.
 
     Attributes

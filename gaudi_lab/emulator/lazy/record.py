@@ -20,7 +20,7 @@ from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.schema import Alias
 from gaudi_lab.emulator.device.tensor import HpuTensor
 from gaudi_lab.emulator.lazy import infer
-from gaudi_lab.emulator.lazy.compile import Graph
+from gaudi_lab.emulator.lazy.compile import CompiledProgram
 from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
 from gaudi_lab.emulator.process import flags
 
@@ -30,16 +30,16 @@ _ONLY_INT = {int}
 class Node:
     """One step of every program that begins with the same steps.
 
-    `graphs` holds the compiled programs that end here, by the slots they return.
+    `compiled` holds the compiled programs that end here, by the slots they return.
     """
 
-    __slots__ = ("graphs", "next", "parent", "step")
+    __slots__ = ("compiled", "next", "parent", "step")
 
     def __init__(self, parent: Node | None, step: Step | None) -> None:
         self.parent = parent
         self.step = step
         self.next: dict[Any, Node] = {}
-        self.graphs: dict[tuple[int, ...], Graph] = {}
+        self.compiled: dict[tuple[int, ...], CompiledProgram] = {}
 
     def program(self) -> list[Step]:
         """Return the steps from the beginning to this one."""
@@ -55,11 +55,11 @@ class Node:
 class Outside:
     """A value that enters the program from the host: a 0-dim CPU tensor, or a generator."""
 
-    __slots__ = ("host", "run")
+    __slots__ = ("host", "recording")
 
     def __init__(self, host: Any) -> None:
         self.host = host
-        self.run = None
+        self.recording = None
 
 
 class Recording:
@@ -79,14 +79,14 @@ class Recording:
 
     def operand(self, cell: Cell) -> int:
         """Return the slot of `cell`, taking it in as an input if the program does not know it yet."""
-        if cell.run is self:
+        if cell.recording is self:
             return cell.slot
         if cell.host is None:
             cell.read()  # owed by another recording, or failed: then it says so
         elif cell.host.__class__ is not torch.Tensor and infer.is_traced(cell.host):
             raise infer.BeingTraced
         cell.fresh = False
-        cell.run = self
+        cell.recording = self
         cell.slot = self._enter(cell.signature, cell)
         return cell.slot
 
@@ -142,9 +142,9 @@ class Recording:
             A compiler is tracing; the operator has to run at once, on what it traces with.
         """
         if torch.get_default_dtype() is not self.dtype:
-            return recorder.restart().record(func, args, kwargs)
+            return tape.restart().record(func, args, kwargs)
         part = self._part
-        parts = [x._cell.slot if x.__class__ is HpuTensor and x._cell.run is self else part(x) for x in args]
+        parts = [x._cell.slot if x.__class__ is HpuTensor and x._cell.recording is self else part(x) for x in args]
         named = tuple([(name, part(x)) for name, x in kwargs.items()]) if kwargs else ()
         key = (func, named, *parts)
         node = self.node.next.get(key)
@@ -170,7 +170,7 @@ class Recording:
 
     def _owe(self, meta: Meta) -> HpuTensor:
         cell = Cell()
-        cell.run = self
+        cell.recording = self
         cell.slot = self.slots
         self.slots += 1
         self.live.append(weakref.ref(cell))
@@ -188,11 +188,11 @@ class Recording:
     def forget(self) -> None:
         """Let go of the inputs: a cell that knew its recording would keep it alive, and all its inputs."""
         for holder in self.inputs:
-            holder.run = None
+            holder.recording = None
 
     def execute(self) -> None:
         """Run what was recorded, compiling it first if this program was not seen before."""
-        recorder.flush()
+        tape.flush()
 
 
 def _argument(part: Any) -> Any:
@@ -232,7 +232,7 @@ class Trie:
         return node
 
 
-class Recorder:
+class Tape:
     """Owns the recording in progress, and runs it.
 
     Attributes
@@ -245,33 +245,33 @@ class Recorder:
     """
 
     def __init__(self) -> None:
-        self.run = Recording()
-        self.capture: Capture | None = None
+        self.recording = Recording()
+        self.capture: Listener | None = None
         self.limit: int = flags.get("PT_HPU_MAX_COMPOUND_OP_SIZE")
 
     def restart(self) -> Recording:
         """Run what was recorded so far and return an empty recording."""
         self.flush()
-        self.run.forget()
-        self.run = Recording()
-        return self.run
+        self.recording.forget()
+        self.recording = Recording()
+        return self.recording
 
     def flush(self) -> None:
         """Run what was recorded so far; compile it first if this program was not seen before."""
-        run = self.run
+        run = self.recording
         if run.steps == 0:
             return
         if trie.size > trie.capacity:
             trie.clear()
-        self.run = Recording()  # first, so that a failure leaves a clean slate
+        self.recording = Recording()  # first, so that a failure leaves a clean slate
         owed = [cell for ref in run.live if (cell := ref()) is not None]
         wanted = tuple([cell.slot for cell in owed])
         try:
-            graph = run.node.graphs.get(wanted)
-            if graph is None:
-                graph = run.node.graphs[wanted] = Graph(run.node.program(), wanted, run.dtype, run.inferring)
+            program = run.node.compiled.get(wanted)
+            if program is None:
+                program = run.node.compiled[wanted] = CompiledProgram(run.node.program(), wanted, run.dtype, run.inferring)
             capture = self.capture
-            values = graph(run.inputs) if capture is None else capture.segment(graph, run.inputs, owed)
+            values = program(run.inputs) if capture is None else capture.segment(program, run.inputs, owed)
         except BaseException as error:
             for cell in owed:
                 cell.fail(f"this tensor was never computed: the graph that owed it failed with {error!r}")
@@ -282,10 +282,10 @@ class Recorder:
             cell.settle(value)
 
 
-class Capture(Protocol):
-    """What an HPU graph under capture offers to the recorder."""
+class Listener(Protocol):
+    """What an HPU graph under capture offers to the tape."""
 
-    def segment(self, graph: Graph, inputs: list[Any], owed: list[Cell]) -> Sequence[torch.Tensor]:
+    def segment(self, program: CompiledProgram, inputs: list[Any], owed: list[Cell]) -> Sequence[torch.Tensor]:
         """Note one program of the capture, and return its values."""
 
     def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
@@ -294,4 +294,4 @@ class Capture(Protocol):
 
 # In steps; one takes about 2 kB.
 trie = Trie(capacity=int(os.environ.get("GAUDI_LAB_TRIE_CAPACITY", "100000")))
-recorder = Recorder()
+tape = Tape()

@@ -8,7 +8,7 @@ import torch
 
 from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.tensor import HpuTensor
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.process import flags
 
 
@@ -22,10 +22,10 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     RuntimeError
         An HPU graph is being captured, and ``PT_HPU_ENABLE_LAZY_COLLECTIVES`` is not set.
     """
-    capture = recorder.capture
+    capture = tape.capture
     if capture is not None and not flags.get("PT_HPU_ENABLE_LAZY_COLLECTIVES"):
         raise RuntimeError("collective nonSFG is not supported during hpu graph capturing")
-    recorder.flush()
+    tape.flush()
     out = _called(func, args, kwargs, {})
     if capture is not None:
 

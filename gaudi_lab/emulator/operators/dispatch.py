@@ -11,7 +11,7 @@ from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.operators import (
     collectives,
     conjugate,
@@ -44,18 +44,18 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if not mode.lazy():
         return eager.run(func, args, kwargs)
     try:
-        out = recorder.run.record(func, args, kwargs)
+        out = tape.recording.record(func, args, kwargs)
     except infer.BeingTraced:
         return eager.run(func, args, kwargs)
     except infer.NotRecordable as error:
         refusal = infer.refusal(error)
         if refusal is None:
             fallback.check(func)
-        elif recorder.capture is not None:
+        elif tape.capture is not None:
             raise refusal from None
         return on_host(func, args, kwargs)
-    if recorder.run.steps >= recorder.limit:
-        recorder.flush()
+    if tape.recording.steps >= tape.limit:
+        tape.flush()
     return out
 
 
@@ -71,9 +71,9 @@ def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """
     if not mode.lazy():
         return in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
-    if recorder.capture is not None:
+    if tape.capture is not None:
         raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
-    recorder.flush()
+    tape.flush()
     out = in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
     publish(EventId.CPU_FALLBACK, op_name=str(func))
     return out
@@ -112,7 +112,7 @@ def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 def value(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run an operator that returns a Python value: whatever is recorded has to run first."""
-    recorder.flush()
+    tape.flush()
     return eager.run(func, args, kwargs)
 
 

@@ -11,7 +11,7 @@ from gaudi_lab.emulator.device import uninitialized
 from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.operators import eager
 from gaudi_lab.emulator.process import mode
 
@@ -23,7 +23,7 @@ def read(tensor: HpuTensor) -> torch.Tensor:
 
     Even a value that is there may still be written by an in-place operator that is only recorded.
     """
-    recorder.flush()
+    tape.flush()
     return tensor._cell.read()
 
 
@@ -71,7 +71,7 @@ def move(target: HpuTensor, source: torch.Tensor) -> None:
 
     What is recorded runs first: it may still owe the source, or read the target.
     """
-    recorder.flush()
+    tape.flush()
     with on_the_host():
         target._cell.read().copy_(_value(source))
 
@@ -79,9 +79,9 @@ def move(target: HpuTensor, source: torch.Tensor) -> None:
 def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if mode.lazy():
         try:
-            return recorder.run.record(func, args, kwargs)
+            return tape.recording.record(func, args, kwargs)
         except infer.NotRecordable:
-            recorder.flush()
+            tape.flush()
     return eager.run(func, args, kwargs)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 
 _HostGenerator = torch._C.Generator
 
@@ -24,23 +24,23 @@ class HpuGenerator(_HostGenerator):
 
     def manual_seed(self, seed: int) -> HpuGenerator:
         """Set the seed and return the generator."""
-        recorder.flush()
+        tape.flush()
         super().manual_seed(seed)
         return self
 
     def seed(self) -> int:
         """Set a seed from the system's randomness, and return it."""
-        recorder.flush()
+        tape.flush()
         return super().seed()
 
     def get_state(self) -> torch.Tensor:
         """Return the state, a byte tensor on the host."""
-        recorder.flush()
+        tape.flush()
         return super().get_state()
 
     def set_state(self, state: torch.Tensor) -> HpuGenerator:
         """Set the state, and return the generator."""
-        recorder.flush()
+        tape.flush()
         super().set_state(state.cpu())
         return self
 

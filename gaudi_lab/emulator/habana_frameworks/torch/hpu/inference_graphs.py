@@ -14,7 +14,7 @@ from gaudi_lab.emulator.process.release import release
 
 from . import streams
 from .caching import CachedParams, copy_to, input_hash, tensors_of
-from .capture import HPUGraph
+from .hpu_graph import HPUGraph
 from .statistics import Statistics
 
 

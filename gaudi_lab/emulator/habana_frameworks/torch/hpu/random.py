@@ -8,18 +8,18 @@ from typing import Any
 import torch
 
 from gaudi_lab.emulator.device.random import generator
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 
 
 def get_rng_state(device: Any = "hpu") -> torch.Tensor:
     """Return the state of the device's generator, a byte tensor on the host."""
-    recorder.flush()
+    tape.flush()
     return generator.get_state()
 
 
 def set_rng_state(new_state: torch.Tensor, device: Any = "hpu") -> None:
     """Set the state of the device's generator."""
-    recorder.flush()
+    tape.flush()
     generator.set_state(new_state)
 
 
@@ -36,7 +36,7 @@ def set_rng_state_all(new_states: Iterable[torch.Tensor]) -> None:
 
 def manual_seed(seed: int) -> None:
     """Seed the device's generator; the same seed draws what the CPU draws from it."""
-    recorder.flush()
+    tape.flush()
     generator.manual_seed(int(seed))
 
 
@@ -45,7 +45,7 @@ manual_seed_all = manual_seed
 
 def seed() -> int:
     """Seed the device's generator from the system's randomness, and return the seed."""
-    recorder.flush()
+    tape.flush()
     return generator.seed()
 
 

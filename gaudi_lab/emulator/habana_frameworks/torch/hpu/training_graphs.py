@@ -10,7 +10,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from . import streams
-from .capture import HPUGraph
+from .hpu_graph import HPUGraph
 
 Flat = list[Any]
 
