@@ -42,7 +42,7 @@ class Capture:
 
     def __init__(self) -> None:
         self.segments: list[Segment | Repeated] = []
-        self._dry_run = False
+        self.dry_run = False
 
     @property
     def capturing(self) -> bool:
@@ -61,7 +61,7 @@ class Capture:
             raise RuntimeError("GRAPH:: graph Capture already in progress")
         tape.flush()
         self.segments.clear()
-        self._dry_run = dry_run
+        self.dry_run = dry_run
         tape.capture = self
 
     def end(self) -> None:
@@ -76,15 +76,12 @@ class Capture:
         if self.capturing:
             tape.capture = None
 
-    def segment(self, program: CompiledProgram, inputs: list[Any], owed: list[Cell]) -> Sequence[torch.Tensor]:
-        """Note a program that is about to run, and return its values."""
-        self.segments.append(Segment(program, list(inputs), [*owed]))
-        if not self._dry_run:
-            return program(inputs)
-        return program.compile_only()
+    def note(self, program: CompiledProgram, inputs: list[Any], filled: list[Cell]) -> None:
+        """Take down a program that has run."""
+        self.segments.append(Segment(program, inputs, [*filled]))
 
     def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
-        """Note what just happened between two programs, for every replay to do again."""
+        """Take down what just happened between two programs, for every replay to do again."""
         self.segments.append(Repeated(run, uses, []))
 
     def replay(self, instead: dict[Any, Cell] | None = None) -> None:

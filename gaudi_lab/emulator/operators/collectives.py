@@ -25,8 +25,7 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     capture = tape.capture
     if capture is not None and not flags.get("PT_HPU_ENABLE_LAZY_COLLECTIVES"):
         raise RuntimeError("collective nonSFG is not supported during hpu graph capturing")
-    tape.flush()
-    out = _called(func, args, kwargs, {})
+    out = _called(func, tape.settle(args), kwargs, {})
     if capture is not None:
 
         def again(instead: dict[Any, Cell]) -> None:

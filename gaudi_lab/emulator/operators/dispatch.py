@@ -73,8 +73,7 @@ def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
     if tape.capture is not None:
         raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
-    tape.flush()
-    out = in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+    out = in_place_views.refreshed(func, eager.run_now(func, args, kwargs), args, kwargs)
     publish(EventId.CPU_FALLBACK, op_name=str(func))
     return out
 
@@ -111,9 +110,8 @@ def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def value(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Run an operator that returns a Python value: whatever is recorded has to run first."""
-    tape.flush()
-    return eager.run(func, args, kwargs)
+    """Run an operator that returns a Python value."""
+    return eager.run_now(func, args, kwargs)
 
 
 def decompose(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from gaudi_lab.emulator.device.random import is_random, on_device
 from gaudi_lab.emulator.device.schema import Alias, returned_aliases
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
+from gaudi_lab.emulator.lazy.record import tape
 
 
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -35,6 +36,11 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             ]
         )
     return _wrapped(out)
+
+
+def run_now(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run one operator outside the recording, once everything that is recorded has run."""
+    return run(func, tape.settle(args), kwargs)
 
 
 def _with_signs(call: Any, *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,6 @@ import torch
 from gaudi_lab.emulator.device.schema import written
 from gaudi_lab.emulator.device.tensor import HpuTensor, adopt, dispatch, wrap
 from gaudi_lab.emulator.lazy.record import tape
-from gaudi_lab.emulator.process import mode
 
 aten = torch.ops.aten
 
@@ -39,9 +38,7 @@ def _twin(func: Any) -> Any:
 def resize_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Give a tensor another size, and more memory if it needs more."""
     tensor = args[0]
-    if mode.lazy():
-        tape.flush()
-    host = tensor._cell.read().detach()
+    host = tape.settle(tensor)._cell.read().detach()
     func(host, *args[1:], **kwargs)
     return adopt(tensor, wrap(host))
 

@@ -19,12 +19,8 @@ aten = torch.ops.aten
 
 
 def read(tensor: HpuTensor) -> torch.Tensor:
-    """Return the host tensor behind `tensor`, with everything recorded so far done.
-
-    Even a value that is there may still be written by an in-place operator that is only recorded.
-    """
-    tape.flush()
-    return tensor._cell.read()
+    """Return the host tensor behind `tensor`, with everything recorded so far done."""
+    return tape.settle(tensor)._cell.read()
 
 
 def item(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -71,9 +67,9 @@ def move(target: HpuTensor, source: torch.Tensor) -> None:
 
     What is recorded runs first: it may still owe the source, or read the target.
     """
-    tape.flush()
+    host = read(target)
     with on_the_host():
-        target._cell.read().copy_(_value(source))
+        host.copy_(_value(source))
 
 
 def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -81,7 +77,7 @@ def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         try:
             return tape.recording.record(func, args, kwargs)
         except infer.NotRecordable:
-            tape.flush()
+            return eager.run_now(func, args, kwargs)
     return eager.run(func, args, kwargs)
 
 

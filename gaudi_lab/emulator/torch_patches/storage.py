@@ -59,8 +59,7 @@ def on_device(storage: torch.UntypedStorage) -> HpuStorage:
 
 def storage_of(tensor: HpuTensor) -> HpuStorage:
     """Return the memory behind `tensor`, with everything recorded so far done."""
-    tape.flush()
-    return on_device(tensor._cell.read().untyped_storage())
+    return on_device(tape.settle(tensor)._cell.read().untyped_storage())
 
 
 def reduce(tensor: HpuTensor) -> tuple[Any, ...]:
@@ -87,8 +86,7 @@ class _Reduced:
 
 def set_storage(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
     """Let a tensor lie over a storage, at an offset and in sizes and strides where they are given (elements)."""
-    tensor, storage, *layout = args
-    tape.flush()
+    tensor, storage, *layout = tape.settle(args)
     host = torch.empty(0, dtype=tensor.dtype)
     func(host, storage, *layout, **kwargs)
     return adopt(tensor, wrap(host))

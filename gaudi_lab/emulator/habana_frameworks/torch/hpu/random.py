@@ -13,14 +13,12 @@ from gaudi_lab.emulator.lazy.record import tape
 
 def get_rng_state(device: Any = "hpu") -> torch.Tensor:
     """Return the state of the device's generator, a byte tensor on the host."""
-    tape.flush()
-    return generator.get_state()
+    return tape.settle(generator).get_state()
 
 
 def set_rng_state(new_state: torch.Tensor, device: Any = "hpu") -> None:
     """Set the state of the device's generator."""
-    tape.flush()
-    generator.set_state(new_state)
+    tape.settle(generator).set_state(new_state)
 
 
 def get_rng_state_all() -> list[torch.Tensor]:
@@ -36,8 +34,7 @@ def set_rng_state_all(new_states: Iterable[torch.Tensor]) -> None:
 
 def manual_seed(seed: int) -> None:
     """Seed the device's generator; the same seed draws what the CPU draws from it."""
-    tape.flush()
-    generator.manual_seed(int(seed))
+    tape.settle(generator).manual_seed(int(seed))
 
 
 manual_seed_all = manual_seed
@@ -45,8 +42,7 @@ manual_seed_all = manual_seed
 
 def seed() -> int:
     """Seed the device's generator from the system's randomness, and return the seed."""
-    tape.flush()
-    return generator.seed()
+    return tape.settle(generator).seed()
 
 
 seed_all = seed

@@ -1,8 +1,9 @@
 """Fused kernels."""
 
-from .FusedSDPA import FusedSDPA
 from .CTCLoss import CTCLoss
+from .CustomSoftmax import CustomSoftmax
 from .Fp8FusedSDPA import fp8_fused_sdpa
+from .FusedSDPA import FusedSDPA
 from .PySDPA import PySDPA, PySDPAHinted
 from .RotaryPosEmbeddingHelper import (
     RotaryPosEmbeddingHelperV1,
@@ -11,7 +12,6 @@ from .RotaryPosEmbeddingHelper import (
     RotaryPosEmbeddingMode,
     apply_rotary_pos_emb,
 )
-from .CustomSoftmax import CustomSoftmax
 
 __all__ = [
     "CTCLoss",
