@@ -10,7 +10,7 @@ import importlib
 import sys
 
 from gaudi_lab.emulator.process import finder
-from gaudi_lab.emulator.process.autoload import enabled
+from gaudi_lab.emulator.process.autoload import is_enabled
 
 __all__ = ["active", "autoload", "install", "set_lazy"]
 
@@ -23,7 +23,7 @@ def install() -> None:
 def autoload() -> None:
     """Load the emulated bridge where the real one would load itself at `import torch`."""
     install()
-    if enabled():
+    if is_enabled():
         importlib.import_module("habana_frameworks.torch")
 
 

@@ -24,7 +24,7 @@ def device_count() -> int:
     return 0 if os.environ.get("HABANA_VISIBLE_DEVICES") in ("", "none", "void") else 1
 
 
-def acquired() -> bool:
+def is_acquired() -> bool:
     """Return True once the process holds the device."""
     return _acquired
 
@@ -41,7 +41,7 @@ def acquire() -> None:
     global _acquired
     if _acquired:
         return
-    if not mode.forced() and mode.from_environment() != mode.lazy():
+    if not mode.is_forced() and mode.from_environment() != mode.lazy():
         problem = "Expected was EAGER, got LAZY." if mode.lazy() else "Expected LAZY, got EAGER."
         raise RuntimeError(f"Wrong PT plugin library loaded in the system. {problem}")
     if device_count() == 0:

@@ -88,7 +88,7 @@ def _forward(
     seed: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return attention, the probabilities (before dropout) and the dropout mask (empty without dropout)."""
-    rows, kept, out = _attended(
+    rows, kept, out = _attend(
         query, key, value, Terms(mask, is_causal), dropout_p, scale, softmax_mode, seed, 0
     )
     empty = torch.empty(0, dtype=torch.bool)
@@ -140,13 +140,13 @@ def _recompute_forward(
     outs, log_sums = [], []
     for start, stop in _blocks(query, key):
         block = query[..., start:stop, :]
-        rows, _, out = _attended(block, key, value, terms, dropout_p, scale, softmax_mode, seed, start)
+        rows, _, out = _attend(block, key, value, terms, dropout_p, scale, softmax_mode, seed, start)
         outs.append(out)
         log_sums.append(rows.log_sums.squeeze(-1))
     return torch.cat(outs, -2), torch.cat(log_sums, -1)
 
 
-def _attended(
+def _attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -159,8 +159,8 @@ def _attended(
 ) -> tuple[Rows, torch.Tensor | None, torch.Tensor]:
     """Return softmax, dropout mask and attention of the block of queries that begins at `start`."""
     rows = _softmax(_scores(query, key, scale, terms, start, softmax_mode), terms, softmax_mode)
-    kept = _kept(seed, dropout_p, rows.probabilities.shape, start)
-    return rows, kept, _weighted(_dropped(rows.probabilities, kept, dropout_p), value).to(query.dtype)
+    kept = _draw_kept(seed, dropout_p, rows.probabilities.shape, start)
+    return rows, kept, _weigh(_drop(rows.probabilities, kept, dropout_p), value).to(query.dtype)
 
 
 def _recompute_forward_fake(query, key, value, *rest):  # type: ignore[no-untyped-def]
@@ -189,7 +189,7 @@ def _recompute_backward(
         scores = _scores(query[..., rows, :], key, scale, terms, start, "fp32")
         sums = log_sums[..., rows].unsqueeze(-1)
         probabilities = torch.exp(scores - torch.where(sums == -torch.inf, 0.0, sums))
-        kept = _kept(seed, dropout_p, probabilities.shape, start)
+        kept = _draw_kept(seed, dropout_p, probabilities.shape, start)
         gradients.add(start, grad[..., rows, :], out[..., rows, :], probabilities, kept, dropout_p)
     return gradients.results()
 
@@ -222,14 +222,14 @@ class _Gradients:
         stop = start + grad.shape[-2]
         heads, groups = grad.shape[1], self._key.shape[1]
         grad, out, probabilities = grad.float(), out.float(), probabilities.float()
-        d_dropped = _unfolded(_folded(grad, groups) @ self._value.transpose(-2, -1), heads)
-        d_scores = probabilities * (_dropped(d_dropped, kept, dropout_p) - (grad * out).sum(-1, keepdim=True))
-        d_scores = _folded(d_scores, groups)
-        query = _folded(self._inputs[0][..., start:stop, :].float(), groups)
-        weights = _folded(_dropped(probabilities, kept, dropout_p), groups)
-        self._d_value += weights.transpose(-2, -1) @ _folded(grad, groups)
+        d_dropped = _unfold(_fold(grad, groups) @ self._value.transpose(-2, -1), heads)
+        d_scores = probabilities * (_drop(d_dropped, kept, dropout_p) - (grad * out).sum(-1, keepdim=True))
+        d_scores = _fold(d_scores, groups)
+        query = _fold(self._inputs[0][..., start:stop, :].float(), groups)
+        weights = _fold(_drop(probabilities, kept, dropout_p), groups)
+        self._d_value += weights.transpose(-2, -1) @ _fold(grad, groups)
         self._d_key += d_scores.transpose(-2, -1) @ query * self._scale
-        self._d_query[..., start:stop, :] = _unfolded(d_scores @ self._key, heads) * self._scale
+        self._d_query[..., start:stop, :] = _unfold(d_scores @ self._key, heads) * self._scale
 
     def results(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the gradients in the dtypes of the inputs."""
@@ -269,12 +269,12 @@ def _blocks(query: torch.Tensor, key: torch.Tensor) -> Iterator[tuple[int, int]]
         yield start, min(start + step, queries)
 
 
-def _folded(x: torch.Tensor, groups: int) -> torch.Tensor:
+def _fold(x: torch.Tensor, groups: int) -> torch.Tensor:
     """Fold the query heads that share a key head into its rows: (batch, groups, heads / groups * rows, dim)."""
     return x.reshape(x.shape[0], groups, -1, x.shape[-1])
 
 
-def _unfolded(x: torch.Tensor, heads: int) -> torch.Tensor:
+def _unfold(x: torch.Tensor, heads: int) -> torch.Tensor:
     return x.reshape(x.shape[0], heads, -1, x.shape[-1])
 
 
@@ -285,18 +285,18 @@ def _scores(
     if mode == "fp32":
         query, key = query.float(), key.float()
     heads, rows, keys = query.shape[1], query.shape[2], key.shape[2]
-    scores = _unfolded(_folded(query, key.shape[1]) @ key.transpose(-2, -1), heads) * scale
+    scores = _unfold(_fold(query, key.shape[1]) @ key.transpose(-2, -1), heads) * scale
     mask = terms.mask
     if mask is not None:
         part = mask[..., start : start + rows, :] if mask.shape[-2] > 1 else mask
         scores = (
             scores.masked_fill(part.logical_not(), -torch.inf) if part.dtype == torch.bool else scores + part
         )
-    hidden = _hidden(terms, start, rows, keys)
+    hidden = _hidden_keys(terms, start, rows, keys)
     return scores if hidden is None else scores.masked_fill(hidden, -torch.inf)
 
 
-def _hidden(terms: Terms, start: int, rows: int, keys: int) -> torch.Tensor | None:
+def _hidden_keys(terms: Terms, start: int, rows: int, keys: int) -> torch.Tensor | None:
     """Return which keys the rules hide from each query, broadcast to (batch, heads, rows, keys); None for none."""
     query = torch.arange(start, start + rows).unsqueeze(-1)
     key = torch.arange(keys)
@@ -330,12 +330,14 @@ def _softmax(scores: torch.Tensor, terms: Terms, mode: str) -> Rows:
     return Rows(probabilities.to(scores.dtype), peak.float() + torch.log(total.float()))
 
 
-def _weighted(probabilities: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    folded = _folded(probabilities, value.shape[1])
-    return _unfolded(folded @ value.to(folded.dtype), probabilities.shape[1])
+def _weigh(probabilities: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    folded = _fold(probabilities, value.shape[1])
+    return _unfold(folded @ value.to(folded.dtype), probabilities.shape[1])
 
 
-def _kept(seed: torch.Tensor | None, dropout_p: float, shape: torch.Size, start: int) -> torch.Tensor | None:
+def _draw_kept(
+    seed: torch.Tensor | None, dropout_p: float, shape: torch.Size, start: int
+) -> torch.Tensor | None:
     """Return which probabilities dropout keeps in the block that begins at `start`: always the same for one seed."""
     if seed is None or dropout_p <= 0.0:
         return None
@@ -343,7 +345,7 @@ def _kept(seed: torch.Tensor | None, dropout_p: float, shape: torch.Size, start:
     return torch.rand(shape, generator=generator) >= dropout_p
 
 
-def _dropped(x: torch.Tensor, kept: torch.Tensor | None, dropout_p: float) -> torch.Tensor:
+def _drop(x: torch.Tensor, kept: torch.Tensor | None, dropout_p: float) -> torch.Tensor:
     return x if kept is None else x * kept / (1.0 - dropout_p)
 
 

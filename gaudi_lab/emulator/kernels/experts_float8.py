@@ -30,7 +30,7 @@ from gaudi_lab.emulator.kernels.experts import (
     mixed,
     plain,
 )
-from gaudi_lab.emulator.kernels.float8 import FLOAT8, LARGEST, rounded, spread
+from gaudi_lab.emulator.kernels.float8 import FLOAT8, LARGEST, round_to, spread
 
 Scales = Sequence[torch.Tensor | float] | None
 
@@ -64,7 +64,7 @@ def _mixture(
                 by = torch.as_tensor(of_states[position if len(of_states) > 1 else 0], dtype=torch.float32)
             else:
                 by = x.abs().amax(-1, keepdim=True).clamp_min(1e-12) / LARGEST[dtype]
-            x = rounded(x / by, dtype).float() * by
+            x = round_to(x / by, dtype).float() * by
         return x @ w3[position]
 
     out, _ = mixed(numbers, routing, len(w1), gated(activation, w1, w2), outer)

@@ -151,20 +151,20 @@ class CompiledProgram:
     def _count(self, started: float, cached: bool) -> None:
         if not self._counted:
             self._counted = True
-            recipes.published(self.name, started, cached=cached, inferring=self.inferring)
+            recipes.count_compilation(self.name, started, cached=cached, inferring=self.inferring)
 
     def _replay(self) -> tuple[Runner, bool]:
         """Return generated Python, and whether its code was found on disk."""
         source = replay.source_of(self.steps, self.wanted)
         disk = recipes.disk()
         if disk is None:
-            return source.bound(source.compiled()), False
+            return source.bind(source.compile()), False
         key = recipes.key_of(("replay", source.text, self.dtype, *self._signature()))
         kept = disk.load(key)
-        code = source.compiled() if kept is None else marshal.loads(kept)
+        code = source.compile() if kept is None else marshal.loads(kept)
         if kept is None:
             disk.store(key, marshal.dumps(code))
-        return source.bound(code), kept is not None
+        return source.bind(code), kept is not None
 
     def _signature(self) -> list[str]:
         """Return what the program computes, in a form that is the same in every process."""

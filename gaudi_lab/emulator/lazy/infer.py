@@ -62,7 +62,7 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             raise NotRecordable(str(func)) from error
         if before != [_shape(x) for x in written(func, stand_ins, named)]:
             raise NotRecordable(f"{func} resizes its output")
-    return _template(_masked(func, args, out), returned_aliases(func))
+    return _template(_mask(func, args, out), returned_aliases(func))
 
 
 def distrust(func: Any) -> None:
@@ -77,7 +77,7 @@ _DISTRUSTED = {
 }
 
 
-def _masked(func: Any, args: tuple[Any, ...], out: Any) -> Any:
+def _mask(func: Any, args: tuple[Any, ...], out: Any) -> Any:
     """Return `out` without the gradients that nobody asked for, which the host does not return either."""
     where = _output_mask(func)
     if where is None or where >= len(args):

@@ -51,7 +51,7 @@ class Config(NamedTuple):
     limit: int
 
 
-def configured() -> Config:
+def read_config() -> Config:
     """Read the configuration from the environment, or from the older variables that it replaces.
 
     Raises
@@ -155,7 +155,7 @@ def key_of(parts: Iterable[object]) -> str:
     return made.hexdigest()
 
 
-def published(name: str, started: float, *, cached: bool, inferring: float = 0.0) -> None:
+def count_compilation(name: str, started: float, *, cached: bool, inferring: float = 0.0) -> None:
     """Count a graph that was just made: as a compilation, or as a hit of the cache, which is none.
 
     Parameters
@@ -179,7 +179,7 @@ def inductor_hits() -> int:
 
 def _open() -> None:
     global _cache
-    found = configured()
+    found = read_config()
     if found.path is None:
         return
     _cache = DiskCache(found.path, delete=found.delete, limit=found.limit)

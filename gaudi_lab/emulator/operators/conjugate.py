@@ -46,7 +46,7 @@ class SignedView(HpuTensor):
             return _view(func, args, kwargs)
         if func in _BITS_DO_NOT_MATTER or torch.Tag.inplace_view in func.tags:
             return HpuTensor.__torch_dispatch__(func, types, args, kwargs)
-        return _resolved(func, args, kwargs)
+        return _compute(func, args, kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle the value as it reads."""
@@ -69,11 +69,11 @@ def neg(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
 def resolve(x: Any) -> Any:
     """Return `x` with its bits worked into its value, if it has any; lists element by element."""
     if isinstance(x, SignedView):
-        return _signed(SignedView.of(x, False, False), x.is_conj(), x.is_neg())
+        return _apply_signs(SignedView.of(x, False, False), x.is_conj(), x.is_neg())
     return x.__class__([resolve(y) for y in x]) if x.__class__ in (list, tuple) else x
 
 
-def _signed(x: Any, conjugate: bool, negative: bool) -> Any:
+def _apply_signs(x: Any, conjugate: bool, negative: bool) -> Any:
     if conjugate and x.is_complex():
         x = _run(aten._conj_physical.default, x)
     return _run(aten.neg.default, x) if negative else x
@@ -88,7 +88,7 @@ def _copy(target: torch.Tensor, source: Any) -> torch.Tensor:
     if isinstance(target, SignedView):
         into = SignedView.of(target, False, False)
         # The sign is the target's, and so is the type that the value must have for a conjugate to mean anything.
-        _run(aten.copy_.default, into, _signed(source, target.is_conj(), target.is_neg()))
+        _run(aten.copy_.default, into, _apply_signs(source, target.is_conj(), target.is_neg()))
     else:
         transfer.copy_(aten.copy_.default, (target, source), {})  # the target may be on the host
     return target
@@ -113,7 +113,7 @@ def _view(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return SignedView.of(out, conjugate, negative)
 
 
-def _resolved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     plain = [resolve(x) for x in args]
     named = {name: resolve(x) for name, x in kwargs.items()}
     out = dispatch(func, plain, named)

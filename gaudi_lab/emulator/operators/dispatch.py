@@ -70,10 +70,10 @@ def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         An HPU graph is being captured: it can hold only what the device itself runs.
     """
     if not mode.lazy():
-        return in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+        return in_place_views.refresh(func, eager.run(func, args, kwargs), args, kwargs)
     if tape.capture is not None:
         raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
-    out = in_place_views.refreshed(func, eager.run_now(func, args, kwargs), args, kwargs)
+    out = in_place_views.refresh(func, eager.run_now(func, args, kwargs), args, kwargs)
     publish(EventId.CPU_FALLBACK, op_name=str(func))
     return out
 
@@ -106,7 +106,7 @@ def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run or record an operator with `out=`, which may give the tensor another size."""
     if mode.lazy():
         return compute(func, args, kwargs)
-    return in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+    return in_place_views.refresh(func, eager.run(func, args, kwargs), args, kwargs)
 
 
 def value(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -145,7 +145,7 @@ def stock_attention(
     )[0]
 
 
-def _indexed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def _index(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Index by tensors: as on every device, the indices may still lie on the host."""
     tensor, indices, *rest = args
     if not isinstance(tensor, HpuTensor):
@@ -187,11 +187,11 @@ _SPECIAL: dict[Any, Route] = {
     aten._neg_view.default: conjugate.neg,
     aten.set_.source_Storage: storage.set_storage,
     aten.set_.source_Storage_storage_offset: storage.set_storage,
-    aten.index.Tensor: _indexed,
-    aten.index_put.default: _indexed,
-    aten.index_put_.default: _indexed,
-    aten._index_put_impl_.default: _indexed,
-    aten._unsafe_index.Tensor: _indexed,
+    aten.index.Tensor: _index,
+    aten.index_put.default: _index,
+    aten.index_put_.default: _index,
+    aten._index_put_impl_.default: _index,
+    aten._unsafe_index.Tensor: _index,
     aten.detach.default: alias,
     aten.alias.default: alias,
     aten.detach_.default: lambda func, args, kwargs: args[0],

@@ -31,11 +31,11 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if aliases and isinstance(out, tuple):
         return tuple(
             [
-                _wrapped(x) if alias is None else alias.of(args, kwargs)
+                _wrap(x) if alias is None else alias.of(args, kwargs)
                 for x, alias in zip(out, aliases, strict=True)
             ]
         )
-    return _wrapped(out)
+    return _wrap(out)
 
 
 def run_now(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -86,13 +86,13 @@ def _foreign(x: torch.Tensor) -> torch.Tensor:
     return infer.scalar_from_host(x)
 
 
-def _wrapped(x: Any) -> Any:
+def _wrap(x: Any) -> Any:
     if isinstance(x, torch.Tensor):
         return wrap(x)
     if isinstance(x, (list, tuple)):
         return (
-            x.__class__([_wrapped(y) for y in x])
+            x.__class__([_wrap(y) for y in x])
             if x.__class__ in (list, tuple)
-            else tuple([_wrapped(y) for y in x])
+            else tuple([_wrap(y) for y in x])
         )
     return x

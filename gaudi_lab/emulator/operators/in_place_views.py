@@ -48,7 +48,7 @@ def set_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return adopt(args[0], args[1])
 
 
-def refreshed(func: Any, out: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def refresh(func: Any, out: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Return `out`, with the shape of every tensor that `func` was given to write into brought up to date."""
     for x in written(func, args, kwargs):
         for tensor in x if isinstance(x, (list, tuple)) else (x,):

@@ -7,7 +7,7 @@ import os
 from gaudi_lab.emulator.process.release import release
 
 
-def enabled() -> bool:
+def is_enabled() -> bool:
     """Return True if `import torch` shall load the bridge.
 
     ``PT_HPU_AUTOLOAD`` decides where it is 1 or 0. Otherwise everything loads with torch but lazy mode, which waits

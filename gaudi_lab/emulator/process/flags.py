@@ -64,7 +64,7 @@ def get(name: str) -> Any:
     if name in _set:
         return _set[name]
     asked = os.environ.get(name)
-    return flag.default if asked is None else _parsed(asked, type(flag.default))
+    return flag.default if asked is None else _parse(asked, type(flag.default))
 
 
 def put(name: str, value: Any) -> None:
@@ -80,7 +80,7 @@ def put(name: str, value: Any) -> None:
     _set[name] = type(FLAGS[name].default)(value)
 
 
-def _parsed(text: str, kind: type) -> Any:
+def _parse(text: str, kind: type) -> Any:
     if kind is bool:
         return text.lower() in ("1", "true", "yes", "on")
     return kind(text)

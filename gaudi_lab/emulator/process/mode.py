@@ -31,6 +31,6 @@ def force(lazy: bool) -> None:
     _forced = True
 
 
-def forced() -> bool:
+def is_forced() -> bool:
     """Return True if `force` has set the mode: the environment then says nothing about it."""
     return _forced

@@ -92,7 +92,7 @@ def _reconnect(before: list[_Place], after: list[_Place]) -> None:
 
 def _replace(old: torch.nn.Parameter, new: torch.nn.Parameter) -> bool:
     """Let `old` become what `new` is, for everybody who holds it; False if a graph of autograd still needs it."""
-    if module_moves.held(old):
+    if module_moves.is_held(old):
         return False
     torch.utils.swap_tensors(old, new)
     return True

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.device.acquire import acquire, acquired, device_count
+from gaudi_lab.emulator.device.acquire import acquire, device_count, is_acquired
 from gaudi_lab.emulator.device.random import generator as _generator
 from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.process import flags
@@ -75,7 +75,7 @@ _lazy_init = init
 
 def is_initialized() -> bool:
     """Return True once the device has been acquired."""
-    return acquired()
+    return is_acquired()
 
 
 def _is_in_bad_fork() -> bool:

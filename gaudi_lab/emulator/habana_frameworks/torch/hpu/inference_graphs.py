@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.process.older_signatures import older
+from gaudi_lab.emulator.process.older_signatures import narrow_signature
 from gaudi_lab.emulator.process.release import release
 
 from . import streams
@@ -149,7 +149,7 @@ class _ForwardCache:
 
 _LATER = ("free_inplace", "verbose", "log_frequency")
 if release() < (1, 21):
-    wrap_in_hpu_graph = older(wrap_in_hpu_graph, without=_LATER)
+    wrap_in_hpu_graph = narrow_signature(wrap_in_hpu_graph, without=_LATER)
 elif release() < (1, 23):
-    wrap_in_hpu_graph = older(wrap_in_hpu_graph, without=_LATER, dry_run=None)
-    wrap_in_hpu_graph_func = older(wrap_in_hpu_graph_func, dry_run=None)
+    wrap_in_hpu_graph = narrow_signature(wrap_in_hpu_graph, without=_LATER, dry_run=None)
+    wrap_in_hpu_graph_func = narrow_signature(wrap_in_hpu_graph_func, dry_run=None)
