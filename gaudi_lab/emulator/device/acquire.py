@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from gaudi_lab.emulator.device.events import EventId, publish
-from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.process import flags, mode
 
 _acquired = False
 _lock: IO[str] | None = None  # held open for as long as the process holds the device
@@ -46,7 +46,7 @@ def acquire() -> None:
         raise RuntimeError(f"Wrong PT plugin library loaded in the system. {problem}")
     if device_count() == 0:
         raise RuntimeError("synStatus=8 [Device not found] Device acquire failed.")
-    if os.environ.get("GAUDI_LAB_EXCLUSIVE") == "1":
+    if flags.read_boolean("GAUDI_LAB_EXCLUSIVE", default=False):
         _take()
     _acquired = True
     publish(EventId.DEVICE_ACQUIRED)

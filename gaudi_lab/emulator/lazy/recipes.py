@@ -65,16 +65,13 @@ def read_config() -> Config:
         older = ("PT_RECIPE_CACHE_PATH", "PT_CACHE_FOLDER_DELETE", "PT_CACHE_FOLDER_SIZE_MB")
         fields = [os.environ.get(name, "") for name in older]
     path, delete, size = [*fields, "", "", ""][:3]
-    if (
-        delete.lower() not in ("", "0", "1", "false", "true")
-        or not (size or "0").isdigit()
-        or len(fields) > 4
-    ):
+    emptied = flags.parse_boolean(delete or "0")
+    if emptied is None or not (size or "0").isdigit() or len(fields) > 4:
         raise ValueError(
             f"PT_HPU_RECIPE_CACHE_CONFIG={asked!r} is not <path>,<delete: true or false>,<size in MB>[,<on NFS>], "
             "such as recipes,false,1024"
         )
-    return Config(Path(path) if path else None, delete.lower() in ("1", "true"), int(size or 1024) * 2**20)
+    return Config(Path(path) if path else None, emptied, int(size or 1024) * 2**20)
 
 
 class DiskCache:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gaudi_lab.emulator.process.release import release
+from gaudi_lab.emulator.process.release import default_mode
 
 _lazy: bool | None = None
 _forced = False
@@ -20,8 +20,7 @@ def lazy() -> bool:
 
 def from_environment() -> bool:
     """Return what ``PT_HPU_LAZY_MODE`` asks for now; unset means the release's default."""
-    default = "0" if release() >= (1, 21) else "1"
-    return os.environ.get("PT_HPU_LAZY_MODE", default) != "0"
+    return os.environ.get("PT_HPU_LAZY_MODE", default_mode()) != "0"
 
 
 def force(lazy: bool) -> None:

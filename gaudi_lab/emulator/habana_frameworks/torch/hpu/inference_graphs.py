@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.process.flags import read_boolean
 from gaudi_lab.emulator.process.older_signatures import narrow_signature
 from gaudi_lab.emulator.process.release import release
 
@@ -78,9 +78,7 @@ class _ForwardCache:
         max_graphs: int | None,
         asynchronous: bool,
     ) -> None:
-        forced = os.environ.get("PT_HPUGRAPH_DISABLE_TENSOR_CACHE")
-        if forced is not None:
-            disable_tensor_cache = forced != "0"
+        disable_tensor_cache = read_boolean("PT_HPUGRAPH_DISABLE_TENSOR_CACHE", disable_tensor_cache)
         if dry_run is None or release() < (1, 21) or release() >= (1, 23):
             dry_run = bool(dry_run) or disable_tensor_cache
         self._func = func
