@@ -174,13 +174,11 @@ def inductor_hits() -> int:
     return counters["inductor"]["fxgraph_cache_hit"] + counters["aot_autograd"]["autograd_cache_hit"]
 
 
-def _open() -> None:
+def open_cache(timestamp: int, params: events.Params) -> None:
+    """Open the cache that the environment asks for. This is called when the device is acquired."""
     global _cache
     found = read_config()
     if found.path is None:
         return
     _cache = DiskCache(found.path, delete=found.delete, limit=found.limit)
     os.environ.setdefault(_INDUCTORS_FOLDER, str(_cache.inductor))
-
-
-events.subscribe(EventId.DEVICE_ACQUIRED, lambda timestamp, params: _open())
