@@ -13,6 +13,6 @@ def autoload() -> None:
     setting = os.environ.get("GAUDI_LAB_EMULATE")
     asked = setting not in ("", "0") if setting is not None else "gaudi_lab" in sys.modules
     if asked:
-        from gaudi_lab.emulator.process.autoload import autoload as load
+        from gaudi_lab.emulator import autoload as load
 
         load()

@@ -10,13 +10,21 @@ import importlib
 import sys
 
 from gaudi_lab.emulator.process import finder
+from gaudi_lab.emulator.process.autoload import is_enabled
 
-__all__ = ["active", "install", "set_lazy"]
+__all__ = ["active", "autoload", "install", "set_lazy"]
 
 
 def install() -> None:
     """Make `import habana_frameworks.torch` find the emulated bridge, where no real one is installed."""
     finder.install()
+
+
+def autoload() -> None:
+    """Load the emulated bridge where the real one would load itself at `import torch`."""
+    install()
+    if is_enabled():
+        importlib.import_module("habana_frameworks.torch")
 
 
 def active() -> bool:
@@ -36,10 +44,10 @@ def set_lazy(lazy: bool) -> None:
     """
     if not active():
         raise RuntimeError("The emulated bridge is not loaded. Run: import habana_frameworks.torch")
-    from gaudi_lab.emulator.lazy.record import recorder
+    from gaudi_lab.emulator.lazy.record import tape
     from gaudi_lab.emulator.process import mode
 
-    recorder.flush()
+    tape.flush()
     mode.force(lazy)
     if not lazy:
         importlib.import_module("habana_frameworks.torch.dynamo.compile_backend")  # registers `hpu_backend`

@@ -1,18 +1,21 @@
-"""The device `hpu`, made of PyTorch's Python backend. This module owns that experimental API.
+"""Everything that is done to PyTorch and to the process to make the device `hpu`, in order.
 
-Tested on torch 2.13.
+The device is made of PyTorch's Python backend. This module owns that experimental API; tested on torch 2.13.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from types import ModuleType
 
 import torch
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from gaudi_lab.emulator.device import tensor
+from gaudi_lab.emulator import kernels  # noqa: F401 - defines the operators `torch.ops.hpu`
+from gaudi_lab.emulator.device import events, tensor
 from gaudi_lab.emulator.device.random import generator as device_generator
+from gaudi_lab.emulator.lazy import recipes
 from gaudi_lab.emulator.operators import autocast, dispatch, factories
 from gaudi_lab.emulator.torch_patches import generator, module_moves, storage
 from gaudi_lab.emulator.traced import higher_order
@@ -32,7 +35,9 @@ def set_up(backend: ModuleType) -> None:
         return
     # An autograd thread that ends while Python is being torn down aborts the process: let none be waited for.
     os.environ.setdefault("TORCH_AUTOGRAD_SHUTDOWN_WAIT_LIMIT", "0")
+    events.subscribe(events.EventId.DEVICE_ACQUIRED, recipes.open_cache)
     _setup_privateuseone_for_python_backend("hpu", backend_module=backend)
+    sys.modules["torch.hpu"] = backend
     tensor.wire(dispatch.dispatch, storage.reduce, storage.storage_of)
     _libraries.extend(factories.register())
     _libraries.extend(autocast.register())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from gaudi_lab.emulator.device.events import EventId, publish
-from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.process import flags, mode
 
 _acquired = False
 _lock: IO[str] | None = None  # held open for as long as the process holds the device
@@ -24,7 +24,7 @@ def device_count() -> int:
     return 0 if os.environ.get("HABANA_VISIBLE_DEVICES") in ("", "none", "void") else 1
 
 
-def acquired() -> bool:
+def is_acquired() -> bool:
     """Return True once the process holds the device."""
     return _acquired
 
@@ -41,12 +41,12 @@ def acquire() -> None:
     global _acquired
     if _acquired:
         return
-    if not mode.forced() and mode.from_environment() != mode.lazy():
+    if not mode.is_forced() and mode.from_environment() != mode.lazy():
         problem = "Expected was EAGER, got LAZY." if mode.lazy() else "Expected LAZY, got EAGER."
         raise RuntimeError(f"Wrong PT plugin library loaded in the system. {problem}")
     if device_count() == 0:
         raise RuntimeError("synStatus=8 [Device not found] Device acquire failed.")
-    if os.environ.get("GAUDI_LAB_EXCLUSIVE") == "1":
+    if flags.read_boolean("GAUDI_LAB_EXCLUSIVE", default=False):
         _take()
     _acquired = True
     publish(EventId.DEVICE_ACQUIRED)

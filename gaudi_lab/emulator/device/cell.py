@@ -29,7 +29,7 @@ class Cell:
     ----------
     host : torch.Tensor or None
         The value, in host memory; None while it is only recorded.
-    run, slot : Owner or None, int
+    recording, slot : Owner or None, int
         The recording that knows this cell, and its number there.
     fresh : bool
         True while nobody but the factory that made it has seen the memory: a copy from the host may then
@@ -38,11 +38,11 @@ class Cell:
         Why the value will never come, when the recording that owed it has failed.
     """
 
-    __slots__ = ("__weakref__", "_key", "_signature", "error", "fresh", "host", "run", "slot")
+    __slots__ = ("__weakref__", "_key", "_signature", "error", "fresh", "host", "recording", "slot")
 
     def __init__(self, host: torch.Tensor | None = None) -> None:
         self._key: int | None = None  # first: an interrupt may end this anywhere, and __del__ asks for it
-        self.run: Owner | None = None
+        self.recording: Owner | None = None
         self.slot = -1
         self.fresh = False
         self.error: str | None = None
@@ -61,8 +61,8 @@ class Cell:
         """
         host = self.host
         if host is None:
-            if self.run is not None:
-                self.run.execute()
+            if self.recording is not None:
+                self.recording.execute()
             host = self.host
             if host is None:
                 raise RuntimeError(self.error or "this hpu tensor never got a value")
@@ -73,13 +73,13 @@ class Cell:
         if self._key is not None:
             ledger.release(self._key)
         self.host = host
-        self.run = None
+        self.recording = None
         self._signature = None
         self._key = ledger.hold(host)
 
     def fail(self, reason: str) -> None:
         """Say why the value will never come."""
-        self.run = None
+        self.recording = None
         self.error = reason
 
     @property

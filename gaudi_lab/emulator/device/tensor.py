@@ -207,3 +207,16 @@ def wrap(host: torch.Tensor) -> HpuTensor:
     if host.layout is not torch.strided:
         raise no_sparse(host)
     return HpuTensor.over(Cell(host), host.shape, host.stride(), host.storage_offset(), host.dtype)
+
+
+def adopt(tensor: HpuTensor, other: HpuTensor) -> HpuTensor:
+    """Let `tensor` have the shape, memory and value of `other`, and return it."""
+    with torch._C._DisableTorchDispatch():
+        try:
+            tensor.as_strided_(other.size(), other.stride(), other.storage_offset())
+        except RuntimeError:  # more memory than it had: only a new tensor body can hold that
+            tensor.data = HpuTensor.over(
+                other._cell, other.size(), other.stride(), other.storage_offset(), other.dtype
+            )
+    tensor._cell = other._cell
+    return tensor

@@ -19,11 +19,11 @@ from gaudi_lab.emulator.kernels.float8 import (
     LARGEST,
     Scale,
     check_shape,
-    laid_out,
-    rounded,
-    scaled,
+    lay_out,
+    round_to,
+    scale_by,
     spread,
-    widened,
+    widen,
 )
 from gaudi_lab.emulator.kernels.library import define
 
@@ -44,8 +44,8 @@ def _to_float8(
     amax = data.abs().amax().float() if is_amax else torch.empty(0)
     if data.dtype in FLOAT8:
         data = data.float()
-    result = rounded(
-        scaled(data, laid_out(scale, scale_shape)), dtype or torch.float8_e5m2, stochastic_rounding
+    result = round_to(
+        scale_by(data, lay_out(scale, scale_shape)), dtype or torch.float8_e5m2, stochastic_rounding
     )
     return (result if dtype is not None else result.view(BITS)), amax
 
@@ -83,7 +83,7 @@ def _from_float8(
 ) -> torch.Tensor:
     """Return `data * scale` in `out_dtype`."""
     _check_dtype(out_dtype)
-    return scaled(widened(data, out_dtype), laid_out(scale, scale_shape))
+    return scale_by(widen(data, out_dtype), lay_out(scale, scale_shape))
 
 
 def _from_float8_fake(data, scale, out_dtype, scale_shape=None):  # type: ignore[no-untyped-def]
@@ -111,7 +111,7 @@ def _just_in_time(
     amax = blocks.abs().amax((-3, -1))
     # What is stored is rounded, and it is that by which the data are divided.
     scale = torch.where(amax == 0, 1.0, amax / LARGEST[out_dtype]).to(scale_dtype)
-    return rounded(data.float() / spread(scale.float(), rows, columns), out_dtype), scale
+    return round_to(data.float() / spread(scale.float(), rows, columns), out_dtype), scale
 
 
 def _just_in_time_fake(data, block, *, out_dtype, scale_dtype):  # type: ignore[no-untyped-def]

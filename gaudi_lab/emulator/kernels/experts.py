@@ -5,22 +5,28 @@ for `w1` and `w2`, (ffn, hidden) for `w3`; `permuted_weights` says that each lie
 `nn.Linear.weight` does. Fused weights `w12` are `w1` and `w2` side by side along ffn. Weight number 0 is that of
 expert `experts_min`, and `experts_max` is the last one's number: experts outside are another device's and add nothing.
 
+Weights of eight bits come with scales that turn them back: one a tensor, one a column of the result, or one a block of
+`block_size` by `block_size`. Hidden states of eight bits have a scale too, and between its two halves an expert rounds
+its states to eight bits: with the scales given for them, or, without, with one for each token as they come ("dynamic").
+
 Overloads, their arguments and the formula are those of the bridge's source and of its tests (release 1.19, for biases
-those of a later tree), and of the callers in optimum-habana and vllm-gaudi.
+and eight bits those of a later tree), and of the callers in optimum-habana and vllm-gaudi.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from gaudi_lab.emulator.kernels.float8 import FLOAT8
+from gaudi_lab.emulator.kernels.float8 import FLOAT8, LARGEST, round_to, spread
 from gaudi_lab.emulator.kernels.library import define
 
 Weights = Sequence[torch.Tensor]
+Scales = Sequence[torch.Tensor | float] | None
+Half = Callable[[int, torch.Tensor], torch.Tensor]
 
 _ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "gelu": F.gelu,
@@ -29,209 +35,285 @@ _ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-class Routing(NamedTuple):
-    """Which expert sees which token.
+@dataclass(frozen=True)
+class ExpertsCall:
+    """The arguments of a call, whichever the overload, under the names of its schema.
 
     Attributes
     ----------
-    table
-        Numbers of the experts of each token, (tokens, chosen).
-    weights
-        What the result of each counts, (tokens, chosen).
-    first, last
-        The numbers of the first and of the last expert that there are weights for.
+    hidden_states
+        (tokens, hidden).
+    expert_routing_table, router_weights
+        Numbers of the experts of each token, and what the result of each counts, (tokens, chosen).
+    d_scale_hidden_states
+        What turns the hidden states back into numbers: one, or one a token, (tokens, 1).
+    d_scale_intermediate_hidden_states
+        What turns intermediate states of eight bits back, one an expert; None to take one for each token.
+    measurement_mode, chunk_size, total_experts
+        How the device cuts up its work: nothing to choose on a host.
     """
 
-    table: torch.Tensor
-    weights: torch.Tensor
-    first: int
-    last: int
+    hidden_states: torch.Tensor
+    expert_routing_table: torch.Tensor
+    router_weights: torch.Tensor
+    w3: Weights
+    permuted_weights: bool
+    experts_min: int
+    experts_max: int
+    w1: Weights = ()
+    w2: Weights = ()
+    w12: Weights = ()
+    activation: str = "silu"
+    w12_bias: Weights = ()
+    w3_bias: Weights = ()
+    alpha: float = 1.702
+    limit: float = 7.0
+    d_scale_hidden_states: torch.Tensor | float | None = None
+    d_scale_intermediate_hidden_states: Scales = None
+    d_scale_w1: Scales = None
+    d_scale_w2: Scales = None
+    d_scale_w12: Scales = None
+    d_scale_w3: Scales = None
+    block_size: int = 0
+    measurement_mode: bool = False
+    chunk_size: int = 0
+    total_experts: int = 0
+
+    def check(self) -> None:
+        """Raise the bridge's RuntimeError for an activation that the device does not have."""
+        if self.activation not in _ACTIVATIONS:
+            raise RuntimeError(
+                f'Activation "{self.activation}" not found among MoeActivationMode_t enum values.'
+            )
+
+    def gate_and_up(self) -> tuple[Weights, Weights]:
+        """Return both weights of the first half, (in, out) in float32."""
+        if not self.w12:
+            return self.upright(self.w1, self.d_scale_w1), self.upright(self.w2, self.d_scale_w2)
+        pairs = [w.chunk(2, -1) for w in self.upright(self.w12, self.d_scale_w12)]
+        return [gate for gate, _ in pairs], [up for _, up in pairs]
+
+    def upright(self, weights: Weights, scales: Scales = None) -> Weights:
+        """Return weights as (in, out) in float32, turned back by their scales."""
+        return [
+            self._upright(w.float(), None if scales is None else scales[i]) for i, w in enumerate(weights)
+        ]
+
+    def _upright(self, weight: torch.Tensor, scale: torch.Tensor | float | None) -> torch.Tensor:
+        by = None if scale is None else torch.as_tensor(scale, dtype=torch.float32)
+        if by is not None and self.block_size:
+            weight, by = weight * spread(by, *weight.shape), None
+        weight = weight.t() if self.permuted_weights else weight
+        return weight if by is None else weight * by.reshape(-1)
+
+    def mix(self, inner: Half, outer: Half) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the sum over experts in float32 and the largest intermediate magnitude of each expert.
+
+        `inner` and `outer` are the two halves of an expert, given by its position: hidden to intermediate states, and
+        back.
+        """
+        hidden = self.hidden_states.float()
+        if self.d_scale_hidden_states is not None:
+            hidden = hidden * self.d_scale_hidden_states
+        out = torch.zeros(hidden.shape, dtype=torch.float32)
+        amax = torch.zeros(len(self.w3), dtype=torch.float32)
+        for position in range(min(len(self.w3), self.experts_max - self.experts_min + 1)):
+            token, choice = torch.where(self.expert_routing_table == self.experts_min + position)
+            if not len(token):
+                continue
+            states = inner(position, hidden[token])
+            amax[position] = states.abs().amax()
+            counts = self.router_weights[token, choice].unsqueeze(-1).float()
+            out.index_add_(0, token, outer(position, states) * counts)
+        return out, amax
 
 
-def mixed(
-    hidden: torch.Tensor,
-    routing: Routing,
-    experts: int,
-    inner: Callable[[int, torch.Tensor], torch.Tensor],
-    outer: Callable[[int, torch.Tensor], torch.Tensor],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the sum over experts in float32 and the largest intermediate magnitude of each expert.
+def _mix(call: ExpertsCall) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mixture of gated experts in float32, and the largest intermediate magnitudes, (experts,)."""
+    call.check()
+    activation = _ACTIVATIONS[call.activation]
+    gate, up = call.gate_and_up()
+    down = call.upright(call.w3, call.d_scale_w3)
 
-    `inner` and `outer` are the two halves of an expert: hidden to intermediate states, and back.
-    """
-    out = torch.zeros(hidden.shape, dtype=torch.float32)
-    amax = torch.zeros(experts, dtype=torch.float32)
-    for position in range(min(experts, routing.last - routing.first + 1)):
-        token, choice = torch.where(routing.table == routing.first + position)
-        if not len(token):
-            continue
-        states = inner(position, hidden[token])
-        amax[position] = states.abs().amax()
-        counts = routing.weights[token, choice].unsqueeze(-1).float()
-        out.index_add_(0, token, outer(position, states) * counts)
-    return out, amax
+    def inner(position: int, x: torch.Tensor) -> torch.Tensor:
+        return activation(x @ gate[position]) * (x @ up[position])
+
+    def outer(position: int, x: torch.Tensor) -> torch.Tensor:
+        return _round_states(call, position, x) @ down[position]
+
+    return call.mix(inner, outer)
 
 
-def gated(activation: str, w1: Weights, w2: Weights) -> Callable[[int, torch.Tensor], torch.Tensor]:
-    """Return the first half of an expert: gate and up, from weights (in, out)."""
-    function = _ACTIVATIONS[activation]
-    return lambda position, x: function(x @ w1[position]) * (x @ w2[position])
+def _round_states(call: ExpertsCall, position: int, x: torch.Tensor) -> torch.Tensor:
+    """Return the intermediate states of an expert, rounded to eight bits if the hidden states have eight."""
+    dtype, scales = call.hidden_states.dtype, call.d_scale_intermediate_hidden_states
+    if dtype not in FLOAT8:
+        return x
+    if scales is None:
+        by = x.abs().amax(-1, keepdim=True).clamp_min(1e-12) / LARGEST[dtype]
+    else:
+        by = torch.as_tensor(scales[position if len(scales) > 1 else 0], dtype=torch.float32)
+    return round_to(x / by, dtype).float() * by
 
 
-def plain(
-    hidden: torch.Tensor, routing: Routing, w1: Weights, w2: Weights, w3: Weights, activation: str
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the result in the dtype of `hidden`, and the largest intermediate magnitudes; weights are (in, out)."""
-    w1, w2, w3 = [[w.float() for w in weights] for weights in (w1, w2, w3)]
-    out, amax = mixed(
-        hidden.float(), routing, len(w1), gated(activation, w1, w2), lambda position, x: x @ w3[position]
-    )
-    return out.to(hidden.dtype), amax
+def _plain(call: ExpertsCall) -> torch.Tensor:
+    """Return the mixture in the dtype of the hidden states, which have not eight bits."""
+    return _measured(call)[0]
 
 
-def _upright(weights: Weights, permuted: bool) -> list[torch.Tensor]:
-    """Return the weights as (in, out)."""
-    return [w.t() if permuted else w for w in weights]
+def _measured(call: ExpertsCall) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mixture in the dtype of the hidden states, and the largest intermediate magnitudes, (experts,)."""
+    out, amax = _mix(call)
+    return out.to(call.hidden_states.dtype), amax
 
 
-def halves(weights: Weights) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Return gate and up from fused weights (in, 2 out)."""
-    pairs = [w.chunk(2, -1) for w in weights]
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+def _float8(call: ExpertsCall) -> torch.Tensor:
+    """Return the mixture in bfloat16."""
+    return _mix(call)[0].to(torch.bfloat16)
 
 
-def check(activation: str) -> None:
-    """Raise the bridge's RuntimeError for an activation that the device does not have."""
-    if activation not in _ACTIVATIONS:
-        raise RuntimeError(f'Activation "{activation}" not found among MoeActivationMode_t enum values.')
-
-
-def _separate(hidden, table, weights, w1, w2, w3, permuted, activation, first, last, **tuning):  # type: ignore[no-untyped-def]
-    return _measured(hidden, table, weights, w1, w2, w3, permuted, activation, first, last, True)[0]
-
-
-def _fused(hidden, table, weights, w12, w3, permuted, activation, first, last, **tuning):  # type: ignore[no-untyped-def]
-    return _measured_fused(hidden, table, weights, w12, w3, permuted, activation, first, last, True)[0]
-
-
-def _measured(
-    hidden: torch.Tensor,
-    table: torch.Tensor,
-    weights: torch.Tensor,
-    w1: Weights,
-    w2: Weights,
-    w3: Weights,
-    permuted: bool,
-    activation: str,
-    first: int,
-    last: int,
-    measurement_mode: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    check(activation)
-    w1, w2, w3 = [_upright(w, permuted) for w in (w1, w2, w3)]
-    return plain(hidden, Routing(table, weights, first, last), w1, w2, w3, activation)
-
-
-def _measured_fused(
-    hidden: torch.Tensor,
-    table: torch.Tensor,
-    weights: torch.Tensor,
-    w12: Weights,
-    w3: Weights,
-    permuted: bool,
-    activation: str,
-    first: int,
-    last: int,
-    measurement_mode: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    check(activation)
-    w1, w2 = halves(_upright(w12, permuted))
-    return plain(hidden, Routing(table, weights, first, last), w1, w2, _upright(w3, permuted), activation)
-
-
-def _with_bias(
-    hidden: torch.Tensor,
-    table: torch.Tensor,
-    weights: torch.Tensor,
-    w12: Weights,
-    w3: Weights,
-    w12_bias: Weights,
-    w3_bias: Weights,
-    permuted: bool,
-    first: int,
-    last: int,
-    *,
-    alpha: float = 1.702,
-    limit: float = 7.0,
-    **tuning: int,
-) -> torch.Tensor:
+def _with_bias(call: ExpertsCall) -> torch.Tensor:
     """Return the mixture of GPT-OSS's experts.
 
     Columns of `w12` alternate between gate and up. Both are clamped to `limit`, and the product is
     `(up + 1) * gate * sigmoid(alpha * gate)`.
     """
-    w12, w3 = [[w.float() for w in _upright(x, permuted)] for x in (w12, w3)]
+    both, down = call.upright(call.w12), call.upright(call.w3)
 
     def inner(position: int, x: torch.Tensor) -> torch.Tensor:
-        both = x @ w12[position] + w12_bias[position].float()
-        gate, up = both[..., 0::2].clamp(max=limit), both[..., 1::2].clamp(-limit, limit)
-        return (up + 1) * gate * torch.sigmoid(alpha * gate)
+        states = x @ both[position] + call.w12_bias[position].float()
+        gate, up = states[..., 0::2].clamp(max=call.limit), states[..., 1::2].clamp(-call.limit, call.limit)
+        return (up + 1) * gate * torch.sigmoid(call.alpha * gate)
 
     def outer(position: int, x: torch.Tensor) -> torch.Tensor:
-        return x @ w3[position] + w3_bias[position].float()
+        return x @ down[position] + call.w3_bias[position].float()
 
-    out, _ = mixed(hidden.float(), Routing(table, weights, first, last), len(w12), inner, outer)
-    return out.to(hidden.dtype)
+    return call.mix(inner, outer)[0].to(call.hidden_states.dtype)
 
 
-def fake(hidden, *rest, **tuning):  # type: ignore[no-untyped-def]
+def _fake(call: ExpertsCall) -> torch.Tensor:
     """Return what the result looks like; states of eight bits come back in bfloat16."""
-    for argument in rest:
-        if isinstance(argument, str):
-            check(argument)
+    call.check()
+    hidden = call.hidden_states
     return hidden.new_empty(hidden.shape, dtype=torch.bfloat16 if hidden.dtype in FLOAT8 else hidden.dtype)
 
 
-def _fake_measured(hidden, table, weights, w1, *rest):  # type: ignore[no-untyped-def]
-    return fake(hidden, *rest), hidden.new_empty(len(w1), dtype=torch.float32)
-
-
-HEAD = "Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, "
-SEPARATE, FUSED = "Tensor[] w1, Tensor[] w2, Tensor[] w3, ", "Tensor[] w12, Tensor[] w3, "
-NAMES = "bool permuted_weights, str activation, int experts_min, int experts_max"
-# How the device cuts up its work: nothing to choose on a host.
-TUNING = ", *, int chunk_size=0, int total_experts=0"
-
-_BIASES = (
-    "Tensor[] w12_bias, Tensor[] w3_bias, bool permuted_weights, int experts_min, int experts_max" + TUNING
-)
-
-
-def define_all(rows: Sequence[tuple[str, Callable[..., Any], Callable[..., Any]]]) -> None:
-    """Define overloads of the operator, each by the end of its schema, its kernel and its stand-in."""
-    for schema, kernel, stand_in in rows:
-        define(f"mixture_of_experts{schema}", kernel, stand_in)
+def _fake_measured(call: ExpertsCall) -> tuple[torch.Tensor, torch.Tensor]:
+    return _fake(call), call.hidden_states.new_empty(len(call.w3), dtype=torch.float32)
 
 
 # Of two overloads that fit the first is called, and `measurement_mode` must not be taken for something else.
-define_all(
-    [
-        (
-            f".fp8_measurement({HEAD}{SEPARATE}{NAMES}, bool measurement_mode) -> (Tensor, Tensor)",
-            _measured,
-            _fake_measured,
-        ),
-        (
-            f".fp8_measurement_fused_weights({HEAD}{FUSED}{NAMES}, bool measurement_mode) -> (Tensor, Tensor)",
-            _measured_fused,
-            _fake_measured,
-        ),
-        (f"({HEAD}{SEPARATE}{NAMES}{TUNING}) -> Tensor", _separate, fake),
-        (f".fused_weights({HEAD}{FUSED}{NAMES}{TUNING}) -> Tensor", _fused, fake),
-        (
-            f".bias_fused_weights({HEAD}{FUSED}{_BIASES}, float alpha=1.702, float limit=7.0) -> Tensor",
-            _with_bias,
-            fake,
-        ),
-    ]
+define(
+    """mixture_of_experts.fp8_measurement(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
+        Tensor[] w3, bool permuted_weights, str activation, int experts_min, int experts_max,
+        bool measurement_mode) -> (Tensor, Tensor)""",
+    _measured,
+    _fake_measured,
+    ExpertsCall,
+)
+define(
+    """mixture_of_experts.fp8_measurement_fused_weights(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
+        bool permuted_weights, str activation, int experts_min, int experts_max,
+        bool measurement_mode) -> (Tensor, Tensor)""",
+    _measured,
+    _fake_measured,
+    ExpertsCall,
+)
+define(
+    """mixture_of_experts(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
+        Tensor[] w3, bool permuted_weights, str activation, int experts_min, int experts_max, *,
+        int chunk_size=0, int total_experts=0) -> Tensor""",
+    _plain,
+    _fake,
+    ExpertsCall,
+)
+define(
+    """mixture_of_experts.fused_weights(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
+        bool permuted_weights, str activation, int experts_min, int experts_max, *, int chunk_size=0,
+        int total_experts=0) -> Tensor""",
+    _plain,
+    _fake,
+    ExpertsCall,
+)
+define(
+    """mixture_of_experts.bias_fused_weights(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
+        Tensor[] w12_bias, Tensor[] w3_bias, bool permuted_weights, int experts_min, int experts_max, *,
+        int chunk_size=0, int total_experts=0, float alpha=1.702, float limit=7.0) -> Tensor""",
+    _with_bias,
+    _fake,
+    ExpertsCall,
+)
+define(
+    """mixture_of_experts.fp8(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
+        Tensor[] w3, Tensor d_scale_hidden_states, Tensor[] d_scale_intermediate_hidden_states,
+        Tensor[] d_scale_w1, Tensor[] d_scale_w2, Tensor[] d_scale_w3, bool permuted_weights, str activation,
+        int experts_min, int experts_max, *, int chunk_size=0, int total_experts=0) -> Tensor""",
+    _float8,
+    _fake,
+    ExpertsCall,
+)
+define(
+    """mixture_of_experts.fp8_fused_weights(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
+        Tensor d_scale_hidden_states, Tensor[] d_scale_intermediate_hidden_states, Tensor[] d_scale_w12,
+        Tensor[] d_scale_w3, bool permuted_weights, str activation, int experts_min, int experts_max, *,
+        int chunk_size=0, int total_experts=0) -> Tensor""",
+    _float8,
+    _fake,
+    ExpertsCall,
+)
+define(
+    """mixture_of_experts.fp8_scalars(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
+        Tensor[] w3, float d_scale_hidden_states, float[] d_scale_intermediate_hidden_states,
+        float[] d_scale_w1, float[] d_scale_w2, float[] d_scale_w3, bool permuted_weights, str activation,
+        int experts_min, int experts_max, *, int chunk_size=0, int total_experts=0) -> Tensor""",
+    _float8,
+    _fake,
+    ExpertsCall,
+)
+define(
+    """mixture_of_experts.fp8_fused_weights_scalars(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
+        float d_scale_hidden_states, float[] d_scale_intermediate_hidden_states, float[] d_scale_w12,
+        float[] d_scale_w3, bool permuted_weights, str activation, int experts_min, int experts_max, *,
+        int chunk_size=0, int total_experts=0) -> Tensor""",
+    _float8,
+    _fake,
+    ExpertsCall,
+)
+define(
+    """mixture_of_experts.fp8_dynamic(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
+        Tensor[] w3, Tensor d_scale_hidden_states, Tensor[] d_scale_w1, Tensor[] d_scale_w2,
+        Tensor[] d_scale_w3, bool permuted_weights, str activation, int experts_min, int experts_max, *,
+        int chunk_size=0, int total_experts=0) -> Tensor""",
+    _float8,
+    _fake,
+    ExpertsCall,
+)
+define(
+    """mixture_of_experts.fp8_fused_weights_dynamic(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
+        Tensor d_scale_hidden_states, Tensor[] d_scale_w12, Tensor[] d_scale_w3, bool permuted_weights,
+        str activation, int experts_min, int experts_max, *, int chunk_size=0, int total_experts=0) -> Tensor""",
+    _float8,
+    _fake,
+    ExpertsCall,
+)
+define(
+    """mixture_of_experts.fp8_block(
+        Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
+        Tensor[] w3, Tensor[] d_scale_w1, Tensor[] d_scale_w2, Tensor[] d_scale_w3, bool permuted_weights,
+        str activation, int experts_min, int experts_max, int block_size, *, int chunk_size=0,
+        int total_experts=0) -> Tensor""",
+    _plain,
+    _fake,
+    ExpertsCall,
 )

@@ -26,7 +26,7 @@ LARGEST = {torch.float8_e4m3fn: 240.0, torch.float8_e5m2: torch.finfo(torch.floa
 _SHAPE = {torch.float8_e4m3fn: (3, -6), torch.float8_e5m2: (2, -14)}
 
 
-def rounded(x: torch.Tensor, dtype: torch.dtype, stochastic: bool = False) -> torch.Tensor:
+def round_to(x: torch.Tensor, dtype: torch.dtype, stochastic: bool = False) -> torch.Tensor:
     """Return `x` in `dtype`, rounded to the nearest (half to even), or up or down by chance.
 
     By chance means that a number is the more likely to go up the nearer it is to the upper one, so that sums keep
@@ -44,12 +44,12 @@ def _by_chance(x: torch.Tensor, mantissa: int, lowest: int) -> torch.Tensor:
     return torch.floor(x / step + on_device(torch.rand)(x.shape)) * step
 
 
-def widened(x: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+def widen(x: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Return the numbers of `x` in `dtype`."""
     return (x.view(torch.float8_e5m2) if x.dtype == BITS else x).to(dtype)
 
 
-def laid_out(scale: Scale, shape: Sequence[int] | None = None) -> torch.Tensor | None:
+def lay_out(scale: Scale, shape: Sequence[int] | None = None) -> torch.Tensor | None:
     """Return `scale` as a tensor, in `shape` if it has more than one element and that is given.
 
     Raises
@@ -75,7 +75,7 @@ def check_shape(scale: Scale, shape: Sequence[int] | None) -> None:
         )
 
 
-def scaled(x: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
+def scale_by(x: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
     """Return `x` times `scale`, in the dtype of `x`."""
     return x if scale is None else x * scale.to(x.dtype)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from gaudi_lab.emulator.kernels.float8 import Scale, laid_out, spread, widened
+from gaudi_lab.emulator.kernels.float8 import Scale, lay_out, spread, widen
 from gaudi_lab.emulator.kernels.library import define
 
 
@@ -38,8 +38,8 @@ def _gemm(
         (rows, inner blocks) and (inner blocks, column blocks).
     """
     _check(accumulate, d)
-    a, b = _turned(widened(a), trans_a), _turned(widened(b), trans_b)
-    by_a, by_b = laid_out(a_scale_inv), laid_out(b_scale_inv, b_scale_shape)
+    a, b = _turn(widen(a), trans_a), _turn(widen(b), trans_b)
+    by_a, by_b = lay_out(a_scale_inv), lay_out(b_scale_inv, b_scale_shape)
     if by_a is not None and by_b is not None and _of_blocks(by_a, by_b, a, b):
         out = (a * spread(by_a.float(), *a.shape[-2:])) @ (b * spread(by_b.float(), *b.shape[-2:]))
     else:
@@ -52,7 +52,7 @@ def _gemm(
 
 def _gemm_fake(a, trans_a, b, trans_b, d, out_dtype, *rest, **named):  # type: ignore[no-untyped-def]
     _check(rest[3] if len(rest) > 3 else named.get("accumulate", False), d)
-    a, b = [_turned(x.new_empty(x.shape, dtype=torch.float32), t) for x, t in ((a, trans_a), (b, trans_b))]
+    a, b = [_turn(x.new_empty(x.shape, dtype=torch.float32), t) for x, t in ((a, trans_a), (b, trans_b))]
     return (a @ b).to(out_dtype)
 
 
@@ -63,7 +63,7 @@ def _check(accumulate: bool, d: torch.Tensor | None) -> None:
         )
 
 
-def _turned(x: torch.Tensor, turn: bool) -> torch.Tensor:
+def _turn(x: torch.Tensor, turn: bool) -> torch.Tensor:
     return x.transpose(-2, -1) if turn else x
 
 

@@ -10,7 +10,7 @@ import functools
 
 import torch
 
-from gaudi_lab.emulator.kernels.float8 import FLOAT8, rounded
+from gaudi_lab.emulator.kernels.float8 import FLOAT8, round_to
 from gaudi_lab.emulator.kernels.library import define
 
 _PACKED = 8
@@ -35,22 +35,22 @@ def _convert(
     g_idx
         The group of each row, (rows,); by default groups are of equal size, one after the other.
     """
-    numbers = _unpacked(data, signed)
+    numbers = _unpack(data, signed)
     if zero_point is None:
         zeros = torch.zeros(())
     elif zero_point.dtype == torch.int32:
-        zeros = _unpacked(zero_point, signed)
+        zeros = _unpack(zero_point, signed)
     else:
         zeros = zero_point.float()
     result = (numbers - _of_rows(zeros, numbers, g_idx)) * _of_rows(scale.float(), numbers, g_idx)
-    return rounded(result, out_dtype) if out_dtype in FLOAT8 else result.to(out_dtype)
+    return round_to(result, out_dtype) if out_dtype in FLOAT8 else result.to(out_dtype)
 
 
 def _convert_fake(data, scale, zero_point, out_dtype, g_idx=None):  # type: ignore[no-untyped-def]
     return data.new_empty((*data.shape[:-1], data.shape[-1] * _PACKED), dtype=out_dtype)
 
 
-def _unpacked(packed: torch.Tensor, signed: bool) -> torch.Tensor:
+def _unpack(packed: torch.Tensor, signed: bool) -> torch.Tensor:
     shifts = torch.arange(0, 32, 4, dtype=torch.int32)
     numbers = (packed.unsqueeze(-1) >> shifts) & 15
     if signed:

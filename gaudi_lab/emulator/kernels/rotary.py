@@ -19,12 +19,12 @@ BLOCKWISE, PAIRWISE = 0, 1
 
 def _rotate(data: torch.Tensor, sin: torch.Tensor, cos: torch.Tensor, *where: Any) -> torch.Tensor:
     sin, cos = _tables(data, sin, cos, *where)
-    return (data * cos + _turned(data, where[-1]) * sin).to(data.dtype)
+    return (data * cos + _turn(data, where[-1]) * sin).to(data.dtype)
 
 
 def _rotate_backward(grad: torch.Tensor, sin: torch.Tensor, cos: torch.Tensor, *where: Any) -> torch.Tensor:
     sin, cos = _tables(grad, sin, cos, *where)
-    return (grad * cos - _turned(grad * sin, where[-1])).to(grad.dtype)
+    return (grad * cos - _turn(grad * sin, where[-1])).to(grad.dtype)
 
 
 def _tables(
@@ -39,7 +39,7 @@ def _tables(
     return [_rows(table, data, position_ids, offset, mode) for table in (sin, cos)]
 
 
-def _turned(x: torch.Tensor, mode: int) -> torch.Tensor:
+def _turn(x: torch.Tensor, mode: int) -> torch.Tensor:
     """Turn each pair by a right angle: (a, b) becomes (-b, a)."""
     if mode == PAIRWISE:
         return torch.stack((-x[..., 1::2], x[..., 0::2]), -1).flatten(-2)

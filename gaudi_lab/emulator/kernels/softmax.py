@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from gaudi_lab.emulator.kernels.float8 import Scale, laid_out, rounded
+from gaudi_lab.emulator.kernels.float8 import Scale, lay_out, round_to
 from gaudi_lab.emulator.kernels.library import define
 
 
@@ -45,13 +45,13 @@ def _softmax_float8(
     """
     _check(data, input_scale, output_scale, fused_add)
     scores = data.float()
-    for factor in (laid_out(inv_attn_heads), laid_out(input_scale)):
+    for factor in (lay_out(inv_attn_heads), lay_out(input_scale)):
         scores = scores if factor is None else scores * factor.float()
     if fused_add is not None:
         scores = scores + fused_add.float()
     out = torch.softmax(scores, dim).to(torch.bfloat16)
-    by = laid_out(output_scale)
-    return out if by is None else rounded(out.float() * by.float(), torch.float8_e4m3fn)
+    by = lay_out(output_scale)
+    return out if by is None else round_to(out.float() * by.float(), torch.float8_e4m3fn)
 
 
 def _softmax_float8_fake(  # type: ignore[no-untyped-def]

@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 import torch
 
 from gaudi_lab.emulator.device.cell import Cell
-from gaudi_lab.emulator.lazy.compile import Graph, on_the_host
-from gaudi_lab.emulator.lazy.record import Outside, recorder
+from gaudi_lab.emulator.device.on_the_host import on_the_host
+from gaudi_lab.emulator.lazy.compile import CompiledProgram
+from gaudi_lab.emulator.lazy.record import Outside, tape
 
 
 class Segment(NamedTuple):
     """One program of a capture: what ran, what it read, what it filled."""
 
-    graph: Graph
+    program: CompiledProgram
     inputs: list[Cell | Outside]
     outputs: list[Cell | None]
 
@@ -36,17 +37,17 @@ class Repeated(NamedTuple):
     outputs: list[Cell | None]
 
 
-class CapturedGraph:
+class Capture:
     """The programs between `begin` and `end`."""
 
     def __init__(self) -> None:
         self.segments: list[Segment | Repeated] = []
-        self._dry_run = False
+        self.dry_run = False
 
     @property
     def capturing(self) -> bool:
         """True between `begin` and `end`."""
-        return recorder.capture is self
+        return tape.capture is self
 
     def begin(self, dry_run: bool = False) -> None:
         """Capture from here on. With `dry_run` nothing is computed until the first replay.
@@ -56,34 +57,31 @@ class CapturedGraph:
         RuntimeError
             Another capture is open.
         """
-        if recorder.capture is not None:
+        if tape.capture is not None:
             raise RuntimeError("GRAPH:: graph Capture already in progress")
-        recorder.flush()
+        tape.flush()
         self.segments.clear()
-        self._dry_run = dry_run
-        recorder.capture = self
+        self.dry_run = dry_run
+        tape.capture = self
 
     def end(self) -> None:
         """Close the capture; what is recorded becomes its last program."""
         try:
-            recorder.flush()
+            tape.flush()
         finally:
             self.abandon()
 
     def abandon(self) -> None:
         """Close the capture as it is, if it is open. What is only recorded runs later, outside of it."""
         if self.capturing:
-            recorder.capture = None
+            tape.capture = None
 
-    def segment(self, graph: Graph, inputs: list[Any], owed: list[Cell]) -> Sequence[torch.Tensor]:
-        """Note a program that is about to run, and return its values."""
-        self.segments.append(Segment(graph, list(inputs), [*owed]))
-        if not self._dry_run:
-            return graph(inputs)
-        return graph.compile_only()
+    def note(self, program: CompiledProgram, inputs: list[Any], filled: list[Cell]) -> None:
+        """Take down a program that has run."""
+        self.segments.append(Segment(program, inputs, [*filled]))
 
     def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
-        """Note what just happened between two programs, for every replay to do again."""
+        """Take down what just happened between two programs, for every replay to do again."""
         self.segments.append(Repeated(run, uses, []))
 
     def replay(self, instead: dict[Any, Cell] | None = None) -> None:
@@ -99,16 +97,16 @@ class CapturedGraph:
         RuntimeError
             A capture is open.
         """
-        if recorder.capture is not None:
+        if tape.capture is not None:
             raise RuntimeError("GRAPH:: Capture in progress")
-        recorder.flush()
+        tape.flush()
         for part in self.segments:
             if isinstance(part, Repeated):
                 part.run(instead or {})
                 continue
-            graph, inputs, outputs = part
+            program, inputs, outputs = part
             read = [instead.get(holder, holder) for holder in inputs] if instead else inputs
-            values = graph(read)
+            values = program(read)
             with on_the_host():
                 for cell, value in zip(outputs, values, strict=True):
                     if cell is not None:

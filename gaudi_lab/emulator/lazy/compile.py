@@ -19,7 +19,8 @@ from typing import Any
 import torch
 
 from gaudi_lab.emulator.device.events import EventId, publish
-from gaudi_lab.emulator.lazy import recipes, replay
+from gaudi_lab.emulator.device.on_the_host import on_the_host
+from gaudi_lab.emulator.lazy import inductor, recipes, replay
 from gaudi_lab.emulator.lazy.program import Step
 from gaudi_lab.emulator.process import flags
 
@@ -67,7 +68,7 @@ def next_name(kind: str) -> str:
     return f"{kind}_{_compiled}"
 
 
-class Graph:
+class CompiledProgram:
     """A compiled program.
 
     Attributes
@@ -150,20 +151,20 @@ class Graph:
     def _count(self, started: float, cached: bool) -> None:
         if not self._counted:
             self._counted = True
-            recipes.published(self.name, started, cached=cached, inferring=self.inferring)
+            recipes.count_compilation(self.name, started, cached=cached, inferring=self.inferring)
 
     def _replay(self) -> tuple[Runner, bool]:
         """Return generated Python, and whether its code was found on disk."""
         source = replay.source_of(self.steps, self.wanted)
         disk = recipes.disk()
         if disk is None:
-            return source.bound(source.compiled()), False
+            return source.bind(source.compile()), False
         key = recipes.key_of(("replay", source.text, self.dtype, *self._signature()))
         kept = disk.load(key)
-        code = source.compiled() if kept is None else marshal.loads(kept)
+        code = source.compile() if kept is None else marshal.loads(kept)
         if kept is None:
             disk.store(key, marshal.dumps(code))
-        return source.bound(code), kept is not None
+        return source.bind(code), kept is not None
 
     def _signature(self) -> list[str]:
         """Return what the program computes, in a form that is the same in every process."""
@@ -173,55 +174,8 @@ class Graph:
         """Return Inductor's code, if it may have this program, and whether that was found on disk."""
         if not use_inductor(default=False):
             return None
-        from gaudi_lab.emulator.lazy import inductor
-
         if not inductor.fits(self.steps, hosts):
             return None
         before = recipes.inductor_hits()
         run = inductor.compile_steps(self.steps, self.wanted, hosts)
         return run, recipes.disk() is not None and recipes.inductor_hits() > before
-
-
-def on_the_host(dtype: torch.dtype | None = None) -> Any:
-    """Return a context in which host tensors compute plainly, whatever the user's code is in the middle of.
-
-    With `dtype`, that is PyTorch's default dtype in it.
-    """
-    return _OnTheHost(dtype)
-
-
-class _OnTheHost:
-    """Outside inference mode, below autograd, without autocast: the user's modes are about the device."""
-
-    __slots__ = ("_dtype", "_guards", "_outer")
-
-    def __init__(self, dtype: torch.dtype | None) -> None:
-        self._dtype = dtype
-
-    def __enter__(self) -> None:
-        self._outer = torch.get_default_dtype()
-        if self._dtype is not None and self._dtype is not self._outer:
-            torch.set_default_dtype(self._dtype)
-        # While an operator is dispatched to Python, PyTorch ignores conjugate bits; host kernels need them.
-        plain = torch._C._ForceDispatchKeyGuard(_INCLUDED, _EXCLUDED)
-        plain.__enter__()  # at once: the next guards act when they are made
-        self._guards = (
-            plain,
-            torch._C._InferenceMode(False),
-            torch._C._AutoDispatchBelowAutograd(),
-            torch._C._ExcludeDispatchKeyGuard(_AUTOCAST),
-        )
-        for guard in self._guards[1:]:
-            guard.__enter__()
-
-    def __exit__(self, *exc: object) -> None:
-        for guard in reversed(self._guards):
-            guard.__exit__(*exc)
-        if self._dtype is not None and self._dtype is not self._outer:
-            torch.set_default_dtype(self._outer)
-
-
-_AUTOCAST = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
-# What a thread has switched on and off that is doing nothing special: this is read while the bridge loads.
-_INCLUDED = torch._C._dispatch_tls_local_include_set()
-_EXCLUDED = torch._C._dispatch_tls_local_exclude_set()

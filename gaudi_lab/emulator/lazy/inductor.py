@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from gaudi_lab.emulator.device.random import is_random
+from gaudi_lab.emulator.device.schema import writes
 from gaudi_lab.emulator.lazy import replay
 from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
 
@@ -45,14 +47,9 @@ def fits(steps: list[Step], hosts: Sequence[Any]) -> bool:
     Random numbers would come from another stream than in eager mode, and a program that writes into its inputs
     would be compiled for the way in which they share memory today.
     """
-    from gaudi_lab.emulator.device.random import is_random
-    from gaudi_lab.emulator.lazy import infer
-
     if any(not isinstance(host, torch.Tensor) for host in hosts):
         return False
-    return not any(
-        step.func is not None and (is_random(step.func) or infer.writes(step.func)) for step in steps
-    )
+    return not any(step.func is not None and (is_random(step.func) or writes(step.func)) for step in steps)
 
 
 def to_fx(steps: list[Step], wanted: tuple[int, ...]) -> fx.GraphModule:

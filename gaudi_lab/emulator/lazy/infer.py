@@ -16,8 +16,9 @@ from torch._subclasses.fake_tensor import (
 )
 from torch._subclasses.functional_tensor import FunctionalTensor
 
+from gaudi_lab.emulator.device.schema import Alias, returned_aliases, without_out, writes, written
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, no_sparse
-from gaudi_lab.emulator.lazy.program import Alias, Meta
+from gaudi_lab.emulator.lazy.program import Meta
 
 
 class NotRecordable(Exception):
@@ -61,7 +62,7 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             raise NotRecordable(str(func)) from error
         if before != [_shape(x) for x in written(func, stand_ins, named)]:
             raise NotRecordable(f"{func} resizes its output")
-    return _template(_masked(func, args, out), returned_aliases(func))
+    return _template(_mask(func, args, out), returned_aliases(func))
 
 
 def distrust(func: Any) -> None:
@@ -76,7 +77,7 @@ _DISTRUSTED = {
 }
 
 
-def _masked(func: Any, args: tuple[Any, ...], out: Any) -> Any:
+def _mask(func: Any, args: tuple[Any, ...], out: Any) -> Any:
     """Return `out` without the gradients that nobody asked for, which the host does not return either."""
     where = _output_mask(func)
     if where is None or where >= len(args):
@@ -110,18 +111,6 @@ def _check_out(func: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
     for name, x in zip((a.name for a in func._schema.arguments if a.name in outs), made, strict=False):
         if _shape(kwargs.get(name)) != _shape(x):
             raise NotRecordable(f"{func} resizes {name}")
-
-
-@functools.cache
-def without_out(func: Any) -> Any:
-    """Return the operator that returns what `func` writes into its `out=` arguments; None if there is none."""
-    outs = {name for name in writes(func) if isinstance(name, str)}
-    wanted = [(a.name, str(a.type)) for a in func._schema.arguments if a.name not in outs]
-    for name in func.overloadpacket.overloads():
-        twin = getattr(func.overloadpacket, name)
-        if [(a.name, str(a.type)) for a in twin._schema.arguments] == wanted:
-            return twin
-    return None
 
 
 class _quiet:  # noqa: N801 - reads as a statement
@@ -158,43 +147,6 @@ def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
         "Expected all tensors to be on the same device, but found at least two devices, "
         f"hpu:0 and {x.device}! Move the tensor first: tensor.to('hpu')"
     )
-
-
-@functools.cache
-def returned_aliases(func: Any) -> tuple[Alias | None, ...]:
-    """Return, for each result of `func`, the argument that it is; None where it is a new tensor."""
-    found: list[Alias | None] = []
-    for returned in func._schema.returns:
-        info = returned.alias_info
-        alias = None
-        if info is not None and info.is_write:
-            for position, argument in enumerate(func._schema.arguments):
-                if argument.alias_info is not None and argument.alias_info.before_set == info.before_set:
-                    alias = Alias(argument.name if argument.kwarg_only else position)
-                    break
-        found.append(alias)
-    return tuple(found)
-
-
-@functools.cache
-def writes(func: Any) -> tuple[int | str, ...]:
-    """Return which arguments `func` writes into: positions, or names of keyword-only ones."""
-    return tuple(
-        argument.name if argument.kwarg_only else position
-        for position, argument in enumerate(func._schema.arguments)
-        if argument.alias_info is not None and argument.alias_info.is_write
-    )
-
-
-def written(func: Any, args: Any, kwargs: Any) -> list[Any]:
-    """Return the arguments that `func` writes into."""
-    found: list[Any] = []
-    for where in writes(func):
-        if isinstance(where, str):
-            found.append(kwargs.get(where))
-        elif where < len(args):
-            found.append(args[where])
-    return found
 
 
 def _shape(x: Any) -> Any:

@@ -23,16 +23,6 @@ class Meta(NamedTuple):
     dtype: torch.dtype
 
 
-class Alias(NamedTuple):
-    """A result that is one of the arguments: an in-place operator returns what it was given."""
-
-    where: int | str
-
-    def of(self, args: Any, kwargs: Any) -> Any:
-        """Return the argument meant."""
-        return args[self.where] if isinstance(self.where, int) else kwargs[self.where]
-
-
 @dataclass(slots=True, eq=False)
 class Step:
     """One operator of a program, or a value that enters it.

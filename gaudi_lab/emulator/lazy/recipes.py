@@ -51,7 +51,7 @@ class Config(NamedTuple):
     limit: int
 
 
-def configured() -> Config:
+def read_config() -> Config:
     """Read the configuration from the environment, or from the older variables that it replaces.
 
     Raises
@@ -65,16 +65,13 @@ def configured() -> Config:
         older = ("PT_RECIPE_CACHE_PATH", "PT_CACHE_FOLDER_DELETE", "PT_CACHE_FOLDER_SIZE_MB")
         fields = [os.environ.get(name, "") for name in older]
     path, delete, size = [*fields, "", "", ""][:3]
-    if (
-        delete.lower() not in ("", "0", "1", "false", "true")
-        or not (size or "0").isdigit()
-        or len(fields) > 4
-    ):
+    emptied = flags.parse_boolean(delete or "0")
+    if emptied is None or not (size or "0").isdigit() or len(fields) > 4:
         raise ValueError(
             f"PT_HPU_RECIPE_CACHE_CONFIG={asked!r} is not <path>,<delete: true or false>,<size in MB>[,<on NFS>], "
             "such as recipes,false,1024"
         )
-    return Config(Path(path) if path else None, delete.lower() in ("1", "true"), int(size or 1024) * 2**20)
+    return Config(Path(path) if path else None, emptied, int(size or 1024) * 2**20)
 
 
 class DiskCache:
@@ -155,7 +152,7 @@ def key_of(parts: Iterable[object]) -> str:
     return made.hexdigest()
 
 
-def published(name: str, started: float, *, cached: bool, inferring: float = 0.0) -> None:
+def count_compilation(name: str, started: float, *, cached: bool, inferring: float = 0.0) -> None:
     """Count a graph that was just made: as a compilation, or as a hit of the cache, which is none.
 
     Parameters
@@ -177,13 +174,11 @@ def inductor_hits() -> int:
     return counters["inductor"]["fxgraph_cache_hit"] + counters["aot_autograd"]["autograd_cache_hit"]
 
 
-def _open() -> None:
+def open_cache(timestamp: int, params: events.Params) -> None:
+    """Open the cache that the environment asks for. This is called when the device is acquired."""
     global _cache
-    found = configured()
+    found = read_config()
     if found.path is None:
         return
     _cache = DiskCache(found.path, delete=found.delete, limit=found.limit)
     os.environ.setdefault(_INDUCTORS_FOLDER, str(_cache.inductor))
-
-
-events.subscribe(EventId.DEVICE_ACQUIRED, lambda timestamp, params: _open())

@@ -11,34 +11,36 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from gaudi_lab.emulator.device.cell import Cell
+from gaudi_lab.emulator.device.schema import Alias
 from gaudi_lab.emulator.device.tensor import HpuTensor
 from gaudi_lab.emulator.lazy import infer
-from gaudi_lab.emulator.lazy.compile import Graph
-from gaudi_lab.emulator.lazy.program import Alias, Meta, Slot, Step
+from gaudi_lab.emulator.lazy.compile import CompiledProgram
+from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
 from gaudi_lab.emulator.process import flags
 
 _ONLY_INT = {int}
+_Held = TypeVar("_Held")
 
 
 class Node:
     """One step of every program that begins with the same steps.
 
-    `graphs` holds the compiled programs that end here, by the slots they return.
+    `compiled` holds the compiled programs that end here, by the slots they return.
     """
 
-    __slots__ = ("graphs", "next", "parent", "step")
+    __slots__ = ("compiled", "next", "parent", "step")
 
     def __init__(self, parent: Node | None, step: Step | None) -> None:
         self.parent = parent
         self.step = step
         self.next: dict[Any, Node] = {}
-        self.graphs: dict[tuple[int, ...], Graph] = {}
+        self.compiled: dict[tuple[int, ...], CompiledProgram] = {}
 
     def program(self) -> list[Step]:
         """Return the steps from the beginning to this one."""
@@ -54,19 +56,20 @@ class Node:
 class Outside:
     """A value that enters the program from the host: a 0-dim CPU tensor, or a generator."""
 
-    __slots__ = ("host", "run")
+    __slots__ = ("host", "recording")
 
     def __init__(self, host: Any) -> None:
         self.host = host
-        self.run = None
+        self.recording = None
 
 
 class Recording:
     """One program in the making."""
 
-    __slots__ = ("dtype", "inferring", "inputs", "live", "node", "slots", "steps")
+    __slots__ = ("_tape", "dtype", "inferring", "inputs", "live", "node", "slots", "steps")
 
-    def __init__(self) -> None:
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
         # What an operator makes of integers depends on it, so it chooses the trie.
         self.dtype = torch.get_default_dtype()
         self.node = trie.root(self.dtype)
@@ -78,14 +81,14 @@ class Recording:
 
     def operand(self, cell: Cell) -> int:
         """Return the slot of `cell`, taking it in as an input if the program does not know it yet."""
-        if cell.run is self:
+        if cell.recording is self:
             return cell.slot
         if cell.host is None:
             cell.read()  # owed by another recording, or failed: then it says so
         elif cell.host.__class__ is not torch.Tensor and infer.is_traced(cell.host):
             raise infer.BeingTraced
         cell.fresh = False
-        cell.run = self
+        cell.recording = self
         cell.slot = self._enter(cell.signature, cell)
         return cell.slot
 
@@ -141,9 +144,11 @@ class Recording:
             A compiler is tracing; the operator has to run at once, on what it traces with.
         """
         if torch.get_default_dtype() is not self.dtype:
-            return recorder.restart().record(func, args, kwargs)
+            return self._tape.restart().record(func, args, kwargs)
         part = self._part
-        parts = [x._cell.slot if x.__class__ is HpuTensor and x._cell.run is self else part(x) for x in args]
+        parts = [
+            x._cell.slot if x.__class__ is HpuTensor and x._cell.recording is self else part(x) for x in args
+        ]
         named = tuple([(name, part(x)) for name, x in kwargs.items()]) if kwargs else ()
         key = (func, named, *parts)
         node = self.node.next.get(key)
@@ -169,7 +174,7 @@ class Recording:
 
     def _owe(self, meta: Meta) -> HpuTensor:
         cell = Cell()
-        cell.run = self
+        cell.recording = self
         cell.slot = self.slots
         self.slots += 1
         self.live.append(weakref.ref(cell))
@@ -187,11 +192,45 @@ class Recording:
     def forget(self) -> None:
         """Let go of the inputs: a cell that knew its recording would keep it alive, and all its inputs."""
         for holder in self.inputs:
-            holder.run = None
+            holder.recording = None
 
     def execute(self) -> None:
-        """Run what was recorded, compiling it first if this program was not seen before."""
-        recorder.flush()
+        """Run what was recorded; compile it first if this program was not seen before.
+
+        The tape goes on with an empty recording. What already runs, or has failed, does not run again.
+        """
+        tape = self._tape
+        if self.steps == 0 or tape.recording is not self:
+            return
+        if trie.size > trie.capacity:
+            trie.clear()
+        tape.recording = Recording(tape)  # first, so that a failure leaves a clean slate
+        owed = [cell for ref in self.live if (cell := ref()) is not None]
+        capture = tape.capture
+        try:
+            program = self._program(tuple([cell.slot for cell in owed]))
+            try:
+                dry_run = capture is not None and capture.dry_run
+                values = program.compile_only() if dry_run else program(self.inputs)
+            finally:
+                if capture is not None:  # of what failed too: its replay fails, and does not leave it out
+                    capture.note(program, self.inputs, owed)
+        except BaseException as error:
+            for cell in owed:
+                cell.fail(f"this tensor was never computed: the graph that owed it failed with {error!r}")
+            raise
+        finally:
+            self.forget()
+        for cell, value in zip(owed, values, strict=True):
+            cell.settle(value)
+
+    def _program(self, wanted: tuple[int, ...]) -> CompiledProgram:
+        """Return the program that computes the slots in `wanted`: the node at which it ends keeps it."""
+        program = self.node.compiled.get(wanted)
+        if program is None:
+            program = CompiledProgram(self.node.program(), wanted, self.dtype, self.inferring)
+            self.node.compiled[wanted] = program
+        return program
 
 
 def _argument(part: Any) -> Any:
@@ -231,11 +270,13 @@ class Trie:
         return node
 
 
-class Recorder:
-    """Owns the recording in progress, and runs it.
+class Tape:
+    """Where operators are recorded, one program after the other.
 
     Attributes
     ----------
+    recording
+        The program in the making.
     capture
         Told of every program that runs while an HPU graph is captured; None otherwise.
     limit
@@ -244,53 +285,50 @@ class Recorder:
     """
 
     def __init__(self) -> None:
-        self.run = Recording()
-        self.capture: Capture | None = None
+        self.capture: Listener | None = None
         self.limit: int = flags.get("PT_HPU_MAX_COMPOUND_OP_SIZE")
+        self.recording = Recording(self)
+
+    def flush(self) -> None:
+        """Run what was recorded so far."""
+        self.recording.execute()
+
+    def settle(self, held: _Held) -> _Held:
+        """Return `held`, something of the device, with everything recorded so far done.
+
+        Whoever looks at the device from the host comes through here, and so does whoever changes it behind the
+        recording's back. Even memory that holds a value may still be written by an in-place operator that is only
+        recorded, and a generator may still be drawn from.
+        """
+        self.recording.execute()
+        return held
 
     def restart(self) -> Recording:
         """Run what was recorded so far and return an empty recording."""
-        self.flush()
-        self.run.forget()
-        self.run = Recording()
-        return self.run
-
-    def flush(self) -> None:
-        """Run what was recorded so far; compile it first if this program was not seen before."""
-        run = self.run
-        if run.steps == 0:
-            return
-        if trie.size > trie.capacity:
-            trie.clear()
-        self.run = Recording()  # first, so that a failure leaves a clean slate
-        owed = [cell for ref in run.live if (cell := ref()) is not None]
-        wanted = tuple([cell.slot for cell in owed])
-        try:
-            graph = run.node.graphs.get(wanted)
-            if graph is None:
-                graph = run.node.graphs[wanted] = Graph(run.node.program(), wanted, run.dtype, run.inferring)
-            capture = self.capture
-            values = graph(run.inputs) if capture is None else capture.segment(graph, run.inputs, owed)
-        except BaseException as error:
-            for cell in owed:
-                cell.fail(f"this tensor was never computed: the graph that owed it failed with {error!r}")
-            raise
-        finally:
-            run.forget()
-        for cell, value in zip(owed, values, strict=True):
-            cell.settle(value)
+        self.recording.execute()
+        self.recording.forget()
+        self.recording = Recording(self)
+        return self.recording
 
 
-class Capture(Protocol):
-    """What an HPU graph under capture offers to the recorder."""
+class Listener(Protocol):
+    """What is told of every program that has run: an HPU graph under capture.
 
-    def segment(self, graph: Graph, inputs: list[Any], owed: list[Cell]) -> Sequence[torch.Tensor]:
-        """Note one program of the capture, and return its values."""
+    Attributes
+    ----------
+    dry_run
+        True to let programs only be compiled: replay computes them.
+    """
+
+    dry_run: bool
+
+    def note(self, program: CompiledProgram, inputs: list[Any], filled: list[Cell]) -> None:
+        """Take down what ran, what it read, and what it filled."""
 
     def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
-        """Note what happened between two programs: every replay does it again."""
+        """Take down what happened between two programs: every replay does it again."""
 
 
 # In steps; one takes about 2 kB.
 trie = Trie(capacity=int(os.environ.get("GAUDI_LAB_TRIE_CAPACITY", "100000")))
-recorder = Recorder()
+tape = Tape()

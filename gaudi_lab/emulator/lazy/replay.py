@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from gaudi_lab.emulator.device.random import is_random, on_device
+from gaudi_lab.emulator.device.schema import is_view, written
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
 
@@ -28,12 +29,12 @@ def interpret(steps: list[Step], wanted: tuple[int, ...], inputs: Sequence[Any])
         if step.func is None:
             values[step.first] = next(entering)
             continue
-        args = [_resolved(x, values) for x in step.args]
-        kwargs = {name: _resolved(x, values) for name, x in step.kwargs.items()}
-        before = None if step.checked else [x.shape for x in _written(step.func, args, kwargs)]
+        args = [_resolve(x, values) for x in step.args]
+        kwargs = {name: _resolve(x, values) for name, x in step.kwargs.items()}
+        before = None if step.checked else [x.shape for x in _written_tensors(step.func, args, kwargs)]
         out = _callable(step.func)(*args, **kwargs)
         if before is not None:
-            if before != [x.shape for x in _written(step.func, args, kwargs)]:
+            if before != [x.shape for x in _written_tensors(step.func, args, kwargs)]:
                 raise RuntimeError(f"{step.func} gave its output another size: {_REPORT}")
             step.loose = not _agrees(out, step.result, step.func)
             step.checked = True
@@ -59,20 +60,14 @@ class Source(NamedTuple):
     text: str
     scope: dict[str, Any]
 
-    def compiled(self) -> CodeType:
+    def compile(self) -> CodeType:
         """Compile the source."""
         return compile(self.text, "<hpu graph>", "exec")
 
-    def bound(self, code: CodeType) -> Callable[..., Sequence[torch.Tensor]]:
+    def bind(self, code: CodeType) -> Callable[..., Sequence[torch.Tensor]]:
         """Return the function, given its compiled source."""
         exec(code, self.scope)
         return self.scope["graph"]
-
-
-def compile_steps(steps: list[Step], wanted: tuple[int, ...]) -> Callable[..., Sequence[torch.Tensor]]:
-    """Return a function of the program's inputs that runs `steps` and returns the `wanted` slots."""
-    source = source_of(steps, wanted)
-    return source.bound(source.compiled())
 
 
 def source_of(steps: list[Step], wanted: tuple[int, ...]) -> Source:
@@ -153,10 +148,10 @@ def conform(out: Any, result: Any) -> Any:
 # tensor that it has seen alive until the next garbage collection.
 
 
-def _resolved(x: Any, values: dict[int, Any]) -> Any:
+def _resolve(x: Any, values: dict[int, Any]) -> Any:
     if x.__class__ is Slot:
         return values[x.number]
-    return [_resolved(y, values) for y in x] if x.__class__ is list else x
+    return [_resolve(y, values) for y in x] if x.__class__ is list else x
 
 
 def _text(x: Any, scope: dict[str, Any]) -> str:
@@ -195,7 +190,7 @@ def _agrees(out: Any, result: Any, func: Any) -> bool:
         if _same_layout(out, result):
             return True
         # A copy would no longer share memory with what it is a view of.
-        if _is_view(func) and not _same_places(out, result):
+        if is_view(func) and not _same_places(out, result):
             raise RuntimeError(
                 f"{func} returned strides {out.stride()} at {out.storage_offset()} where {result.stride} at "
                 f"{result.offset} were recorded: {_REPORT}"
@@ -224,12 +219,8 @@ def _same_places(out: torch.Tensor, meta: Meta) -> bool:
     )
 
 
-def _is_view(func: Any) -> bool:
-    return any(x.alias_info is not None and not x.alias_info.is_write for x in func._schema.returns)
-
-
-def _written(func: Any, args: Any, kwargs: dict[str, Any]) -> list[torch.Tensor]:
-    found = infer.written(func, args, kwargs)
+def _written_tensors(func: Any, args: Any, kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    found = written(func, args, kwargs)
     return [x for y in found for x in (y if isinstance(y, list) else [y]) if isinstance(x, torch.Tensor)]
 
 

@@ -59,8 +59,8 @@ def register() -> list[torch.library.Library]:
     library = torch.library.Library("aten", "IMPL")
     seen: set[Any] = set()
     lists = (
-        (_listed(_LOWER_FILE, LOWER_PRECISION), _to_lower),
-        (_listed(_FP32_FILE, FP32), _to_fp32),
+        (_read_list(_LOWER_FILE, LOWER_PRECISION), _to_lower),
+        (_read_list(_FP32_FILE, FP32), _to_fp32),
         (PROMOTE, _to_widest),
     )
     for names, cast in lists:
@@ -72,7 +72,7 @@ def register() -> list[torch.library.Library]:
     return [rest, library]
 
 
-def _listed(variable: str, default: tuple[str, ...]) -> Iterable[str]:
+def _read_list(variable: str, default: tuple[str, ...]) -> Iterable[str]:
     path = os.environ.get(variable)
     if not path:
         return default

@@ -8,7 +8,7 @@ import torch
 
 from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.tensor import HpuTensor
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.process import flags
 
 
@@ -22,24 +22,23 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     RuntimeError
         An HPU graph is being captured, and ``PT_HPU_ENABLE_LAZY_COLLECTIVES`` is not set.
     """
-    capture = recorder.capture
+    capture = tape.capture
     if capture is not None and not flags.get("PT_HPU_ENABLE_LAZY_COLLECTIVES"):
         raise RuntimeError("collective nonSFG is not supported during hpu graph capturing")
-    recorder.flush()
-    out = _called(func, args, kwargs, {})
+    out = _call(func, tape.settle(args), kwargs, {})
     if capture is not None:
 
         def again(instead: dict[Any, Cell]) -> None:
-            out = _called(func, args, kwargs, instead)
+            out = _call(func, args, kwargs, instead)
             for work in out if isinstance(out, (list, tuple)) else [out]:
                 if hasattr(work, "wait"):
                     work.wait()
 
         capture.repeat(again, _cells([*args, *kwargs.values()]))
-    return _given(out, args)
+    return _give_back(out, args)
 
 
-def _called(func: Any, args: Any, kwargs: dict[str, Any], instead: dict[Any, Cell]) -> Any:
+def _call(func: Any, args: Any, kwargs: dict[str, Any], instead: dict[Any, Cell]) -> Any:
     named = {name: _host(x, instead) for name, x in kwargs.items()}
     return func(*[_host(x, instead) for x in args], **named)
 
@@ -58,7 +57,7 @@ def _cells(x: Any) -> list[Cell]:
     return [cell for y in x for cell in _cells(y)] if isinstance(x, (list, tuple)) else []
 
 
-def _given(out: Any, args: Any) -> Any:
+def _give_back(out: Any, args: Any) -> Any:
     """Return `out` with the callers' tensors in place of their host memory: the results are the first argument."""
     if not isinstance(out, (list, tuple)):
         return args[0] if isinstance(out, torch.Tensor) else out

@@ -7,13 +7,13 @@ views, copies, and a few operators whose kernels elsewhere read the bit themselv
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.tensor import HpuTensor, dispatch
-from gaudi_lab.emulator.lazy import infer
+from gaudi_lab.emulator.operators import transfer
 
 aten = torch.ops.aten
 
@@ -42,11 +42,11 @@ class SignedView(HpuTensor):
             return neg(func, args, kwargs)
         if func is aten.copy_.default:
             return _copy(args[0], args[1])
-        if _is_view(func):
+        if schema.is_view(func):
             return _view(func, args, kwargs)
         if func in _BITS_DO_NOT_MATTER or torch.Tag.inplace_view in func.tags:
             return HpuTensor.__torch_dispatch__(func, types, args, kwargs)
-        return _resolved(func, args, kwargs)
+        return _compute(func, args, kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle the value as it reads."""
@@ -69,11 +69,11 @@ def neg(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
 def resolve(x: Any) -> Any:
     """Return `x` with its bits worked into its value, if it has any; lists element by element."""
     if isinstance(x, SignedView):
-        return _signed(SignedView.of(x, False, False), x.is_conj(), x.is_neg())
+        return _apply_signs(SignedView.of(x, False, False), x.is_conj(), x.is_neg())
     return x.__class__([resolve(y) for y in x]) if x.__class__ in (list, tuple) else x
 
 
-def _signed(x: Any, conjugate: bool, negative: bool) -> Any:
+def _apply_signs(x: Any, conjugate: bool, negative: bool) -> Any:
     if conjugate and x.is_complex():
         x = _run(aten._conj_physical.default, x)
     return _run(aten.neg.default, x) if negative else x
@@ -88,11 +88,9 @@ def _copy(target: torch.Tensor, source: Any) -> torch.Tensor:
     if isinstance(target, SignedView):
         into = SignedView.of(target, False, False)
         # The sign is the target's, and so is the type that the value must have for a conjugate to mean anything.
-        _run(aten.copy_.default, into, _signed(source, target.is_conj(), target.is_neg()))
+        _run(aten.copy_.default, into, _apply_signs(source, target.is_conj(), target.is_neg()))
     else:
-        from gaudi_lab.emulator.operators.transfer import copy_  # the target may be on the host
-
-        copy_(aten.copy_.default, (target, source), {})
+        transfer.copy_(aten.copy_.default, (target, source), {})  # the target may be on the host
     return target
 
 
@@ -115,22 +113,15 @@ def _view(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return SignedView.of(out, conjugate, negative)
 
 
-def _resolved(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     plain = [resolve(x) for x in args]
     named = {name: resolve(x) for name, x in kwargs.items()}
     out = dispatch(func, plain, named)
-    written = zip(infer.written(func, args, kwargs), infer.written(func, plain, named), strict=True)
+    written = zip(schema.written(func, args, kwargs), schema.written(func, plain, named), strict=True)
     for original, value in written:
         if isinstance(original, SignedView):
             _copy(original, value)
-    aliases = infer.returned_aliases(func)
+    aliases = schema.returned_aliases(func)
     if len(aliases) == 1 and aliases[0] is not None:
         return aliases[0].of(args, kwargs)
     return out
-
-
-@functools.cache
-def _is_view(func: Any) -> bool:
-    returns = func._schema.returns
-    info = returns[0].alias_info if returns else None
-    return info is not None and not info.is_write

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.operators import (
     collectives,
     conjugate,
@@ -43,18 +44,18 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if not mode.lazy():
         return eager.run(func, args, kwargs)
     try:
-        out = recorder.run.record(func, args, kwargs)
+        out = tape.recording.record(func, args, kwargs)
     except infer.BeingTraced:
         return eager.run(func, args, kwargs)
     except infer.NotRecordable as error:
         refusal = infer.refusal(error)
         if refusal is None:
             fallback.check(func)
-        elif recorder.capture is not None:
+        elif tape.capture is not None:
             raise refusal from None
         return on_host(func, args, kwargs)
-    if recorder.run.steps >= recorder.limit:
-        recorder.flush()
+    if tape.recording.steps >= tape.limit:
+        tape.flush()
     return out
 
 
@@ -69,11 +70,10 @@ def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         An HPU graph is being captured: it can hold only what the device itself runs.
     """
     if not mode.lazy():
-        return in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
-    if recorder.capture is not None:
+        return in_place_views.refresh(func, eager.run(func, args, kwargs), args, kwargs)
+    if tape.capture is not None:
         raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
-    recorder.flush()
-    out = in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+    out = in_place_views.refresh(func, eager.run_now(func, args, kwargs), args, kwargs)
     publish(EventId.CPU_FALLBACK, op_name=str(func))
     return out
 
@@ -106,13 +106,12 @@ def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run or record an operator with `out=`, which may give the tensor another size."""
     if mode.lazy():
         return compute(func, args, kwargs)
-    return in_place_views.refreshed(func, eager.run(func, args, kwargs), args, kwargs)
+    return in_place_views.refresh(func, eager.run(func, args, kwargs), args, kwargs)
 
 
 def value(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Run an operator that returns a Python value: whatever is recorded has to run first."""
-    recorder.flush()
-    return eager.run(func, args, kwargs)
+    """Run an operator that returns a Python value."""
+    return eager.run_now(func, args, kwargs)
 
 
 def decompose(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -146,7 +145,7 @@ def stock_attention(
     )[0]
 
 
-def _indexed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def _index(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Index by tensors: as on every device, the indices may still lie on the host."""
     tensor, indices, *rest = args
     if not isinstance(tensor, HpuTensor):
@@ -188,11 +187,11 @@ _SPECIAL: dict[Any, Route] = {
     aten._neg_view.default: conjugate.neg,
     aten.set_.source_Storage: storage.set_storage,
     aten.set_.source_Storage_storage_offset: storage.set_storage,
-    aten.index.Tensor: _indexed,
-    aten.index_put.default: _indexed,
-    aten.index_put_.default: _indexed,
-    aten._index_put_impl_.default: _indexed,
-    aten._unsafe_index.Tensor: _indexed,
+    aten.index.Tensor: _index,
+    aten.index_put.default: _index,
+    aten.index_put_.default: _index,
+    aten._index_put_impl_.default: _index,
+    aten._unsafe_index.Tensor: _index,
     aten.detach.default: alias,
     aten.alias.default: alias,
     aten.detach_.default: lambda func, args, kwargs: args[0],
@@ -213,9 +212,6 @@ def _route(func: Any) -> Route:
         return value
     if func._can_decompose() and not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CPU"):
         return decompose
-    if any(
-        returned.alias_info is not None and not returned.alias_info.is_write
-        for returned in func._schema.returns
-    ):
+    if schema.is_view(func):
         return view
-    return fill if any(isinstance(where, str) for where in infer.writes(func)) else compute
+    return fill if any(isinstance(where, str) for where in schema.writes(func)) else compute

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from gaudi_lab.emulator.device.random import is_random, on_device
+from gaudi_lab.emulator.device.schema import Alias, returned_aliases
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
-from gaudi_lab.emulator.lazy.program import Alias
+from gaudi_lab.emulator.lazy.record import tape
 
 
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -30,11 +31,16 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if aliases and isinstance(out, tuple):
         return tuple(
             [
-                _wrapped(x) if alias is None else alias.of(args, kwargs)
+                _wrap(x) if alias is None else alias.of(args, kwargs)
                 for x, alias in zip(out, aliases, strict=True)
             ]
         )
-    return _wrapped(out)
+    return _wrap(out)
+
+
+def run_now(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run one operator outside the recording, once everything that is recorded has run."""
+    return run(func, tape.settle(args), kwargs)
 
 
 def _with_signs(call: Any, *args: Any, **kwargs: Any) -> Any:
@@ -55,7 +61,7 @@ _SIGNS = torch._C.DispatchKeySet(torch._C.DispatchKey.Conjugate) | torch._C.Disp
 @functools.cache
 def _plan(func: Any) -> tuple[Any, tuple[Alias | None, ...], Alias | None]:
     call = on_device(func) if is_random(func) else func
-    aliases = infer.returned_aliases(func)
+    aliases = returned_aliases(func)
     if not any(aliases):
         aliases = ()
     return call, aliases, aliases[0] if len(aliases) == 1 else None
@@ -80,13 +86,13 @@ def _foreign(x: torch.Tensor) -> torch.Tensor:
     return infer.scalar_from_host(x)
 
 
-def _wrapped(x: Any) -> Any:
+def _wrap(x: Any) -> Any:
     if isinstance(x, torch.Tensor):
         return wrap(x)
     if isinstance(x, (list, tuple)):
         return (
-            x.__class__([_wrapped(y) for y in x])
+            x.__class__([_wrap(y) for y in x])
             if x.__class__ in (list, tuple)
-            else tuple([_wrapped(y) for y in x])
+            else tuple([_wrap(y) for y in x])
         )
     return x

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.acquire import acquire
 from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor
-from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.operators import rnn
 from gaudi_lab.emulator.operators.dispatch import compute, dispatch, stock_attention
 
@@ -65,11 +65,6 @@ def register() -> list[torch.library.Library]:
     return [device, host]
 
 
-def _to_device(*args: Any, **kwargs: Any) -> Any:
-    acquire()
-    return dispatch(aten._to_copy.default, args, kwargs)
-
-
 def _pin_memory(tensor: torch.Tensor, device: Any = None) -> torch.Tensor:
     pinned = tensor.clone()
     pinned.untyped_storage()._pinned = True  # type: ignore[attr-defined]
@@ -81,7 +76,7 @@ def _is_pinned(tensor: torch.Tensor, device: Any = None) -> bool:
 
 
 def _into_out(func: Any) -> Callable[..., Any]:
-    make = infer.without_out(func)
+    make = schema.without_out(func)
 
     def fill(*args: Any, out: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         made = make(*args, **kwargs)

@@ -14,13 +14,13 @@ from gaudi_lab.emulator.process import flags
 
 def check(func: Any) -> None:
     """Raise the bridge's RuntimeError if the operator may not run on the host."""
-    allowed = _allowed()
+    allowed = _allowed_names()
     if allowed is not None and not allowed & _names(func):
         raise RuntimeError(f"{func.name()} is not yet supported on HPU.")
 
 
 @functools.cache
-def _allowed() -> frozenset[str] | None:
+def _allowed_names() -> frozenset[str] | None:
     listed = flags.get("PT_HPU_PLACE_ON_CPU")
     if not listed:
         return None

@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.device.tensor import HpuTensor, dispatch, wrap
-from gaudi_lab.emulator.lazy import infer
-from gaudi_lab.emulator.lazy.record import recorder
-from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.device.schema import written
+from gaudi_lab.emulator.device.tensor import HpuTensor, adopt, dispatch, wrap
+from gaudi_lab.emulator.lazy.record import tape
 
 aten = torch.ops.aten
 
@@ -39,9 +38,7 @@ def _twin(func: Any) -> Any:
 def resize_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Give a tensor another size, and more memory if it needs more."""
     tensor = args[0]
-    if mode.lazy():
-        recorder.flush()
-    host = tensor._cell.read().detach()
+    host = tape.settle(tensor)._cell.read().detach()
     func(host, *args[1:], **kwargs)
     return adopt(tensor, wrap(host))
 
@@ -51,25 +48,12 @@ def set_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return adopt(args[0], args[1])
 
 
-def refreshed(func: Any, out: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def refresh(func: Any, out: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Return `out`, with the shape of every tensor that `func` was given to write into brought up to date."""
-    for x in infer.written(func, args, kwargs):
+    for x in written(func, args, kwargs):
         for tensor in x if isinstance(x, (list, tuple)) else (x,):
             if isinstance(tensor, HpuTensor):
                 host = tensor._cell.read()
                 if host.shape != tensor.shape or host.stride() != tensor.stride():
                     adopt(tensor, wrap(host))
     return out
-
-
-def adopt(tensor: HpuTensor, other: HpuTensor) -> HpuTensor:
-    """Let `tensor` have the shape, memory and value of `other`, and return it."""
-    with torch._C._DisableTorchDispatch():
-        try:
-            tensor.as_strided_(other.size(), other.stride(), other.storage_offset())
-        except RuntimeError:  # more memory than it had: only a new tensor body can hold that
-            tensor.data = HpuTensor.over(
-                other._cell, other.size(), other.stride(), other.storage_offset(), other.dtype
-            )
-    tensor._cell = other._cell
-    return tensor

@@ -8,10 +8,10 @@ import torch
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from gaudi_lab.emulator.device import uninitialized
+from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
-from gaudi_lab.emulator.lazy.compile import on_the_host
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.operators import eager
 from gaudi_lab.emulator.process import mode
 
@@ -19,12 +19,8 @@ aten = torch.ops.aten
 
 
 def read(tensor: HpuTensor) -> torch.Tensor:
-    """Return the host tensor behind `tensor`, with everything recorded so far done.
-
-    Even a value that is there may still be written by an in-place operator that is only recorded.
-    """
-    recorder.flush()
-    return tensor._cell.read()
+    """Return the host tensor behind `tensor`, with everything recorded so far done."""
+    return tape.settle(tensor)._cell.read()
 
 
 def item(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -71,17 +67,17 @@ def move(target: HpuTensor, source: torch.Tensor) -> None:
 
     What is recorded runs first: it may still owe the source, or read the target.
     """
-    recorder.flush()
+    host = read(target)
     with on_the_host():
-        target._cell.read().copy_(_value(source))
+        host.copy_(_value(source))
 
 
 def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if mode.lazy():
         try:
-            return recorder.run.record(func, args, kwargs)
+            return tape.recording.record(func, args, kwargs)
         except infer.NotRecordable:
-            recorder.flush()
+            return eager.run_now(func, args, kwargs)
     return eager.run(func, args, kwargs)
 
 

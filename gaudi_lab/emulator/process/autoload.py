@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import os
 
-from gaudi_lab.emulator.process import finder
-from gaudi_lab.emulator.process.release import release
+from gaudi_lab.emulator.process.release import default_mode
 
 
-def enabled() -> bool:
+def is_enabled() -> bool:
     """Return True if `import torch` shall load the bridge.
 
     ``PT_HPU_AUTOLOAD`` decides where it is 1 or 0. Otherwise everything loads with torch but lazy mode, which waits
-    for `import habana_frameworks.torch`; what an unset ``PT_HPU_LAZY_MODE`` means depends on the release.
+    for `import habana_frameworks.torch`.
     """
     rule = os.environ.get("PT_HPU_AUTOLOAD")
     if rule in ("0", "1"):
         return rule == "1"
-    return os.environ.get("PT_HPU_LAZY_MODE", "0" if release() >= (1, 21) else "1") != "1"
-
-
-def autoload() -> None:
-    """Load the emulated bridge where the real one would load itself at `import torch`."""
-    finder.install()
-    if enabled():
-        import habana_frameworks.torch  # noqa: F401
+    return os.environ.get("PT_HPU_LAZY_MODE", default_mode()) != "1"

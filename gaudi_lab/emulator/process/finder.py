@@ -30,9 +30,3 @@ def install() -> None:
     """Put the finder at the end of `sys.meta_path`, once."""
     if EmulatedBridgeFinder not in sys.meta_path:
         sys.meta_path.append(EmulatedBridgeFinder)
-
-
-def remove() -> None:
-    """Take the finder away; a bridge that is loaded stays."""
-    if EmulatedBridgeFinder in sys.meta_path:
-        sys.meta_path.remove(EmulatedBridgeFinder)

@@ -6,7 +6,7 @@ import os
 from typing import Any, NamedTuple
 
 from gaudi_lab.emulator.process import mode
-from gaudi_lab.emulator.process.release import release
+from gaudi_lab.emulator.process.release import default_mode, release
 
 
 class Flag(NamedTuple):
@@ -35,7 +35,7 @@ FLAGS: dict[str, Flag] = {
     "PT_HPU_ENABLE_REFINE_DYNAMIC_SHAPES": Flag(False, settable=True),
     "PT_HPU_GRAPH_DUMP_FORMAT": Flag("pbtxt", settable=True),
     "PT_HPU_GRAPH_DUMP_MODE": Flag("", settable=True),
-    "PT_HPU_LAZY_MODE": Flag(0 if release() >= (1, 21) else 1),
+    "PT_HPU_LAZY_MODE": Flag(int(default_mode())),
     "PT_HPU_MAX_COMPOUND_OP_SIZE": Flag(2**63 - 1),
     "PT_HPU_METRICS_GC_DETAILS": Flag(False),
     "PT_HPU_PLACE_ON_CPU": Flag(""),
@@ -64,7 +64,7 @@ def get(name: str) -> Any:
     if name in _set:
         return _set[name]
     asked = os.environ.get(name)
-    return flag.default if asked is None else _parsed(asked, type(flag.default))
+    return flag.default if asked is None else _parse(asked, type(flag.default))
 
 
 def put(name: str, value: Any) -> None:
@@ -80,7 +80,18 @@ def put(name: str, value: Any) -> None:
     _set[name] = type(FLAGS[name].default)(value)
 
 
-def _parsed(text: str, kind: type) -> Any:
-    if kind is bool:
-        return text.lower() in ("1", "true", "yes", "on")
-    return kind(text)
+def _parse(text: str, kind: type) -> Any:
+    return bool(parse_boolean(text)) if kind is bool else kind(text)
+
+
+def parse_boolean(text: str) -> bool | None:
+    """Return what `text` says, in any case of its letters; None if it says neither yes nor no."""
+    if text.lower() in ("1", "true", "yes", "on", "y", "t"):
+        return True
+    return False if text.lower() in ("0", "false", "no", "off", "n", "f") else None
+
+
+def read_boolean(name: str, default: bool) -> bool:
+    """Return what the environment variable `name` says, also of one that is not in `FLAGS`; what says neither is no."""
+    text = os.environ.get(name)
+    return default if text is None else bool(parse_boolean(text))

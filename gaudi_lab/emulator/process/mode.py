@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from gaudi_lab.emulator.process.release import default_mode
+
 _lazy: bool | None = None
 _forced = False
 
@@ -18,15 +20,7 @@ def lazy() -> bool:
 
 def from_environment() -> bool:
     """Return what ``PT_HPU_LAZY_MODE`` asks for now; unset means the release's default."""
-    from gaudi_lab.emulator.process.release import release
-
-    default = "0" if release() >= (1, 21) else "1"
-    return os.environ.get("PT_HPU_LAZY_MODE", default) != "0"
-
-
-def frozen() -> bool:
-    """Return True once the mode has been decided."""
-    return _lazy is not None
+    return os.environ.get("PT_HPU_LAZY_MODE", default_mode()) != "0"
 
 
 def force(lazy: bool) -> None:
@@ -36,6 +30,6 @@ def force(lazy: bool) -> None:
     _forced = True
 
 
-def forced() -> bool:
+def is_forced() -> bool:
     """Return True if `force` has set the mode: the environment then says nothing about it."""
     return _forced

@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 
-def older(func: Callable[..., Any], without: Collection[str] = (), **defaults: Any) -> Callable[..., Any]:
+def narrow_signature(
+    func: Callable[..., Any], without: Collection[str] = (), **defaults: Any
+) -> Callable[..., Any]:
     """Return `func` without some of its parameters, and with other defaults for others.
 
     A call with what the older release does not take raises TypeError, and `inspect.signature` shows its signature.

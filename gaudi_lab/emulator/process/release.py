@@ -31,3 +31,8 @@ def release() -> tuple[int, int]:
     """Return the emulated release as (major, minor)."""
     major, minor = version().split(".")[:2]
     return int(major), int(minor)
+
+
+def default_mode() -> str:
+    """Return what ``PT_HPU_LAZY_MODE`` means where it is not set: "1" (lazy) up to 1.20, "0" (eager) since 1.21."""
+    return "0" if release() >= (1, 21) else "1"

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 
 _HostGenerator = torch._C.Generator
 
@@ -22,26 +22,28 @@ class HpuGenerator(_HostGenerator):
         """The device, `hpu:0`."""
         return torch.device("hpu", 0)
 
+    def _settle(self) -> Any:
+        """Return the generator of the host that this one is, with everything recorded so far drawn."""
+        return tape.settle(super())
+
     def manual_seed(self, seed: int) -> HpuGenerator:
         """Set the seed and return the generator."""
-        recorder.flush()
-        super().manual_seed(seed)
+        self._settle().manual_seed(seed)
         return self
 
     def seed(self) -> int:
         """Set a seed from the system's randomness, and return it."""
-        recorder.flush()
-        return super().seed()
+        seed: int = self._settle().seed()
+        return seed
 
     def get_state(self) -> torch.Tensor:
         """Return the state, a byte tensor on the host."""
-        recorder.flush()
-        return super().get_state()
+        state: torch.Tensor = self._settle().get_state()
+        return state
 
     def set_state(self, state: torch.Tensor) -> HpuGenerator:
         """Set the state, and return the generator."""
-        recorder.flush()
-        super().set_state(state.cpu())
+        self._settle().set_state(state.cpu())
         return self
 
     def clone_state(self) -> HpuGenerator:

@@ -39,7 +39,7 @@ def register() -> None:
             return apply(self, fn, recurse)
         _outermost.moving = True
         try:
-            kept = [parameter for parameter in self.parameters() if recurse and held(parameter)]
+            kept = [parameter for parameter in self.parameters() if recurse and is_held(parameter)]
             if kept and _is_there_already(self, fn):
                 return self
             if any(_is_swapped(parameter, fn) for parameter in kept):
@@ -51,7 +51,7 @@ def register() -> None:
     nn.Module._apply = moved  # type: ignore[method-assign]
 
 
-def held(parameter: nn.Parameter) -> bool:
+def is_held(parameter: nn.Parameter) -> bool:
     """Return True if a graph of autograd or a weak reference holds `parameter`: it cannot be swapped then."""
     return parameter._use_count() > 1 or bool(weakref.getweakrefs(parameter))  # type: ignore[attr-defined]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.device.tensor import HpuTensor, adopt, wrap
+from gaudi_lab.emulator.lazy.record import tape
 
 # Asked before PyTorch's own package for "hpu", which would allocate memory that the Python backend cannot.
 _PRIORITY = 9
@@ -59,8 +59,7 @@ def on_device(storage: torch.UntypedStorage) -> HpuStorage:
 
 def storage_of(tensor: HpuTensor) -> HpuStorage:
     """Return the memory behind `tensor`, with everything recorded so far done."""
-    recorder.flush()
-    return on_device(tensor._cell.read().untyped_storage())
+    return on_device(tape.settle(tensor)._cell.read().untyped_storage())
 
 
 def reduce(tensor: HpuTensor) -> tuple[Any, ...]:
@@ -87,10 +86,7 @@ class _Reduced:
 
 def set_storage(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
     """Let a tensor lie over a storage, at an offset and in sizes and strides where they are given (elements)."""
-    from gaudi_lab.emulator.operators.in_place_views import adopt
-
-    tensor, storage, *layout = args
-    recorder.flush()
+    tensor, storage, *layout = tape.settle(args)
     host = torch.empty(0, dtype=tensor.dtype)
     func(host, storage, *layout, **kwargs)
     return adopt(tensor, wrap(host))

@@ -15,8 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
 from gaudi_lab.emulator.device.events import EventId, publish
+from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
-from gaudi_lab.emulator.lazy.compile import next_name, on_the_host, use_inductor
+from gaudi_lab.emulator.lazy.compile import next_name, use_inductor
 from gaudi_lab.emulator.process import mode
 from gaudi_lab.emulator.traced.host_graph import to_host
 
@@ -109,12 +110,12 @@ def _on_device(run: Callable[..., Any], devices: tuple[str, ...]) -> Callable[..
             return _Differentiable.apply(run, devices, *args)
         hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]
         with on_the_host():
-            return _placed(run(*hosts), devices)
+            return _place(run(*hosts), devices)
 
     return call
 
 
-def _placed(outputs: Any, devices: tuple[str, ...]) -> Any:
+def _place(outputs: Any, devices: tuple[str, ...]) -> Any:
     return type(outputs)(
         [
             wrap(x) if device == "hpu" and isinstance(x, torch.Tensor) else x
@@ -135,9 +136,7 @@ class _Differentiable(torch.autograd.Function):
                 for x in args
             ]
             ctx.outputs = run(*ctx.hosts)
-        return _placed(
-            tuple([x.detach() if isinstance(x, torch.Tensor) else x for x in ctx.outputs]), devices
-        )
+        return _place(tuple([x.detach() if isinstance(x, torch.Tensor) else x for x in ctx.outputs]), devices)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -156,4 +155,4 @@ class _Differentiable(torch.autograd.Function):
         received = [
             next(found) if isinstance(x, torch.Tensor) and x.requires_grad else None for x in ctx.hosts
         ]
-        return None, None, *_placed(received, ctx.devices)
+        return None, None, *_place(received, ctx.devices)

@@ -24,19 +24,19 @@ def to_host(graph_module: fx.GraphModule) -> None:
                 setattr(module, name, value._cell.read())
         if isinstance(module, fx.GraphModule):
             for node in module.graph.nodes:
-                node.args = _rewritten(node.args)
-                node.kwargs = _rewritten(node.kwargs)
+                node.args = _rewrite(node.args)
+                node.kwargs = _rewrite(node.kwargs)
             module.recompile()
 
 
-def _rewritten(x: Any) -> Any:
+def _rewrite(x: Any) -> Any:
     if isinstance(x, torch.device) and x.type == "hpu":
         return torch.device("cpu")
     if isinstance(x, str) and (x == "hpu" or x.startswith("hpu:")):
         return "cpu"
     if isinstance(x, dict):
-        return {name: _rewritten(y) for name, y in x.items()}
+        return {name: _rewrite(y) for name, y in x.items()}
     if isinstance(x, (list, tuple)):
-        made = [_rewritten(y) for y in x]
+        made = [_rewrite(y) for y in x]
         return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
     return x

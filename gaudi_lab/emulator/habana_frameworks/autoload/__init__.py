@@ -2,7 +2,7 @@
 
 import sys
 
-from gaudi_lab.emulator.process.autoload import enabled as is_autoload_enabled
+from gaudi_lab.emulator.process.autoload import is_enabled as is_autoload_enabled
 
 
 def __autoload() -> None:

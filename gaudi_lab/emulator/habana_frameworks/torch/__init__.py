@@ -1,7 +1,6 @@
 """Intel Gaudi's PyTorch bridge, emulated on the CPU. Importing it freezes the execution mode of the process."""
 
 import os
-import sys
 
 # Side effects that programs see: Inductor compiles in this process, and a light profile is asked for.
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
@@ -33,9 +32,6 @@ if lazy:
 from . import hpu  # noqa: E402
 
 set_up.set_up(hpu)
-sys.modules["torch.hpu"] = hpu
-
-from gaudi_lab.emulator import kernels as _kernels  # noqa: E402
 
 from . import core, hpex, utils  # noqa: E402
 

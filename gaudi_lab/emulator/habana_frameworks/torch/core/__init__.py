@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gaudi_lab.emulator.device.events import EventId, publish
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 
 from .. import hpu
 from ..utils.internal import is_lazy, lazy_only
@@ -26,7 +26,7 @@ _closures: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 @lazy_only
 def mark_step(device_str: str = "", sync: bool = False) -> None:
     """Run what was recorded since the last step."""
-    recorder.flush()
+    tape.flush()
     publish(EventId.MARK_STEP)
     closures, _closures[:] = list(_closures), []
     for closure, args in closures:

@@ -12,11 +12,11 @@ any parameter of the device is an instance of.
 from __future__ import annotations
 
 import functools
-import os
 from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.process import flags
 from gaudi_lab.emulator.torch_patches import module_moves
 
 _UNSUCCESSFUL = (
@@ -39,8 +39,9 @@ class HabanaParameterWrapper(torch.nn.Parameter, metaclass=_OfTheDevice):
 
 def asked_for() -> bool:
     """Return True unless the environment turns weight sharing off."""
-    names = ("PT_HPU_WEIGHT_SHARING", "EXPERIMENTAL_WEIGHT_SHARING")
-    return all(os.environ.get(name, "1").upper() in ("ON", "1", "YES", "TRUE", "Y") for name in names)
+    return flags.get("PT_HPU_WEIGHT_SHARING") and flags.read_boolean(
+        "EXPERIMENTAL_WEIGHT_SHARING", default=True
+    )
 
 
 def install() -> None:
@@ -92,7 +93,7 @@ def _reconnect(before: list[_Place], after: list[_Place]) -> None:
 
 def _replace(old: torch.nn.Parameter, new: torch.nn.Parameter) -> bool:
     """Let `old` become what `new` is, for everybody who holds it; False if a graph of autograd still needs it."""
-    if module_moves.held(old):
+    if module_moves.is_held(old):
         return False
     torch.utils.swap_tensors(old, new)
     return True

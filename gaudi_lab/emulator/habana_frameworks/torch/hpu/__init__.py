@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.device.acquire import acquire, acquired, device_count
+from gaudi_lab.emulator.device.acquire import acquire, device_count, is_acquired
 from gaudi_lab.emulator.device.random import generator as _generator
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.process import flags
 from gaudi_lab.emulator.process.release import release
 
@@ -75,7 +75,7 @@ _lazy_init = init
 
 def is_initialized() -> bool:
     """Return True once the device has been acquired."""
-    return acquired()
+    return is_acquired()
 
 
 def _is_in_bad_fork() -> bool:
@@ -110,7 +110,7 @@ class device(AbstractContextManager[None]):
 
 def synchronize(device: Any = None) -> None:
     """Wait for the device: run what is recorded. The host computes it, so there is nothing else to wait for."""
-    recorder.flush()
+    tape.flush()
 
 
 def get_device_name(device: Any = None) -> str:

@@ -12,7 +12,7 @@ from gaudi_lab.emulator.device.tensor import HpuTensor
 from gaudi_lab.emulator.operators.transfer import move
 from gaudi_lab.emulator.process.release import release
 
-from .capture import HPUGraph, is_current_stream_capturing
+from .hpu_graph import HPUGraph, is_current_stream_capturing
 
 # Up to 1.20 a UserDict counts by the tensors that its values iterate over, and a dataclass as any other object.
 _BY_ELEMENTS = release() >= (1, 21)

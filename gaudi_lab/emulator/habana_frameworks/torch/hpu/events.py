@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 
 
 class Event:
@@ -19,7 +19,7 @@ class Event:
 
     def record(self, stream: Any = None) -> None:
         """Set the event after everything given to the device so far."""
-        recorder.flush()
+        tape.flush()
         self._at = time.perf_counter()
 
     def wait(self, stream: Any = None) -> None:

@@ -1,7 +1,7 @@
 """HPU graphs: capture, replay, and the wrappers that do both for a model."""
 
 from .caching import CachedParams, copy_to, input_hash
-from .capture import HPUGraph, graph, is_current_stream_capturing
+from .hpu_graph import HPUGraph, graph, is_current_stream_capturing
 from .inference_graphs import wrap_in_hpu_graph, wrap_in_hpu_graph_func
 from .module_cacher import ModuleCacher
 from .training_graphs import make_graphed_callables

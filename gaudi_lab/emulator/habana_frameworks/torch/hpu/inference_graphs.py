@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.process.older_signatures import older
+from gaudi_lab.emulator.process.flags import read_boolean
+from gaudi_lab.emulator.process.older_signatures import narrow_signature
 from gaudi_lab.emulator.process.release import release
 
 from . import streams
 from .caching import CachedParams, copy_to, input_hash, tensors_of
-from .capture import HPUGraph
+from .hpu_graph import HPUGraph
 from .statistics import Statistics
 
 
@@ -78,9 +78,7 @@ class _ForwardCache:
         max_graphs: int | None,
         asynchronous: bool,
     ) -> None:
-        forced = os.environ.get("PT_HPUGRAPH_DISABLE_TENSOR_CACHE")
-        if forced is not None:
-            disable_tensor_cache = forced != "0"
+        disable_tensor_cache = read_boolean("PT_HPUGRAPH_DISABLE_TENSOR_CACHE", disable_tensor_cache)
         if dry_run is None or release() < (1, 21) or release() >= (1, 23):
             dry_run = bool(dry_run) or disable_tensor_cache
         self._func = func
@@ -149,7 +147,7 @@ class _ForwardCache:
 
 _LATER = ("free_inplace", "verbose", "log_frequency")
 if release() < (1, 21):
-    wrap_in_hpu_graph = older(wrap_in_hpu_graph, without=_LATER)
+    wrap_in_hpu_graph = narrow_signature(wrap_in_hpu_graph, without=_LATER)
 elif release() < (1, 23):
-    wrap_in_hpu_graph = older(wrap_in_hpu_graph, without=_LATER, dry_run=None)
-    wrap_in_hpu_graph_func = older(wrap_in_hpu_graph_func, dry_run=None)
+    wrap_in_hpu_graph = narrow_signature(wrap_in_hpu_graph, without=_LATER, dry_run=None)
+    wrap_in_hpu_graph_func = narrow_signature(wrap_in_hpu_graph_func, dry_run=None)

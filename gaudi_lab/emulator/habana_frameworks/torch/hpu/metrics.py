@@ -24,13 +24,13 @@ if flags.get("PT_HPU_ENABLE_CACHE_METRICS"):
     _KINDS["recipe_cache"] = RecipeCache
 
 
-def _started(name: str) -> Metric:
+def _start(name: str) -> Metric:
     metric = _KINDS[name](name)
     metric.start()
     return metric
 
 
-_global = {name: _started(name) for name in _KINDS}
+_global = {name: _start(name) for name in _KINDS}
 
 
 def metric_global(name: str) -> Metric | None:
@@ -49,7 +49,7 @@ def metric_localcontext(name: str) -> Iterator[Metric]:
     """
     if name not in _KINDS:
         raise MetricNotFound(name)
-    metric = _started(name)
+    metric = _start(name)
     try:
         yield metric
     finally:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
+
+from gaudi_lab.emulator.process.flags import read_boolean
 
 from ..utils.internal import is_lazy
 from .caching import input_hash
@@ -54,7 +55,7 @@ class ModuleCacher:
         TypeError
             The forward takes ``*args``, or arguments by position only.
         """
-        dry_run = dry_run or os.environ.get("PT_HPUGRAPH_ENABLE_DRY_RUN", "0") == "1" or disable_tensor_cache
+        dry_run = dry_run or disable_tensor_cache or read_boolean("PT_HPUGRAPH_ENABLE_DRY_RUN", default=False)
         target = model if inplace else copy.copy(model)
         # A deep copy of instance attributes would bind the original's forward.
         original = type(model).forward.__get__(target) if "forward" not in vars(model) else model.forward

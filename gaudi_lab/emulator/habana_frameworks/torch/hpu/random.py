@@ -8,19 +8,17 @@ from typing import Any
 import torch
 
 from gaudi_lab.emulator.device.random import generator
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 
 
 def get_rng_state(device: Any = "hpu") -> torch.Tensor:
     """Return the state of the device's generator, a byte tensor on the host."""
-    recorder.flush()
-    return generator.get_state()
+    return tape.settle(generator).get_state()
 
 
 def set_rng_state(new_state: torch.Tensor, device: Any = "hpu") -> None:
     """Set the state of the device's generator."""
-    recorder.flush()
-    generator.set_state(new_state)
+    tape.settle(generator).set_state(new_state)
 
 
 def get_rng_state_all() -> list[torch.Tensor]:
@@ -36,8 +34,7 @@ def set_rng_state_all(new_states: Iterable[torch.Tensor]) -> None:
 
 def manual_seed(seed: int) -> None:
     """Seed the device's generator; the same seed draws what the CPU draws from it."""
-    recorder.flush()
-    generator.manual_seed(int(seed))
+    tape.settle(generator).manual_seed(int(seed))
 
 
 manual_seed_all = manual_seed
@@ -45,8 +42,7 @@ manual_seed_all = manual_seed
 
 def seed() -> int:
     """Seed the device's generator from the system's randomness, and return the seed."""
-    recorder.flush()
-    return generator.seed()
+    return tape.settle(generator).seed()
 
 
 seed_all = seed

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 
 from .events import Event
 
@@ -20,7 +20,7 @@ class Stream:
 
     def synchronize(self) -> None:
         """Wait for the stream: run what is recorded."""
-        recorder.flush()
+        tape.flush()
 
     def query(self) -> bool:
         """Return True if all work of the stream is done."""

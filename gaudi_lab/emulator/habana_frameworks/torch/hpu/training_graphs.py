@@ -10,7 +10,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from . import streams
-from .capture import HPUGraph
+from .hpu_graph import HPUGraph
 
 Flat = list[Any]
 
@@ -53,13 +53,15 @@ class GraphedCallable:
         with streams.stream(streams.Stream()):
             for _ in range(warmups):
                 self._backward(pytree.tree_leaves(func(*sample)), None, allow_unused_input)
-            self._forward_graph = _captured(lambda: self._run(func, sample), dry_run)
+            self._forward_graph = _capture_work(lambda: self._run(func, sample), dry_run)
             self._grads = [torch.zeros_like(out) if _differentiable(out) else None for out in self._outputs]
             if dry_run:
                 self._forward_graph.replay()
             self._backward_graph: HPUGraph | None = None
             if self._trained and any(grad is not None for grad in self._grads):
-                self._backward_graph = _captured(lambda: self._capture_backward(allow_unused_input), dry_run)
+                self._backward_graph = _capture_work(
+                    lambda: self._capture_backward(allow_unused_input), dry_run
+                )
         # The graph holds what backward needs; autograd's own record of the capture can go.
         self._outputs = [out.detach() if isinstance(out, torch.Tensor) else out for out in self._outputs]
 
@@ -121,7 +123,7 @@ class _Replay(torch.autograd.Function):
         return None, *ctx.graphed.replay_backward(grads)
 
 
-def _captured(work: Callable[[], None], dry_run: bool) -> HPUGraph:
+def _capture_work(work: Callable[[], None], dry_run: bool) -> HPUGraph:
     hpu_graph = HPUGraph()
     hpu_graph.capture_begin(dry_run)
     work()

@@ -21,13 +21,13 @@ def initialize_distributed_hpu(
 ) -> tuple[int, int, int]:
     """Return world size, rank and local rank: as given, else as the launcher's environment says."""
     return (
-        _given(world_size, "WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", default=1),
-        _given(rank, "RANK", "OMPI_COMM_WORLD_RANK", default=0),
-        _given(local_rank, "LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", default=0),
+        _choose(world_size, "WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", default=1),
+        _choose(rank, "RANK", "OMPI_COMM_WORLD_RANK", default=0),
+        _choose(local_rank, "LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", default=0),
     )
 
 
-def _given(value: int | None, *names: str, default: int) -> int:
+def _choose(value: int | None, *names: str, default: int) -> int:
     if value is not None:
         return value
     return int(next((os.environ[name] for name in names if name in os.environ), default))

@@ -9,13 +9,15 @@ import sys
 
 from torch.utils._config_module import install_config_module
 
+from gaudi_lab.emulator.process.flags import parse_boolean
+
 
 # The words stand inside the functions: every constant of this module becomes one of its settings.
 def _flag(name: str, default: bool) -> bool:
     asked = os.environ.get(name, str(int(default))).lower()
-    true, false = ("on", "1", "yes", "true", "y", "t"), ("off", "0", "no", "false", "n", "f")
-    assert asked in true + false, f"Unrecognized boolean value in env config:\n\t{name}: {asked}"
-    return asked in true
+    parsed = parse_boolean(asked)
+    assert parsed is not None, f"Unrecognized boolean value in env config:\n\t{name}: {asked}"
+    return parsed
 
 
 def _decomposition(name: str) -> str:

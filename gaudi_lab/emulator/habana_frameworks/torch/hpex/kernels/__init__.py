@@ -1,17 +1,17 @@
 """Fused kernels."""
 
-from .attention import FusedSDPA
-from .ctc import CTCLoss
-from .fp8 import fp8_fused_sdpa
-from .reference import PySDPA, PySDPAHinted
-from .rotary import (
+from .CTCLoss import CTCLoss
+from .CustomSoftmax import CustomSoftmax
+from .Fp8FusedSDPA import fp8_fused_sdpa
+from .FusedSDPA import FusedSDPA
+from .PySDPA import PySDPA, PySDPAHinted
+from .RotaryPosEmbeddingHelper import (
     RotaryPosEmbeddingHelperV1,
     RotaryPosEmbeddingHelperV2,
     RotaryPosEmbeddingHelperV3,
     RotaryPosEmbeddingMode,
     apply_rotary_pos_emb,
 )
-from .softmax import CustomSoftmax
 
 __all__ = [
     "CTCLoss",

@@ -32,7 +32,7 @@ class FusedAdagrad(FusedOptimizer):
         """Update one parameter in place."""
         step = one.count()
         grad = one.with_decay(one.grad)
-        total = one.kept("sum", start=one.group["initial_accumulator_value"])
+        total = one.keep("sum", start=one.group["initial_accumulator_value"])
         total.addcmul_(grad, grad)
         size = one.rate / (1 + (step - 1) * one.group["lr_decay"])
         one.go_down(size * grad / (total.sqrt() + one.group["eps"]))

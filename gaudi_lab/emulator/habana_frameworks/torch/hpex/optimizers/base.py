@@ -38,7 +38,7 @@ class Update:
         step: torch.Tensor = self.state["step"].add_(1)
         return step
 
-    def kept(self, name: str, start: float = 0.0, dtype: torch.dtype | None = None) -> torch.Tensor:
+    def keep(self, name: str, start: float = 0.0, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Return a tensor like the parameter that is kept under `name`, in the first step full of `start`."""
         if name not in self.state:
             self.state[name] = torch.full_like(self.parameter, start, dtype=dtype)
@@ -50,7 +50,7 @@ class Update:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Take `grad` into Adam's two moments, into the first with `weight`, and return them."""
         beta1, beta2 = self.group["betas"]
-        mean, square = self.kept("exp_avg", dtype=dtypes[0]), self.kept("exp_avg_sq", dtype=dtypes[1])
+        mean, square = self.keep("exp_avg", dtype=dtypes[0]), self.keep("exp_avg_sq", dtype=dtypes[1])
         mean.mul_(beta1).add_(grad, alpha=weight)
         grad = grad.to(square.dtype)
         square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)

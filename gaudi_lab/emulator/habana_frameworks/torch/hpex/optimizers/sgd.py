@@ -51,6 +51,6 @@ class FusedResourceApplyMomentum(FusedOptimizer):
 
     def update(self, one: Update) -> None:
         """Update one parameter in place."""
-        buffer = one.kept("momentum_buffer")
+        buffer = one.keep("momentum_buffer")
         buffer.mul_(one.group["momentum"]).sub_((one.rate * one.grad).to(buffer.dtype))
         one.parameter.add_(buffer)

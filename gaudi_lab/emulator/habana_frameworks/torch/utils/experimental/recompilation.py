@@ -50,15 +50,13 @@ def detect_recompilation_auto_model(
     assert is_lazy(), "detect_recompilation_auto_model is supported in lazy mode only"
     calls: list[_Call] = []
     for name, module in model.named_modules(prefix=mdlname):
-        vars(module)["forward"] = _watched(name, module.forward, calls, waittime)
+        vars(module)["forward"] = _watch(name, module.forward, calls, waittime)
     vars(model)["analyse_dynamicity"] = functools.partial(_analyse, calls, csv_out)
     vars(model)["raw_logs"] = lambda: list(calls)
     return model
 
 
-def _watched(
-    name: str, forward: Callable[..., Any], calls: list[_Call], waittime: float
-) -> Callable[..., Any]:
+def _watch(name: str, forward: Callable[..., Any], calls: list[_Call], waittime: float) -> Callable[..., Any]:
     from ... import core
 
     @functools.wraps(forward)

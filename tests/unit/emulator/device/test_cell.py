@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gaudi_lab.emulator.device.memory import ledger
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_memory_is_flat_over_many_training_steps_without_a_garbage_collector(mod
     held = []
     for _ in range(60):
         step(model, x)
-        recorder.flush()
+        tape.flush()
         held.append((ledger.active, ledger.in_use))
 
     assert len(set(held[5:])) == 1
@@ -46,7 +46,7 @@ def test_memory_is_flat_over_many_training_steps_without_a_garbage_collector(mod
 def test_a_cell_goes_with_its_tensor(mode, no_gc):
     x = torch.ones(1000).to("hpu")
     y = x * 2
-    recorder.flush()
+    tape.flush()
     cell = weakref.ref(y._cell)
     before = ledger.in_use
     del y
@@ -59,7 +59,7 @@ def test_a_view_keeps_the_memory_and_counts_it_once(mode, no_gc):
     base = torch.ones(1000).to("hpu")
     used = ledger.in_use
     view = base[10:]
-    recorder.flush()
+    tape.flush()
     assert ledger.in_use == used
     del base
     assert ledger.in_use == used
@@ -72,7 +72,7 @@ def test_what_failed_does_not_keep_its_inputs(lazy, no_gc):
     cell = weakref.ref(x._cell)
     bad = x[torch.tensor([5000]).to("hpu")]
     with pytest.raises(IndexError):
-        recorder.flush()
+        tape.flush()
     del x, bad
 
     assert cell() is None

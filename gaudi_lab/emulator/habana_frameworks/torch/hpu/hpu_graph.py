@@ -8,8 +8,8 @@ from types import TracebackType
 import torch
 
 from gaudi_lab.emulator.device.tensor import HpuTensor
-from gaudi_lab.emulator.lazy.capture import CapturedGraph
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.capture import Capture
+from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.process import flags
 
 from ..utils.internal import is_lazy
@@ -28,7 +28,7 @@ class HPUGraph:
     def __init__(self) -> None:
         if not is_lazy():
             raise RuntimeError("HPUGraph class is available in lazy mode only.")
-        self._captured = CapturedGraph()
+        self._captured = Capture()
         self._stream: streams.Stream | None = None
         self._user_inputs: list[torch.Tensor] = []
 
@@ -138,4 +138,4 @@ class graph:
 
 def is_current_stream_capturing() -> bool:
     """Return True while a graph is captured."""
-    return recorder.capture is not None
+    return tape.capture is not None

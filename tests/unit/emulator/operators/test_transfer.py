@@ -59,13 +59,13 @@ def test_the_same_tensor_comes_back_if_nothing_changes(mode):
 
 
 def test_moving_a_module_to_where_it_is_records_nothing(lazy):
-    from gaudi_lab.emulator.lazy.record import recorder
+    from gaudi_lab.emulator.lazy.record import tape
 
     model = torch.nn.Linear(3, 3).to("hpu")
-    recorder.flush()
+    tape.flush()
     weights = [parameter._cell for parameter in model.parameters()]
     model.to("hpu")
-    assert recorder.run.steps == 0
+    assert tape.recording.steps == 0
     assert [parameter._cell for parameter in model.parameters()] == weights
 
 

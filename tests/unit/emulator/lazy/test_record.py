@@ -7,27 +7,27 @@ import math
 import pytest
 import torch
 
-from gaudi_lab.emulator.lazy.compile import Graph
-from gaudi_lab.emulator.lazy.record import recorder, trie
+from gaudi_lab.emulator.lazy.compile import CompiledProgram
+from gaudi_lab.emulator.lazy.record import tape, trie
 
 
 def flush() -> None:
-    recorder.flush()
+    tape.flush()
 
 
 @pytest.fixture
 def compiled(lazy, monkeypatch):
     """The graphs compiled during the test."""
     graphs = []
-    compile_ = Graph.compile
+    compile_ = CompiledProgram.compile
 
     def count(self, hosts):
         graphs.append(self)
         return compile_(self, hosts)
 
-    monkeypatch.setattr(Graph, "compile", count)
+    monkeypatch.setattr(CompiledProgram, "compile", count)
     trie.clear()
-    recorder.restart()
+    tape.restart()
     return graphs
 
 

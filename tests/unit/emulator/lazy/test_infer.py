@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from gaudi_lab.emulator.device.schema import Alias
 from gaudi_lab.emulator.lazy import infer
-from gaudi_lab.emulator.lazy.program import Alias, Meta
+from gaudi_lab.emulator.lazy.program import Meta
 
 aten = torch.ops.aten
 

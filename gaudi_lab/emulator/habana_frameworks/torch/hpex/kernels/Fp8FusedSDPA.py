@@ -43,7 +43,7 @@ def fp8_fused_sdpa(
         Attention, and the largest probability and result (0 where they were not asked for).
     """
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
-    query, key, value = [_scaled(x, by) for x, by in ((q, d_scale_q), (k, d_scale_k), (v, d_scale_v))]
+    query, key, value = [_scale(x, by) for x, by in ((q, d_scale_q), (k, d_scale_k), (v, d_scale_v))]
     recompute = recompute_sdp_enabled() if recompute is None else recompute
     zero = torch.zeros((), device=q.device)
     if q_scale_s is None and not is_amax_s:
@@ -67,7 +67,7 @@ def fp8_fused_sdpa(
     return out, amax_s, amax_o
 
 
-def _scaled(x: torch.Tensor, by: torch.Tensor | float | None) -> torch.Tensor:
+def _scale(x: torch.Tensor, by: torch.Tensor | float | None) -> torch.Tensor:
     wide = x.to(torch.bfloat16) if x.dtype in (_FP8, torch.float8_e5m2) else x
     return wide if by is None else wide * _number(by, wide.dtype)
 

@@ -60,9 +60,9 @@ def test_list_files(tmp_path, monkeypatch):
     path = tmp_path / "ops.txt"
     path.write_text("mm\n\nadd\n")
     monkeypatch.setenv("SOME_LIST", str(path))
-    assert autocast._listed("SOME_LIST", ("bmm",)) == ["mm", "add"]
+    assert autocast._read_list("SOME_LIST", ("bmm",)) == ["mm", "add"]
     monkeypatch.delenv("SOME_LIST")
-    assert autocast._listed("SOME_LIST", ("bmm",)) == ("bmm",)
+    assert autocast._read_list("SOME_LIST", ("bmm",)) == ("bmm",)
     monkeypatch.setenv("SOME_LIST", str(tmp_path / "nothing"))
     with pytest.raises(RuntimeError, match="SOME_LIST"):
-        autocast._listed("SOME_LIST", ())
+        autocast._read_list("SOME_LIST", ())

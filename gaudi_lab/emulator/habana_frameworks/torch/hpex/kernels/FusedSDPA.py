@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.process.older_signatures import older
+from gaudi_lab.emulator.process.older_signatures import narrow_signature
 from gaudi_lab.emulator.process.release import release
 
 from ...hpu.sdp import recompute_sdp_enabled
@@ -185,4 +185,4 @@ if _RELEASE < (1, 23):
     _later = ["window_size", "sink"]
     if _RELEASE < (1, 19):
         _later += ["return_dropout_mask", "return_attn_probs"]
-    FusedSDPA.forward = staticmethod(older(FusedSDPA.forward, without=_later))  # type: ignore[method-assign]
+    FusedSDPA.forward = staticmethod(narrow_signature(FusedSDPA.forward, without=_later))  # type: ignore[method-assign]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gaudi_lab.emulator import set_lazy
 from gaudi_lab.emulator.lazy import replay
 from gaudi_lab.emulator.lazy.program import Meta
-from gaudi_lab.emulator.lazy.record import recorder
+from gaudi_lab.emulator.lazy.record import tape
 
 # Each takes the pool of tensors, all of shape (3, 4) or views that keep it, and two numbers to choose with.
 STEPS = {
@@ -31,7 +31,7 @@ STEPS = {
     "where": lambda pool, i, j: pool.append(torch.where(pool[i] > 0, pool[j], pool[i])),
     "softmax": lambda pool, i, j: pool.append(pool[i].softmax(j % 2)),
     "drop": lambda pool, i, j: pool.pop(i) if len(pool) > 2 else None,
-    "mark_step": lambda pool, i, j: recorder.flush(),
+    "mark_step": lambda pool, i, j: tape.flush(),
     "read": lambda pool, i, j: pool[i].sum().item(),
 }
 
