@@ -31,7 +31,6 @@ COMPILE_BACKEND = "hpu_backend"
 
 _BRIDGE = "habana_frameworks.torch"
 _LAZY_VARIABLE = "PT_HPU_LAZY_MODE"
-_EAGER_BY_DEFAULT_SINCE = (1, 21)
 _chosen = False
 
 
@@ -136,10 +135,7 @@ def is_lazy() -> bool:
 
 def loads_lazy() -> bool:
     """Whether the bridge would load in lazy mode, as the environment and the release say now."""
-    asked = os.environ.get(_LAZY_VARIABLE)
-    if asked is not None:
-        return asked != "0"
-    return _release(identity().version) < _EAGER_BY_DEFAULT_SINCE
+    return os.environ.get(_LAZY_VARIABLE, release.default_mode(_release(identity().version))) != "0"
 
 
 def mode_chosen() -> bool:
@@ -408,5 +404,6 @@ def _installed_version() -> str:
 
 
 def _release(version: str) -> tuple[int, int]:
+    """Return a version as (major, minor); the newest that is known for one that does not say."""
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
-    return (numbers[0], numbers[1]) if len(numbers) == 2 else _EAGER_BY_DEFAULT_SINCE
+    return (numbers[0], numbers[1]) if len(numbers) == 2 else release.NEWEST

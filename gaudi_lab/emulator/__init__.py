@@ -47,6 +47,8 @@ def set_lazy(lazy: bool) -> None:
     from gaudi_lab.emulator.lazy.record import tape
     from gaudi_lab.emulator.process import mode
 
+    if mode.lazy() == lazy:
+        return
     tape.flush()
     mode.force(lazy)
     if not lazy:

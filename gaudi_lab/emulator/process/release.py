@@ -33,6 +33,12 @@ def release() -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def default_mode() -> str:
-    """Return what ``PT_HPU_LAZY_MODE`` means where it is not set: "1" (lazy) up to 1.20, "0" (eager) since 1.21."""
-    return "0" if release() >= (1, 21) else "1"
+def default_mode(of: tuple[int, int] | None = None) -> str:
+    """Return what ``PT_HPU_LAZY_MODE`` means where it is not set: "1" (lazy) up to 1.20, "0" (eager) since 1.21.
+
+    Parameters
+    ----------
+    of
+        A release as (major, minor); the emulated one if not given.
+    """
+    return "0" if (of or release()) >= (1, 21) else "1"
