@@ -41,7 +41,7 @@ notebooks: $(READY)
 
 # One table of what someone else's tests say; ARGS=--no-suites leaves out those that have to be fetched first.
 conformance: $(READY)
-	$(BIN)/python tests/conformance/run.py --workers 2 $(ARGS)
+	$(BIN)/python tests/conformance/runner/run.py --workers 2 $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/overhead.py
