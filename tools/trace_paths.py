@@ -61,10 +61,9 @@ def files_run(act: Act) -> list[str]:
 
 def mode_lazy() -> Act:
     """Run `%gaudi_mode lazy` in a notebook with one model, until the answer is shown."""
-    from IPython.core.interactiveshell import InteractiveShell
+    from IPython import get_ipython
 
-    shell = InteractiveShell.instance()
-    shell.run_line_magic("load_ext", "gaudi_lab")
+    shell = get_ipython()
     gaudi_lab.mode("eager")
     shell.user_ns["model"] = _classifier().to("hpu")
     shell.run_line_magic("gaudi_attach", "model")
@@ -153,10 +152,26 @@ WAYS = {
 def trace(names: list[str]) -> Iterator[tuple[str, list[str]]]:
     """Go each way once, and again under the tracer; yield its name and the files that ran."""
     for name in names:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            WAYS[name]()()
-            act = WAYS[name]()
-        yield name, files_run(act)
+        with _notebook():
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                WAYS[name]()()
+                act = WAYS[name]()
+            yield name, files_run(act)
+
+
+@contextlib.contextmanager
+def _notebook() -> Iterator[None]:
+    """Have a shell with the extension, and leave nothing of it to the next way."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    gaudi_lab.load_ipython_extension(shell)
+    try:
+        yield
+    finally:
+        gaudi_lab.unload_ipython_extension(shell)
+        InteractiveShell.clear_instance()
 
 
 def _line(name: str, files: list[str]) -> str:
