@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: lab test tour lint unit kernel browser notebooks conformance bench clean
+.PHONY: lab test tour check lint unit contract kernel browser notebooks conformance bench clean
 
 # torch goes first and alone: with it in place nothing else asks for a CUDA build.
 $(READY): pyproject.toml
@@ -20,7 +20,10 @@ lab: $(READY)
 tour: $(READY)
 	$(BIN)/gaudi-lab tour
 
-test: lint unit kernel browser notebooks
+test: check contract kernel browser notebooks
+
+# For every commit: a few minutes.
+check: lint unit
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -28,7 +31,11 @@ lint: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/python -m pytest tests/unit tests/conformance -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
+
+# The emulated bridge against its written contract, and a slice of PyTorch's own samples.
+contract: $(READY)
+	$(BIN)/python -m pytest tests/conformance -n 2 --dist loadfile
 
 kernel: $(READY)
 	$(BIN)/python -m pytest tests/kernel
@@ -41,7 +48,7 @@ notebooks: $(READY)
 
 # One table of what someone else's tests say; ARGS=--no-suites leaves out those that have to be fetched first.
 conformance: $(READY)
-	$(BIN)/python tests/conformance/run.py --workers 2 $(ARGS)
+	$(BIN)/python tests/conformance/runner/run.py --workers 2 $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/overhead.py

@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
+import foreign_tests
 import pytest
-import suite_runs
 from contract import covers, message, messages, raises
 from fresh import run
 
 from gaudi_lab.cli.run import environment, make_site
 
-PYTHON = suite_runs.python_of("optimum")
-EXAMPLES = suite_runs.SUITES / "optimum-habana" / "examples" / "text-generation"
-SHIM = Path(__file__).parent / "optimum_habana" / "shim"
+PYTHON = foreign_tests.python_of("optimum")
+EXAMPLES = foreign_tests.SUITES / "optimum-habana" / "examples" / "text-generation"
+SHIM = foreign_tests.HERE / "optimum_habana" / "shim"
 
 needs_optimum = pytest.mark.skipif(
-    not PYTHON.exists(), reason="the environment with optimum-habana is not there; run_suites.py makes it"
+    not PYTHON.exists(),
+    reason="the environment with optimum-habana is not there; tests/conformance/runner/suites.py makes it",
 )
 needs_examples = pytest.mark.skipif(
-    not EXAMPLES.is_dir(), reason="no checkout of optimum-habana; run_suites.py makes it"
+    not EXAMPLES.is_dir(), reason="no checkout of optimum-habana; runner/suites.py makes it"
 )
 
 

@@ -40,7 +40,7 @@ def attached(encoder, workbench):
     model.to("cpu")
 
 
-@pytest.mark.parametrize("settings", combinations(), ids=str)
+@pytest.mark.parametrize("settings", list(combinations()), ids=str)
 def test_answers_agree_and_only_new_shapes_compile(encoder, attached, settings):
     encoder[1].to("cpu")
     expected = {rows: embed(encoder, SENTENCES[:rows], "cpu") for rows in (3, 2)}

@@ -18,7 +18,7 @@ from gaudi_lab.cli.run import environment as emulated_environment
 from gaudi_lab.cli.run import make_site
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+ROOT = HERE.parents[2]
 SUITES = Path(os.environ.get("GAUDI_LAB_SUITES", ROOT / "build" / "suites"))
 
 

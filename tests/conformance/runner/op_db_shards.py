@@ -148,6 +148,6 @@ def _environment() -> dict[str, str]:
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "GAUDI_LAB_COMPILER": "replay",
-        "PYTHONPATH": str(HERE),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
         "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
     }

@@ -1,6 +1,6 @@
 """Prints one table of everything that someone else's tests say about the emulated bridge.
 
-    python tests/conformance/run.py [--every K] [--samples N] [--workers W] [--no-suites]
+    python tests/conformance/runner/run.py [--every K] [--samples N] [--workers W] [--no-suites]
 
 The exit status is 1 if a case fails that known_failures.toml does not know, or one passes that it does.
 """
@@ -12,7 +12,7 @@ import sys
 
 import contract_rows
 import op_db_rows
-import run_suites
+import suites
 from conformance_table import Row, text
 
 
@@ -30,7 +30,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     # First: some of the contract's tests need the environments that the suites make.
-    suites, complaints = run_suites.rows(options.workers) if options.suites else ([], [])
+    of_suites, complaints = suites.rows(options.workers) if options.suites else ([], [])
     rows: list[Row] = contract_rows.rows()
     for database in ("op_db", "module_db"):
         for mode in ("eager", "lazy"):
@@ -40,7 +40,7 @@ def main() -> int:
             )
             rows.append(row)
             complaints += verdict.complaints(f"{database} {mode}")
-    rows += suites
+    rows += of_suites
     print(text(rows))
     print("\n".join(["", *complaints]) if complaints else "")
     return 1 if complaints else 0

@@ -1,6 +1,6 @@
 """Other people's programs and test suites, fetched and run unmodified on the emulated device.
 
-    python tests/conformance/run_suites.py [transformers] [optimum]
+    python tests/conformance/runner/suites.py [transformers] [optimum]
 
 What it needs, it makes or fetches: an environment for each suite (`.venv-transformers`, `.venv-optimum`) and
 checkouts from GitHub, because no package on PyPI carries the tests. ``GAUDI_LAB_SUITES`` names a folder that may

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import hub_stand_ins
 from conformance_table import Row
+from foreign_tests import HERE, SUITES, checkout, environment, on_bridge, run_tests
 from known_failures import Verdict
-from suite_runs import HERE, SUITES, checkout, environment, on_bridge, run_tests
 
 # Its pipelines import torchvision, of which there is no CPU build beside this torch.
 _SHIM = {"PYTHONPATH": str(HERE / "optimum_habana" / "shim")}

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from conformance_table import Row
+from foreign_tests import checkout, environment, run_tests
 from known_failures import Verdict
-from suite_runs import checkout, environment, run_tests
 
 MODELS = ("bert", "distilbert", "gpt2", "vit", "clip", "t5", "llama")
 MODES = ("cpu", "eager", "lazy")
