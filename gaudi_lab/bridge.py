@@ -1,4 +1,4 @@
-"""The one door to `habana_frameworks`: which bridge it is, its mode, its counters, its errors in plain words.
+"""The one module that imports `habana_frameworks`: which bridge it is, its mode, counters, and errors in plain words.
 
 Everything here keeps to the documented interface of Intel's bridge 1.20 and later, so it works the same on
 a Gaudi and on the emulated bridge. Nothing here imports torch or the bridge until a function needs it:

@@ -28,8 +28,10 @@ from gaudi_lab.transformers import (
     padding,
 )
 from gaudi_lab.transformers.evaluation import Evaluation
-from gaudi_lab.transformers.trainer_switches import TrainerSwitches
+from gaudi_lab.transformers.trainer_switches import read_arguments
 from gaudi_lab.transformers.training_args import GaudiTrainingArguments
+from gaudi_lab.workbench import lab
+from gaudi_lab.workbench.model import SwitchedModel
 
 logger = logging.get_logger(__name__)
 
@@ -107,8 +109,9 @@ class GaudiTrainer(transformers.Trainer):
         self._process_state = accelerate_state.ProcessState()
         # In lazy mode the weights are on their way until now. An interrupt later would lose them.
         self._on_device(bridge.settle)
-        self.gaudi_switches = TrainerSwitches(self)
+        self._switched: SwitchedModel | None = None
         if args.use_habana:
+            self._switched = lab.current().enter(self, *read_arguments(args))
             self.add_callback(MarkStep)
         evaluation_display.leave_evaluations_out(self)
 
@@ -138,8 +141,12 @@ class GaudiTrainer(transformers.Trainer):
             return super().train(*args, **kwargs)
 
     def release(self) -> None:
-        """Take everything that `args` have put on the model off it; the next evaluation puts it on again."""
-        self.gaudi_switches.take_off()
+        """Take everything that `args` have put on the model off it; the next evaluation puts it on again.
+
+        While the trainer is attached, the workbench's own switches stay.
+        """
+        if self._switched is not None:
+            lab.current().take_off(self._switched)
 
     def evaluation_loop(
         self,
@@ -153,7 +160,7 @@ class GaudiTrainer(transformers.Trainer):
         quiet = self.is_in_train or self.args.disable_tqdm
         evaluation = self._evaluation = Evaluation(
             dataloader,
-            Watch(settings=self._describe_settings(), graphs=self.gaudi_switches.replays, seen=self._seen),
+            Watch(settings=self._describe_settings(), graphs=self._replays, seen=self._seen),
             evaluation_display.Silent() if quiet else evaluation_display.choose_display(),
             on_hpu=self.args.use_habana,
             compiles=self.args.use_habana and (bridge.is_lazy() or self.args.compiles),
@@ -183,9 +190,7 @@ class GaudiTrainer(transformers.Trainer):
             inputs = padding.fill(inputs, full, self.label_names)
         if self._evaluation is not None:
             self._evaluation.begin_batch(inputs, count)
-        results = super().prediction_step(
-            self.gaudi_switches.in_use(model), inputs, prediction_loss_only, ignore_keys
-        )
+        results = super().prediction_step(self._in_use(model), inputs, prediction_loss_only, ignore_keys)
         self._on_device(bridge.mark_step)
         loss, logits, labels = map(self._to_host, results)
         if short:
@@ -194,7 +199,7 @@ class GaudiTrainer(transformers.Trainer):
 
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Run the stock step; in lazy mode forward and backward are then one graph."""
-        loss = super().training_step(self.gaudi_switches.in_use(model), *args, **kwargs)
+        loss = super().training_step(self._in_use(model), *args, **kwargs)
         self._on_device(bridge.mark_step)
         return loss
 
@@ -251,7 +256,7 @@ class GaudiTrainer(transformers.Trainer):
         try:
             with self._process_state.use():
                 self._place_model()
-                with self.gaudi_switches.on(training=training):
+                with self._use_switches(training=training):
                     yield
         finally:
             self._at_work = False
@@ -260,7 +265,7 @@ class GaudiTrainer(transformers.Trainer):
         """Bring the model back to the device of the arguments, should another trainer have moved it."""
         where = next((p.device for p in self.model.parameters()), None)
         if self.place_model_on_device and where is not None and where.type != self.args.device.type:
-            self.gaudi_switches.take_off()
+            self.release()
             self._move_model_to_device(self.model, self.args.device)
             self._on_device(bridge.settle)
 
@@ -279,7 +284,22 @@ class GaudiTrainer(transformers.Trainer):
                 fused_kernels.clip_by_kernel(self.accelerator)
 
     def _describe_settings(self) -> str:
-        return f"{self.gaudi_switches} + bf16 autocast" if self._in_bfloat16 else str(self.gaudi_switches)
+        switches = "CPU" if self._switched is None else str(lab.current().owner(self._switched))
+        return f"{switches} + bf16 autocast" if self._in_bfloat16 else switches
+
+    def _use_switches(self, *, training: bool) -> AbstractContextManager[Any]:
+        if self._switched is not None:
+            return lab.current().on(self._switched, training=training)
+        lab.current().free(
+            {"model": self.model}
+        )  # whatever another trainer has on it: this one is on the CPU
+        return nullcontext()
+
+    def _replays(self) -> list[int]:
+        return [] if self._switched is None else lab.current().owner(self._switched).replays()
+
+    def _in_use(self, model: nn.Module) -> nn.Module:
+        return model if self._switched is None else self._switched.in_use(model)
 
     def _to_host(self, results: Any) -> Any:
         """Bring results to the host, in float32.

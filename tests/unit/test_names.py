@@ -25,34 +25,10 @@ SHARED_NAMES: dict[str, str] = {}
 # Modules under ten lines, each with its reason. A package's `__init__` may hold nothing but its map.
 SHORT = {"modes.py": "the deprecated name of settings.py; goes with the next release"}
 
-# What somebody still works on. Empty when the work is merged.
-UNDER_CONSTRUCTION = {
-    "module gaudi_config": "transformers and diffusers still have one each",
-    "module progress": "transformers and diffusers still have one each",
-    "module batches": "transformers and diffusers still have one each",
-    "module switches": "transformers and diffusers still have one each",
-    "module attention": "the kernel and the instrument",
-    "class CapturedGraph": "the emulator's becomes `Capture`",
-    "class Memory": "of the device, and of the shapes seen",
-    "class FusedAdamW": "the bridge's and the trainer's",
-    "class Switches": "transformers and diffusers still have one each",
-    "class Recorder": "the emulator's becomes `Tape`",
-    "class Graph": "the compiler's and the instrument's",
-    "words in instruments/calls.py": "rename",
-    "words in bridge.py": "rename",
-    "words in notebook/panel/controller.py": "rename",
-    "words in notebook/panel/__init__.py": "rename",
-    "words in notebook/panel/widget.py": "rename",
-}
 
-
-def twice(places: dict[str, list[str]], kind: str) -> dict[str, list[str]]:
+def twice(places: dict[str, list[str]]) -> dict[str, list[str]]:
     """Return the names with more than one place that nobody has given a reason for."""
-    return {
-        name: found
-        for name, found in places.items()
-        if len(found) > 1 and name not in SHARED_NAMES and f"{kind} {name}" not in UNDER_CONSTRUCTION
-    }
+    return {name: found for name, found in places.items() if len(found) > 1 and name not in SHARED_NAMES}
 
 
 def test_no_two_modules_have_one_name():
@@ -62,7 +38,7 @@ def test_no_two_modules_have_one_name():
             path = Path(file)
             name = path.parent.name if path.stem == "__init__" else path.stem
             places[name].append(file)
-    assert not twice(places, "module")
+    assert not twice(places)
 
 
 def test_no_two_classes_have_one_name():
@@ -72,7 +48,7 @@ def test_no_two_classes_have_one_name():
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(file)
     ours = {name: found for name, found in places.items() if not all(x.startswith(PUBLIC) for x in found)}
-    assert not twice(ours, "class")
+    assert not twice(ours)
 
 
 def test_no_package_has_the_name_of_a_public_function():
@@ -110,7 +86,7 @@ PICTURE = re.compile(
 
 
 def test_no_word_of_the_picture_that_the_layers_were_drawn_with():
-    texts = {name: text for name, text in FILES.items() if f"words in {name}" not in UNDER_CONSTRUCTION}
+    texts = dict(FILES)
     for pattern in ("*.md", "docs/*.md", "notebooks/*.py", "notebooks/*.ipynb"):
         for path in ROOT.glob(pattern):
             texts[path.name] = re.sub(r'"image/png": ".*"', "", path.read_text())
