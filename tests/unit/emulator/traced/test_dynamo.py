@@ -1,5 +1,9 @@
 """`torch.compile(backend="hpu_backend")` on the emulated device."""
 
+import importlib
+import inspect
+import pkgutil
+
 import pytest
 import torch
 
@@ -141,3 +145,38 @@ def test_dynamo_can_show_its_arguments_when_it_fails():
         Exception, match=r"tensor\(\.\.\., device='hpu:0', size=\(2, 3\), dtype=torch.float32\)"
     ):
         f(torch.randn(2, 3, device="hpu"))
+
+
+def closed_modules():
+    """Yield the modules of the emulator that Dynamo must not trace, by walking its folders."""
+    for top in pkgutil.iter_modules(gaudi_lab.emulator.__path__, "gaudi_lab.emulator."):
+        if top.name.rpartition(".")[2] not in ("habana_frameworks", "kernels"):
+            module = importlib.import_module(top.name)
+            yield module
+            for inner in pkgutil.walk_packages(getattr(module, "__path__", []), f"{top.name}."):
+                yield importlib.import_module(inner.name)
+
+
+def functions_of(module):
+    found = [x for x in vars(module).values() if getattr(x, "__module__", None) == module.__name__]
+    methods = [y for x in found if isinstance(x, type) for y in vars(x).values()]
+    # What a dataclass or a protocol is given has no file of ours.
+    return [
+        x for x in [*found, *methods] if inspect.isfunction(x) and x.__code__.co_filename == module.__file__
+    ]
+
+
+def test_dynamo_skips_every_function_of_the_emulator_but_those_of_the_open_packages():
+    from habana_frameworks.torch.hpex.kernels import FusedSDPA
+    from torch._dynamo import trace_rules
+
+    from gaudi_lab.emulator.kernels import attention
+
+    modules = list(closed_modules())
+    traced = {
+        f"{m.__name__}.{f.__name__}" for m in modules for f in functions_of(m) if not trace_rules.check(f)
+    }
+    assert not traced
+    assert len(modules) > 40
+    assert not trace_rules.check(FusedSDPA.forward)
+    assert not any(trace_rules.check(function) for function in functions_of(attention))

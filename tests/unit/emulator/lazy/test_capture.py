@@ -1,0 +1,68 @@
+"""A capture is told what ran."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gaudi_lab.emulator.lazy.capture import Capture
+from gaudi_lab.emulator.lazy.record import tape
+
+pytestmark = pytest.mark.usefixtures("lazy")
+
+
+@pytest.fixture
+def capture():
+    made = Capture()
+    yield made
+    made.abandon()
+
+
+def test_it_knows_what_every_program_read_and_filled(capture):
+    x = torch.ones(2).to("hpu")
+    capture.begin()
+    y = x + 1
+    tape.flush()
+    z = y * 2
+    capture.end()
+    first, second = capture.segments
+    assert (first.inputs, first.outputs) == ([x._cell], [y._cell])
+    assert (second.inputs, second.outputs) == ([y._cell], [z._cell])
+    x.fill_(4)
+    capture.replay()
+    assert (y.tolist(), z.tolist()) == ([5.0, 5.0], [10.0, 10.0])
+
+
+def test_a_dry_run_computes_nothing_before_the_replay(capture):
+    x = torch.ones(2).to("hpu")
+    capture.begin(dry_run=True)
+    x.add_(1)
+    y = x * 3
+    capture.end()
+    assert x.tolist() == [1.0, 1.0]
+    capture.replay()
+    assert y.tolist() == [6.0, 6.0]
+
+
+def test_a_program_that_failed_is_part_of_it_and_fails_again(capture):
+    x = torch.ones(2).to("hpu")
+    at = torch.tensor([9]).to("hpu")
+    capture.begin()
+    bad = x[at]
+    with pytest.raises(IndexError):
+        tape.flush()
+    capture.end()
+    assert len(capture.segments) == 1
+    with pytest.raises(IndexError):
+        capture.replay()
+    del bad
+
+
+def test_nothing_is_captured_twice_at_once(capture):
+    capture.begin()
+    with pytest.raises(RuntimeError, match="already in progress"):
+        Capture().begin()
+    with pytest.raises(RuntimeError, match="Capture in progress"):
+        capture.replay()
+    capture.end()
+    assert not capture.capturing
