@@ -1,23 +1,23 @@
 """Gaudi's own operators, `torch.ops.hpu.*`, as host kernels that a recorded graph can hold."""
 
 from gaudi_lab.emulator.kernels import (
-    attention,
     casts,
     experts,
     gemm,
     int4,
     normalization,
     rotary,
+    sdpa,
     softmax,
 )
 
 __all__ = [
-    "attention",
     "casts",
     "experts",
     "gemm",
     "int4",
     "normalization",
     "rotary",
+    "sdpa",
     "softmax",
 ]

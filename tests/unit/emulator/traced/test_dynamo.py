@@ -170,8 +170,6 @@ def test_dynamo_skips_every_function_of_the_emulator_but_those_of_the_open_packa
     from habana_frameworks.torch.hpex.kernels import FusedSDPA
     from torch._dynamo import trace_rules
 
-    from gaudi_lab.emulator.kernels import attention
-
     modules = list(closed_modules())
     traced = {
         f"{m.__name__}.{f.__name__}" for m in modules for f in functions_of(m) if not trace_rules.check(f)
@@ -179,4 +177,4 @@ def test_dynamo_skips_every_function_of_the_emulator_but_those_of_the_open_packa
     assert not traced
     assert len(modules) > 40
     assert not trace_rules.check(FusedSDPA.forward)
-    assert not any(trace_rules.check(function) for function in functions_of(attention))
+    assert not any(trace_rules.check(function) for function in functions_of(sdpa))
