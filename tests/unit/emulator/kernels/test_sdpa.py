@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from gaudi_lab.emulator.kernels import sdpa
+
 hpu = torch.ops.hpu
 Q, K = 6, 10
 

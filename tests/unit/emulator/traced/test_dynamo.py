@@ -170,6 +170,8 @@ def test_dynamo_skips_every_function_of_the_emulator_but_those_of_the_open_packa
     from habana_frameworks.torch.hpex.kernels import FusedSDPA
     from torch._dynamo import trace_rules
 
+    from gaudi_lab.emulator.kernels import sdpa
+
     modules = list(closed_modules())
     traced = {
         f"{m.__name__}.{f.__name__}" for m in modules for f in functions_of(m) if not trace_rules.check(f)
