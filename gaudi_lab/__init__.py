@@ -5,7 +5,7 @@ emulated one. It imports neither torch nor a bridge nor IPython: the bridge deci
 loads, and that choice is left to you.
 
 In a notebook, `%load_ext gaudi_lab` adds `%gaudi_mode`, `%gaudi_attach`, `%gaudi_graphs`, `%gaudi_sdpa`,
-`%gaudi_status`, `%gaudi_panel` and `%%gaudi_warmup`. Each has a function of like name here.
+`%gaudi_compile`, `%gaudi_status`, `%gaudi_panel` and `%%gaudi_warmup`. Each has a function of like name here.
 """
 
 from __future__ import annotations
