@@ -40,8 +40,9 @@ contract: $(READY)
 kernel: $(READY)
 	$(BIN)/python -m pytest tests/kernel
 
+# Warnings of the browser's driver and of JupyterLab's server are theirs.
 browser: $(READY)
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/browser -W default
 
 notebooks: $(READY)
 	$(BIN)/python -m pytest tests/notebooks

@@ -19,7 +19,7 @@ SHIM = foreign_tests.HERE / "optimum_habana" / "shim"
 
 needs_optimum = pytest.mark.skipif(
     not PYTHON.exists(),
-    reason="the environment with optimum-habana is not there; tests/conformance/runner/suites.py makes it",
+    reason="no environment with optimum-habana; runner/suites.py makes it",
 )
 needs_examples = pytest.mark.skipif(
     not EXAMPLES.is_dir(), reason="no checkout of optimum-habana; runner/suites.py makes it"
