@@ -77,6 +77,7 @@ def test_a_detached_tensor_is_the_same_memory(mode):
     assert x.tolist() == [2.0, 2.0, 2.0]
 
 
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
 def test_a_list_of_device_scalars_makes_a_host_tensor(mode):
     x = torch.arange(4.0).to("hpu") * 2
 
