@@ -70,6 +70,20 @@ def mode_lazy() -> Act:
     return lambda: shell.run_line_magic("gaudi_mode", "lazy")
 
 
+def mode_lazy_effect() -> Act:
+    """The same until the switches have moved and the workbench tells who wants to know."""
+    from gaudi_lab.workbench import lab
+
+    act = mode_lazy()
+    subscription = lab.current().subscribe(lambda _: sys.setprofile(None))
+
+    def act_until_told() -> None:
+        act()
+        subscription.remove()
+
+    return act_until_told
+
+
 def one_add() -> Act:
     """Add two tensors in lazy mode: recorded for the first time, compiled, run, and the sum read."""
     import torch
@@ -141,7 +155,8 @@ def _classifier() -> object:
 
 
 WAYS = {
-    "%gaudi_mode lazy, to its effect": mode_lazy,
+    "%gaudi_mode lazy, to its effect": mode_lazy_effect,
+    "%gaudi_mode lazy, to its answer": mode_lazy,
     "one torch.add, recorded and read": one_add,
     "a captured call and its replay": captured_call,
     "GaudiTrainer.evaluate(), to its table": evaluate,
