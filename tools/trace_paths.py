@@ -71,7 +71,7 @@ def mode_lazy() -> Act:
 
 
 def mode_lazy_effect() -> Act:
-    """The same until the switches have moved and the workbench tells who wants to know."""
+    """Run the same until the switches have moved and the workbench tells who wants to know."""
     from gaudi_lab.workbench import lab
 
     act = mode_lazy()
