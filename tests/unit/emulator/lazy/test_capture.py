@@ -66,3 +66,14 @@ def test_nothing_is_captured_twice_at_once(capture):
         capture.replay()
     capture.end()
     assert not capture.capturing
+
+
+def test_an_expanded_result_that_someone_keeps_is_refreshed(capture):
+    """As autograd keeps the mask of an attention, when a model is called without `no_grad`."""
+    x = torch.ones(1, 2).to("hpu")
+    capture.begin()
+    wide = (x + 1).expand(3, 2)
+    capture.end()
+    x.fill_(4)
+    capture.replay()
+    assert wide.tolist() == [[5.0, 5.0]] * 3
