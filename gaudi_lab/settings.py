@@ -181,6 +181,7 @@ FUSED_SDPA = Switch(
             "recompute",
             "FusedSDPA recompute",
             {True: "--recompute", False: "--no-recompute"},
+            note="Recomputing does not store the attention matrix.",
             arguments={True: "flash_attention_recompute=True", False: "flash_attention_recompute=False"},
         ),
         Option(

@@ -26,7 +26,7 @@ def make_parser(switch: Switch) -> MagicArgumentParser:
                 declared |= {
                     "action": "store_const",
                     "const": values[""],
-                    "help": f"{option.describe(values[''])}.",
+                    "help": f"{option.describe(values['']).capitalize()}. {option.note}",
                 }
             else:
                 declared |= {"choices": list(values), "help": option.note or option.label}

@@ -437,12 +437,12 @@ class Lab:
             )
             for attached, settings in changed.items()
         ]
+        notes += [remark for attached, settings in changed.items() for remark in attached.remarks(settings)]
         self._move(changed, was_lazy, None if mode is None else lazy)
         for attached, requested in plan.items():
             attached.requested = requested
         self._requested = default
-        remarks = [remark for attached, settings in changed.items() for remark in attached.remarks(settings)]
-        change = self._change(before, default.in_process(lazy).mode, changes, notes + remarks)
+        change = self._change(before, default.in_process(lazy).mode, changes, notes)
         if change:
             self._tell(change)
         return change

@@ -109,9 +109,11 @@ class SwitchedModel:
         return "" if refusal is None else refusal.for_notebook()
 
     def remarks(self, settings: Settings) -> list[str]:
-        """Say which of `settings` will have less of an effect than one might think."""
+        """Say which of the switches that `settings` moves will have less of an effect than one might think."""
         weights = (p for module in self.components.values() for p in module.parameters())
-        if settings.softmax is None or any(p.dtype is torch.bfloat16 for p in weights):
+        if settings.softmax in (None, self.settings.softmax) or any(
+            p.dtype is torch.bfloat16 for p in weights
+        ):
             return []
         waits = "so it takes effect under autocast only"
         return [f"softmax {settings.softmax} exists for bfloat16 and {self.name} is not, {waits}"]

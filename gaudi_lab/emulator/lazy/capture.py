@@ -133,6 +133,8 @@ def _refresh(cell: Cell, value: torch.Tensor) -> None:
     assert host is not None
     if host.data_ptr() != value.data_ptr() or host.stride() != value.stride():
         for dim, step in enumerate(host.stride()):
-            if step == 0 and host.shape[dim] > 1:  # an expanded result: all that is there lies at the first place
+            if (
+                step == 0 and host.shape[dim] > 1
+            ):  # an expanded result: all that is there lies at the first place
                 host, value = host.narrow(dim, 0, 1), value.narrow(dim, 0, 1)
         host.copy_(value)
