@@ -65,16 +65,16 @@ class GaudiMagics(Magics):
     def gaudi_attach(self, line: str) -> None:
         """Put a model, Trainer or diffusion pipeline on the workbench.
 
-        The other magics find models on hpu by themselves; this names one, or all.
+        The other magics find models on hpu by themselves, but for those that were detached; this names one, or all.
 
         In Python: gaudi_lab.attach(model)
         """
         arguments = parse_argstring(self.gaudi_attach, line)
         if arguments.detach:
             for name in [arguments.model] if arguments.model else list(lab.current().models):
-                self._show(api.detach(name))
+                self._show(namespace.detach(name))
         elif arguments.model:
-            self._show(api.attach(self._model(arguments.model), arguments.model).change)
+            self._show(namespace.attach(arguments.model, self.shell.user_ns).change)
         else:
             self._attach_all()
             print(api.status())  # noqa: T201
@@ -140,16 +140,13 @@ class GaudiMagics(Magics):
         name = self._name(arguments.pop("model"))
         self._show(getattr(api, switch.name)(name, on, **arguments).change)
 
-    def _model(self, name: str) -> Any:
-        return namespace.resolve(name, self.shell.user_ns)
-
     def _name(self, name: str | None) -> str | None:
         """Attach what is meant, and return its name; None for all."""
         self._attach_all()
         if name is None and not lab.current().models:
             raise _nothing_attached(self.shell.user_ns)
         if name is not None and name not in lab.current().models:
-            api.attach(self._model(name), name)
+            namespace.attach(name, self.shell.user_ns)
         return name
 
     def _attach_all(self) -> None:

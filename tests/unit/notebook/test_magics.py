@@ -162,6 +162,15 @@ def test_a_model_whose_name_is_gone_is_detached(shell, net, workbench):
     assert not workbench.models
 
 
+def test_a_model_that_was_detached_stays_off_until_it_is_named(shell, net, workbench):
+    shell.user_ns["net"] = net
+    run(shell, "%gaudi_attach net")
+    run(shell, "%gaudi_attach --detach net\n%gaudi_mode lazy")
+    assert not workbench.models
+    run(shell, "%gaudi_graphs on net")
+    assert workbench.models["net"].settings.hpu_graphs
+
+
 def test_unloading_leaves_everything_as_it_was(shell, bert, workbench):
     before = set(vars(bert)), bert.forward, dict(vars(bert.config)), list(bert.state_dict())
     matchers = list(shell.Completer.custom_matchers)
