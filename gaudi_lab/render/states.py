@@ -57,13 +57,14 @@ def facts(status: Status) -> list[str]:
 
 
 _HEADS = {FUSED_SDPA.name: "attention", COMPILE.name: "compiled"}
-SWITCH_HEADS = [_HEADS.get(switch.name, switch.label) for switch in SWITCHES]
+_COLUMNS = sorted(SWITCHES, key=lambda switch: switch is HPU_GRAPHS)  # last, as its cells are long
+SWITCH_HEADS = [_HEADS.get(switch.name, switch.label) for switch in _COLUMNS]
 """What the switches' columns of a status table are called."""
 
 
 def switch_cells(model: ModelStatus) -> list[str]:
     """Return what a status table says of each switch of a model: more than on and off, where there is more."""
-    return [_switch_cell(switch, model) or "–" for switch in SWITCHES]
+    return [_switch_cell(switch, model) or "–" for switch in _COLUMNS]
 
 
 def _switch_cell(switch: Switch, model: ModelStatus) -> str:
