@@ -5,6 +5,8 @@ import os
 # Side effects that programs see: Inductor compiles in this process, and a light profile is asked for.
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
 os.environ.setdefault("HABANA_PROFILE", "profile_api_light")
+# A child process finds the bridge as it would find an installed one, also if it does not import `gaudi_lab`.
+os.environ.setdefault("GAUDI_LAB_EMULATE", "1")
 
 import torch
 
