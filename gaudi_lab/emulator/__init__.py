@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from gaudi_lab.emulator.process import finder
+from gaudi_lab.emulator.process import finder, migration
 from gaudi_lab.emulator.process.autoload import is_enabled, is_refused
 
 __all__ = ["active", "appear", "autoload", "install", "set_lazy"]
@@ -42,6 +42,8 @@ def appear() -> None:
 def autoload() -> None:
     """Load the emulated bridge where the real one would load itself at `import torch`."""
     finder.install()
+    if finder.finds_emulated():
+        migration.stop_if_asked_for()
     if is_enabled():
         importlib.import_module(_BRIDGE)
 

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch._subclasses.functional_tensor import FunctionalTensor
 
+from gaudi_lab.emulator.device.acquire import check_index
 from gaudi_lab.emulator.device.schema import Alias, returned_aliases, without_out, writes, written
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, no_sparse
 from gaudi_lab.emulator.lazy.program import Meta
@@ -128,7 +129,7 @@ _log = logging.getLogger("torch._subclasses.fake_tensor")
 
 def on_host(x: Any) -> Any:
     """Return the argument as the host wants it: the emulated device is the CPU."""
-    return CPU if isinstance(x, torch.device) and x.type == "hpu" else x
+    return CPU if isinstance(x, torch.device) and check_index(x).type == "hpu" else x
 
 
 def scalar_from_host(x: torch.Tensor) -> torch.Tensor:

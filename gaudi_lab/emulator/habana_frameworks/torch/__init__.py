@@ -11,8 +11,10 @@ os.environ.setdefault("GAUDI_LAB_EMULATE", "1")
 import torch
 
 from gaudi_lab.emulator import set_up
-from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.process import migration, mode
 from gaudi_lab.emulator.process.release import version as _version
+
+migration.stop_if_asked_for()
 
 __version__ = _version()
 

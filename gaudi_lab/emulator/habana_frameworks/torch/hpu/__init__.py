@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.device.acquire import acquire, device_count, is_acquired
+from gaudi_lab.emulator.device.acquire import acquire, check_index, device_count, is_acquired
 from gaudi_lab.emulator.device.random import generator as _generator
 from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.process import flags
@@ -90,9 +90,10 @@ def current_device() -> int:
 
 def set_device(device: Any) -> None:
     """Choose the device; there is only one."""
-    index = torch.device("hpu", device).index if isinstance(device, int) else torch.device(device).index
-    if index not in (None, 0):
-        raise RuntimeError(f"hpu:{index} does not exist: one device is emulated, hpu:0")
+    if (
+        device is not None and device != -1
+    ):  # as PyTorch's device guards do: none is chosen, and none is meant
+        check_index(torch.device("hpu", device) if isinstance(device, int) else torch.device(device))
 
 
 class device(AbstractContextManager[None]):
