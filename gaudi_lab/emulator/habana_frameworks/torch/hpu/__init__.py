@@ -42,6 +42,7 @@ from .random import (
 )
 from .sdp import enable_recompute_sdp, recompute_sdp_enabled, sdp_kernel
 from .streams import Stream, current_stream, default_stream, set_stream, stream
+from .tensor_types import TYPES
 
 
 def __getattr__(name: str) -> Any:
@@ -51,6 +52,8 @@ def __getattr__(name: str) -> Any:
     # PyTorch's activation checkpointing looks at this to decide whether to keep the device's random state.
     if name == "_initialized":
         return is_initialized()
+    if name in TYPES:
+        return TYPES[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
