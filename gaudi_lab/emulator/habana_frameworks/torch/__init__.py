@@ -38,5 +38,6 @@ from . import hpu  # noqa: E402
 set_up.set_up(hpu)
 
 from . import core, hpex, utils  # noqa: E402
+from .distributed import hccl  # noqa: E402 - registers the backend "hccl"
 
 __all__ = ["core", "hpex", "hpu", "utils"]
