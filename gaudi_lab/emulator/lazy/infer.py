@@ -34,6 +34,10 @@ class BeingTraced(Exception):
     """A compiler is tracing: the value behind the tensor is one of its own, and belongs in no recording."""
 
 
+class OnAnotherDevice(RuntimeError):
+    """An operand lies on another device than the others."""
+
+
 def is_traced(host: torch.Tensor) -> bool:
     """Return True if the value behind an `hpu` tensor is not one, but a stand-in of Dynamo or of AOTAutograd."""
     return isinstance(host, (FakeTensor, FunctionalTensor))
@@ -137,14 +141,14 @@ def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
 
     Raises
     ------
-    RuntimeError
+    OnAnotherDevice
         `x` is on another device and is no scalar.
     """
     if x.layout is not torch.strided:
         raise no_sparse(x)
     if x.dim() == 0 and x.device.type == "cpu":
         return x.detach().clone()
-    raise RuntimeError(
+    raise OnAnotherDevice(
         "Expected all tensors to be on the same device, but found at least two devices, "
         f"hpu:0 and {x.device}! Move the tensor first: tensor.to('hpu')"
     )

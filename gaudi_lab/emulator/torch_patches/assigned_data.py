@@ -12,12 +12,12 @@ import torch
 
 from gaudi_lab.emulator.device.tensor import HpuTensor
 
-_stock = torch._C.TensorBase.data  # type: ignore[attr-defined]
+_stock: Any = torch._C.TensorBase.data
 
 
 def register() -> None:
     """Let `data` be assigned across devices."""
-    torch.Tensor.data = property(_stock.__get__, _assign)  # type: ignore[assignment,misc]
+    torch.Tensor.data = property(_stock.__get__, _assign)  # type: ignore[assignment]
 
 
 def _assign(tensor: torch.Tensor, other: Any) -> None:

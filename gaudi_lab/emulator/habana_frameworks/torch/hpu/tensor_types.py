@@ -16,7 +16,7 @@ class _TensorType(type):
 
     def __call__(cls, *args: Any) -> torch.Tensor:
         """Make a tensor of sizes or of values, as the host's type of this name does."""
-        return cls.on_host(*args).to("hpu")  # type: ignore[attr-defined,no-any-return]
+        return cls.on_host(*args).to("hpu")  # type: ignore[attr-defined]
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, HpuTensor) and instance.type() == cls.__name__
