@@ -1,8 +1,8 @@
 """Gaudi Lab: a workbench for models on Intel Gaudi, in a notebook, on hardware or emulated on any CPU.
 
-Where no real bridge is installed, importing this package makes `import habana_frameworks.torch` find the
-emulated one. It imports neither torch nor a bridge nor IPython: the bridge decides lazy or eager when it
-loads, and that choice is left to you.
+Where no real bridge is installed, importing this package gives you the emulated one: if torch is there already,
+or as soon as it comes, the device `hpu` is there too. Until then this imports neither torch nor a bridge nor IPython:
+the bridge decides lazy or eager when it loads, and that choice is left to you.
 
 In a notebook, `%load_ext gaudi_lab` adds `%gaudi_mode`, `%gaudi_attach`, `%gaudi_graphs`, `%gaudi_sdpa`,
 `%gaudi_compile`, `%gaudi_status`, `%gaudi_panel` and `%%gaudi_warmup`. Each has a function of like name here.

@@ -15,11 +15,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 from gaudi_lab import emulator
-from gaudi_lab.emulator.process import release
+from gaudi_lab.emulator.process import finder, release
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import HPU_GRAPHS, Mode
 
@@ -124,7 +123,7 @@ def load() -> Any:
 
 def identity() -> Identity:
     """Say which bridge this process has, or would load. Loads nothing."""
-    emulated = emulator.active() if loaded() else not _real_one_is_installed()
+    emulated = emulator.active() if loaded() else finder.finds_emulated()
     return Identity(emulated, release.version() if emulated else _installed_version())
 
 
@@ -383,12 +382,6 @@ def _module(name: str) -> Any:
 
 def _torch() -> Any:
     return importlib.import_module("torch")
-
-
-def _real_one_is_installed() -> bool:
-    # The emulated one is behind a finder of its own, or linked into the path of a script that `gaudi-lab run` started.
-    spec = PathFinder.find_spec("habana_frameworks")
-    return spec is not None and os.path.dirname(emulator.__file__) not in os.path.realpath(str(spec.origin))
 
 
 def _statistics(metric: str) -> dict[str, Any]:

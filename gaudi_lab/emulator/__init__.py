@@ -1,7 +1,8 @@
 """An emulated Gaudi: device `hpu` and a package `habana_frameworks`, in pure Python, on the CPU.
 
 Importing this package imports neither torch nor the bridge. `install` makes `habana_frameworks` importable
-where no real one is; the device exists once `habana_frameworks.torch` has been imported, as on hardware.
+where no real one is; the device exists once `habana_frameworks.torch` has been imported, as on hardware, and that
+happens by itself once the program has both torch and `gaudi_lab`.
 """
 
 from __future__ import annotations
@@ -9,22 +10,42 @@ from __future__ import annotations
 import importlib
 import sys
 
-from gaudi_lab.emulator.process import finder
-from gaudi_lab.emulator.process.autoload import is_enabled
+from gaudi_lab.emulator.process import finder, migration
+from gaudi_lab.emulator.process.autoload import is_enabled, is_refused
 
-__all__ = ["active", "autoload", "install", "set_lazy"]
+__all__ = ["active", "appear", "autoload", "install", "set_lazy"]
+
+_BRIDGE = "habana_frameworks.torch"
 
 
 def install() -> None:
-    """Make `import habana_frameworks.torch` find the emulated bridge, where no real one is installed."""
+    """Make `import habana_frameworks.torch` find the emulated bridge, where no real one is installed.
+
+    If torch is there already, the device appears at once; otherwise as soon as torch comes.
+    """
     finder.install()
+    torch = sys.modules.get("torch")
+    if torch is not None and not torch.__spec__._initializing:  # type: ignore[union-attr]
+        appear()
+
+
+def appear() -> None:
+    """Load the emulated bridge, in the mode of the environment, for a program that has torch and `gaudi_lab`.
+
+    In lazy mode too, where the bridge's own rule would wait: the program has asked for the device. Nothing happens
+    where the environment says no, or where a real bridge is installed, which loads itself.
+    """
+    if not is_refused() and finder.finds_emulated():
+        importlib.import_module(_BRIDGE)
 
 
 def autoload() -> None:
     """Load the emulated bridge where the real one would load itself at `import torch`."""
-    install()
+    finder.install()
+    if finder.finds_emulated():
+        migration.stop_if_asked_for()
     if is_enabled():
-        importlib.import_module("habana_frameworks.torch")
+        importlib.import_module(_BRIDGE)
 
 
 def active() -> bool:

@@ -27,7 +27,7 @@ def test_autoload_rule(settings, there):
         import habana_frameworks.autoload as autoload
         result["known"] = autoload.is_loaded
     """
-    found = run(code, GAUDI_LAB_EMULATE="1", **settings)
+    found = run(code, asks=False, GAUDI_LAB_EMULATE="1", **settings)
     assert found["there"] is found["known"] is there
 
 

@@ -109,7 +109,9 @@ def test_bridge_config():
     ],
 )
 def test_autoload(settings, there):
-    found = run("import torch\nresult['there'] = hasattr(torch, 'hpu')", GAUDI_LAB_EMULATE="1", **settings)
+    found = run(
+        "import torch\nresult['there'] = hasattr(torch, 'hpu')", asks=False, GAUDI_LAB_EMULATE="1", **settings
+    )
     assert found["there"] is there
 
 
@@ -320,9 +322,9 @@ def test_lazy_mode_on_upstream_torch():
             result["message"] = str(error)
         result["torch"] = torch.__version__
     """
-    found = run(code, GAUDI_LAB_TORCH_TYPE="upstream", PT_HPU_LAZY_MODE="1")
+    found = run(code, asks=False, GAUDI_LAB_TORCH_TYPE="upstream", PT_HPU_LAZY_MODE="1")
     assert found["message"] == message("stock-torch", torch=found["torch"])
-    assert "message" not in run(code, GAUDI_LAB_TORCH_TYPE="upstream", PT_HPU_LAZY_MODE="0")
+    assert "message" not in run(code, asks=False, GAUDI_LAB_TORCH_TYPE="upstream", PT_HPU_LAZY_MODE="0")
 
 
 _ACQUIRE = """

@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+import torch
+
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.process import flags, mode
 
@@ -22,6 +24,19 @@ _lock: IO[str] | None = None  # held open for as long as the process holds the d
 def device_count() -> int:
     """Return the number of devices: one is emulated, unless ``HABANA_VISIBLE_DEVICES`` hides it."""
     return 0 if os.environ.get("HABANA_VISIBLE_DEVICES") in ("", "none", "void") else 1
+
+
+def check_index(device: torch.device) -> torch.device:
+    """Return `device`.
+
+    Raises
+    ------
+    RuntimeError
+        It is an `hpu` that is not there: one is emulated.
+    """
+    if device.type == "hpu" and device.index not in (None, 0):
+        raise RuntimeError(f"{device} does not exist: one device is emulated, hpu:0")
+    return device
 
 
 def is_acquired() -> bool:

@@ -119,6 +119,10 @@ class HpuTensor(torch.Tensor):
             text = _str_intern(self, tensor_contents=contents)
         return text.replace(f"{type(self).__name__}(", "tensor(", 1)
 
+    def __format__(self, spec: str) -> str:
+        """Format the value of a 0-dim tensor as a number, as PyTorch does for its own class."""
+        return format(self.detach().item(), spec) if self.dim() == 0 else object.__format__(self, spec)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Copy value, dtype, `requires_grad`, gradient and attributes, as PyTorch does for its own tensors."""
         if id(self) in memo:

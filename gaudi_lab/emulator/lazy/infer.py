@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch._subclasses.functional_tensor import FunctionalTensor
 
+from gaudi_lab.emulator.device.acquire import check_index
 from gaudi_lab.emulator.device.schema import Alias, returned_aliases, without_out, writes, written
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, no_sparse
 from gaudi_lab.emulator.lazy.program import Meta
@@ -31,6 +32,10 @@ class NotRecordable(Exception):
 
 class BeingTraced(Exception):
     """A compiler is tracing: the value behind the tensor is one of its own, and belongs in no recording."""
+
+
+class OnAnotherDevice(RuntimeError):
+    """An operand lies on another device than the others."""
 
 
 def is_traced(host: torch.Tensor) -> bool:
@@ -128,7 +133,7 @@ _log = logging.getLogger("torch._subclasses.fake_tensor")
 
 def on_host(x: Any) -> Any:
     """Return the argument as the host wants it: the emulated device is the CPU."""
-    return CPU if isinstance(x, torch.device) and x.type == "hpu" else x
+    return CPU if isinstance(x, torch.device) and check_index(x).type == "hpu" else x
 
 
 def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
@@ -136,14 +141,14 @@ def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
 
     Raises
     ------
-    RuntimeError
+    OnAnotherDevice
         `x` is on another device and is no scalar.
     """
     if x.layout is not torch.strided:
         raise no_sparse(x)
     if x.dim() == 0 and x.device.type == "cpu":
         return x.detach().clone()
-    raise RuntimeError(
+    raise OnAnotherDevice(
         "Expected all tensors to be on the same device, but found at least two devices, "
         f"hpu:0 and {x.device}! Move the tensor first: tensor.to('hpu')"
     )

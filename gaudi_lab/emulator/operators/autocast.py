@@ -8,7 +8,9 @@ bridge loads.
 
 from __future__ import annotations
 
+import functools
 import os
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -54,6 +56,8 @@ def register() -> list[torch.library.Library]:
     RuntimeError
         A list file is named and is not there.
     """
+    torch.get_autocast_dtype = _with_default(torch.get_autocast_dtype)
+    torch.set_autocast_dtype = _with_default(torch.set_autocast_dtype)
     rest = torch.library.Library("_", "IMPL")
     rest.fallback(torch.library.fallthrough_kernel, _KEY)
     library = torch.library.Library("aten", "IMPL")
@@ -70,6 +74,29 @@ def register() -> list[torch.library.Library]:
                     seen.add(overload)
                     library.impl(overload.name().removeprefix("aten::"), _casting(overload, cast), _KEY)
     return [rest, library]
+
+
+class _Default(threading.local):
+    """The dtype of autocast where nobody has chosen one: PyTorch keeps it by thread, and begins with float16."""
+
+    def __init__(self) -> None:
+        _set_dtype("privateuseone", torch.bfloat16)  # before the device is set up, "hpu" is another
+
+    chosen = True
+
+
+_set_dtype = torch.set_autocast_dtype
+_default = _Default()
+
+
+def _with_default(func: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(func)
+    def call(device_type: str, *dtype: Any) -> Any:
+        if device_type == "hpu":
+            _ = _default.chosen  # the first look in a thread chooses
+        return func(device_type, *dtype)
+
+    return call
 
 
 def _read_list(variable: str, default: tuple[str, ...]) -> Iterable[str]:

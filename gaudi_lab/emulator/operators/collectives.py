@@ -38,9 +38,26 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return _give_back(out, args)
 
 
+# One tensor holds every rank's part. HCCL, as NCCL, minds only how many elements it has; Gloo minds its shape too.
+_FLAT = {
+    "c10d::_allgather_base_",
+    "c10d::_reduce_scatter_base_",
+    "c10d::allgather_into_tensor_coalesced_",
+    "c10d::reduce_scatter_tensor_coalesced_",
+}
+
+
 def _call(func: Any, args: Any, kwargs: dict[str, Any], instead: dict[Any, Cell]) -> Any:
-    named = {name: _host(x, instead) for name, x in kwargs.items()}
-    return func(*[_host(x, instead) for x in args], **named)
+    hosts = [_host(x, instead) for x in args]
+    if func.name() in _FLAT:
+        hosts = [_flat(x) for x in hosts]
+    return func(*hosts, **{name: _host(x, instead) for name, x in kwargs.items()})
+
+
+def _flat(x: Any) -> Any:
+    if isinstance(x, torch.Tensor):
+        return x.view(-1) if x.is_contiguous() else x
+    return [_flat(y) for y in x] if isinstance(x, (list, tuple)) else x
 
 
 def _host(x: Any, instead: dict[Any, Cell]) -> Any:

@@ -17,6 +17,7 @@ from gaudi_lab.emulator.operators import (
     conjugate,
     eager,
     fallback,
+    host_operands,
     in_place_views,
     rnn,
     transfer,
@@ -36,7 +37,13 @@ def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     route = _routes.get(func)
     if route is None:
         route = _routes[func] = _route(func)
-    return route(func, args, kwargs)
+    try:
+        return route(func, args, kwargs)
+    except infer.OnAnotherDevice:
+        taken = host_operands.take(func, args, kwargs) if mode.lazy() else None
+        if taken is None:
+            raise
+    return route(func, *taken)
 
 
 def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gaudi_lab.emulator.device import schema
-from gaudi_lab.emulator.device.acquire import acquire
+from gaudi_lab.emulator.device.acquire import acquire, check_index
 from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor
 from gaudi_lab.emulator.operators import rnn
@@ -96,6 +96,7 @@ def _factory(func: Any) -> Callable[..., Any]:
     def make(*args: Any, **kwargs: Any) -> Any:
         acquire()
         kwargs = {name: x for name, x in kwargs.items() if name not in ("pin_memory", "layout")}
+        check_index(torch.device(kwargs["device"]))
         kwargs["device"] = CPU
         return compute(func, args, kwargs)
 
@@ -111,17 +112,20 @@ def _empty(
     memory_format: Any = None,
 ) -> HpuTensor:
     return _fresh(
-        torch.empty(size, dtype=dtype, device=CPU, memory_format=memory_format or torch.contiguous_format)
+        torch.empty(size, dtype=dtype, device=CPU, memory_format=memory_format or torch.contiguous_format),
+        device,
     )
 
 
 def _empty_strided(
     size: Any, stride: Any, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = None
 ) -> HpuTensor:
-    return _fresh(torch.empty_strided(size, stride, dtype=dtype, device=CPU))
+    return _fresh(torch.empty_strided(size, stride, dtype=dtype, device=CPU), device)
 
 
-def _fresh(host: torch.Tensor) -> HpuTensor:
+def _fresh(host: torch.Tensor, device: torch.device | None) -> HpuTensor:
+    if device is not None:
+        check_index(device)
     acquire()
     cell = Cell(host)
     cell.fresh = True

@@ -8,6 +8,7 @@ import torch
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from gaudi_lab.emulator.device import uninitialized
+from gaudi_lab.emulator.device.acquire import check_index
 from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
@@ -35,7 +36,7 @@ def to_copy(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if options.get("pin_memory") is False:
         del options["pin_memory"]
     device = options.pop("device", None)
-    device = source.device if device is None else torch.device(device)
+    device = source.device if device is None else check_index(torch.device(device))
     if device.type == "hpu":
         if isinstance(source, HpuTensor):
             return _on_device(func, (source,), options)
@@ -76,6 +77,8 @@ def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if mode.lazy():
         try:
             return tape.recording.record(func, args, kwargs)
+        except infer.BeingTraced:
+            return eager.run(func, args, kwargs)
         except infer.NotRecordable:
             return eager.run_now(func, args, kwargs)
     return eager.run(func, args, kwargs)

@@ -1,4 +1,4 @@
-"""The bridge's own rule for loading itself with torch."""
+"""When the bridge loads by itself: its own rule, and what forbids it."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ def is_enabled() -> bool:
     if rule in ("0", "1"):
         return rule == "1"
     return os.environ.get("PT_HPU_LAZY_MODE", default_mode()) != "1"
+
+
+def is_refused() -> bool:
+    """Return True if the environment says that the emulated bridge shall not load by itself."""
+    return os.environ.get("GAUDI_LAB_EMULATE") in ("", "0") or "0" in (
+        os.environ.get("PT_HPU_AUTOLOAD"),
+        os.environ.get("TORCH_DEVICE_BACKEND_AUTOLOAD"),
+    )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-_EMULATOR = os.path.dirname(os.path.dirname(__file__))
+_EMULATOR = os.path.realpath(os.path.dirname(os.path.dirname(__file__)))
 
 
 class EmulatedBridgeFinder:
@@ -30,3 +30,10 @@ def install() -> None:
     """Put the finder at the end of `sys.meta_path`, once."""
     if EmulatedBridgeFinder not in sys.meta_path:
         sys.meta_path.append(EmulatedBridgeFinder)
+
+
+def finds_emulated() -> bool:
+    """Return True if `import habana_frameworks` finds the emulated package, and no real one. Imports nothing."""
+    # The emulated one is behind the finder here, or linked into the path of a script that `gaudi-lab run` started.
+    spec = importlib.machinery.PathFinder.find_spec("habana_frameworks")
+    return spec is None or os.path.realpath(str(spec.origin)).startswith(_EMULATOR + os.sep)

@@ -33,6 +33,7 @@ FLAGS: dict[str, Flag] = {
     "PT_HPU_ENABLE_HPUGRAPH_THREAD": Flag(True),
     "PT_HPU_ENABLE_LAZY_COLLECTIVES": Flag(False),
     "PT_HPU_ENABLE_REFINE_DYNAMIC_SHAPES": Flag(False, settable=True),
+    "PT_HPU_GPU_MIGRATION": Flag(False),
     "PT_HPU_GRAPH_DUMP_FORMAT": Flag("pbtxt", settable=True),
     "PT_HPU_GRAPH_DUMP_MODE": Flag("", settable=True),
     "PT_HPU_LAZY_MODE": Flag(int(default_mode())),

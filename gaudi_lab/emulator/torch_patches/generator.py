@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.device.acquire import check_index
 from gaudi_lab.emulator.lazy.record import tape
 
 _HostGenerator = torch._C.Generator
@@ -73,7 +74,7 @@ class Generator(_HostGenerator, metaclass=_GeneratorType):
 
     def __new__(cls, device: Any = "cpu") -> Any:
         """Make a generator for `device`."""
-        if torch.device(device).type == "hpu":
+        if check_index(torch.device(device)).type == "hpu":
             return HpuGenerator()
         return _HostGenerator(device)
 

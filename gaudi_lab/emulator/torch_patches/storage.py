@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.device.acquire import check_index
 from gaudi_lab.emulator.device.tensor import HpuTensor, adopt, wrap
 from gaudi_lab.emulator.lazy.record import tape
 
@@ -37,7 +38,7 @@ class HpuStorage(torch.UntypedStorage):
 
     def to(self, *, device: Any, non_blocking: bool = False) -> torch.UntypedStorage:  # noqa: ARG002
         """Return the storage on `device`: itself if it is there already."""
-        target = torch.device(device)
+        target = check_index(torch.device(device))
         return self if target.type == "hpu" else self.cpu().to(device=target)
 
     def clone(self) -> HpuStorage:

@@ -72,7 +72,11 @@ def test_devices_do_not_mix(mode):
     import pytest
 
     x = torch.ones(2, 2, device="hpu")
-    for use in (lambda: x + torch.ones(2, 2), lambda: torch.ones(2, 2) @ x, lambda: nn.Linear(2, 2)(x)):
+    for use in (
+        lambda: torch.add(x, x, out=torch.ones(2, 2)),
+        lambda: torch.ones(2, 2).add_(x),
+        lambda: nn.Linear(2, 2)(x),
+    ):
         with pytest.raises(
             RuntimeError, match=r"Expected all tensors to be on the same device.*hpu:0 and cpu"
         ):

@@ -5,12 +5,16 @@ import os
 # Side effects that programs see: Inductor compiles in this process, and a light profile is asked for.
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
 os.environ.setdefault("HABANA_PROFILE", "profile_api_light")
+# A child process finds the bridge as it would find an installed one, also if it does not import `gaudi_lab`.
+os.environ.setdefault("GAUDI_LAB_EMULATE", "1")
 
 import torch
 
 from gaudi_lab.emulator import set_up
-from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.process import migration, mode
 from gaudi_lab.emulator.process.release import version as _version
+
+migration.stop_if_asked_for()
 
 __version__ = _version()
 
@@ -34,5 +38,6 @@ from . import hpu  # noqa: E402
 set_up.set_up(hpu)
 
 from . import core, hpex, utils  # noqa: E402
+from .distributed import hccl  # noqa: E402 - registers the backend "hccl"
 
 __all__ = ["core", "hpex", "hpu", "utils"]

@@ -67,11 +67,6 @@ def test_arguments_that_do_not_suit_raise_what_the_host_raises(mode):
     assert (h + 1).sum().item() == 12
 
 
-def test_another_device_is_refused(mode):
-    with pytest.raises(RuntimeError, match="same device"):
-        torch.ones(2).to("hpu") + torch.ones(2)
-
-
 def test_sparse_results_are_refused_in_words(mode):
     with pytest.raises(NotImplementedError, match="to_dense"):
         torch.eye(3).to("hpu").to_sparse()

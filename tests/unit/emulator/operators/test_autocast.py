@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -66,3 +68,31 @@ def test_list_files(tmp_path, monkeypatch):
     monkeypatch.setenv("SOME_LIST", str(tmp_path / "nothing"))
     with pytest.raises(RuntimeError, match="SOME_LIST"):
         autocast._read_list("SOME_LIST", ())
+
+
+def test_without_a_dtype_it_is_bfloat16_in_every_thread(x):
+    def look(chosen=None):
+        if chosen is not None:
+            torch.set_autocast_dtype("hpu", chosen)
+        with torch.autocast("hpu"):
+            found.append((torch.get_autocast_dtype("hpu"), (x @ x).dtype))
+
+    found = []
+    look()
+    for chosen in (None, torch.float16):
+        thread = threading.Thread(target=look, args=(chosen,))
+        thread.start()
+        thread.join()
+    look()
+    assert found == [
+        (dtype, dtype) for dtype in (torch.bfloat16, torch.bfloat16, torch.float16, torch.bfloat16)
+    ]
+    assert torch.hpu.get_autocast_hpu_dtype() == torch.bfloat16
+
+
+def test_a_compiler_traces_the_casts(x, stock_compile):
+    def compute(x):
+        with torch.autocast("hpu"):
+            return x @ x
+
+    assert torch.equal(torch.compile(compute, backend="eager")(x).cpu(), compute(x).cpu())

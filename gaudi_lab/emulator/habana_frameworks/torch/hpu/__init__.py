@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.device.acquire import acquire, device_count, is_acquired
+from gaudi_lab.emulator.device.acquire import acquire, check_index, device_count, is_acquired
 from gaudi_lab.emulator.device.random import generator as _generator
 from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.process import flags
@@ -42,6 +42,7 @@ from .random import (
 )
 from .sdp import enable_recompute_sdp, recompute_sdp_enabled, sdp_kernel
 from .streams import Stream, current_stream, default_stream, set_stream, stream
+from .tensor_types import TYPES
 
 
 def __getattr__(name: str) -> Any:
@@ -51,6 +52,8 @@ def __getattr__(name: str) -> Any:
     # PyTorch's activation checkpointing looks at this to decide whether to keep the device's random state.
     if name == "_initialized":
         return is_initialized()
+    if name in TYPES:
+        return TYPES[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -90,9 +93,10 @@ def current_device() -> int:
 
 def set_device(device: Any) -> None:
     """Choose the device; there is only one."""
-    index = torch.device("hpu", device).index if isinstance(device, int) else torch.device(device).index
-    if index not in (None, 0):
-        raise RuntimeError(f"hpu:{index} does not exist: one device is emulated, hpu:0")
+    if (
+        device is not None and device != -1
+    ):  # as PyTorch's device guards do: none is chosen, and none is meant
+        check_index(torch.device("hpu", device) if isinstance(device, int) else torch.device(device))
 
 
 class device(AbstractContextManager[None]):
