@@ -12,7 +12,7 @@ import sys
 from gaudi_lab.emulator.process import finder
 from gaudi_lab.emulator.process.autoload import is_enabled
 
-__all__ = ["active", "autoload", "install", "set_lazy"]
+__all__ = ["active", "autoload", "disagreements", "install", "set_lazy"]
 
 
 def install() -> None:
@@ -30,6 +30,12 @@ def autoload() -> None:
 def active() -> bool:
     """Return True if the bridge that this process has loaded is the emulated one."""
     return bool(getattr(sys.modules.get("habana_frameworks"), "__emulated__", False))
+
+
+def disagreements() -> tuple[str, ...]:
+    """Return which graphs were compiled wrongly and run step by step: a sentence each, without a full stop."""
+    found = sys.modules.get("gaudi_lab.emulator.lazy.agreement")
+    return tuple(map(str, found.disagreements)) if found is not None else ()
 
 
 def set_lazy(lazy: bool) -> None:
