@@ -147,7 +147,7 @@ class _Differentiable(torch.autograd.Function):
                 x._cell.read().detach().requires_grad_(x.requires_grad) if isinstance(x, HpuTensor) else x
                 for x in args
             ]
-            ctx.call = graph.differentiate(hosts)
+            ctx.call = graph.differentiate(hosts, args)
         outputs = tuple([x.detach() if isinstance(x, torch.Tensor) else x for x in ctx.call.outputs])
         return _place(outputs, devices)
 

@@ -66,8 +66,16 @@ class Graph:
             return self._try(inputs)[0]
         return (self._compiled or self._traced)(*inputs)
 
-    def differentiate(self, inputs: Sequence[Any]) -> Call:
-        """Run the graph on leaves of the host's autograd graph, so that `Call.gradients` can be asked for."""
+    def differentiate(self, inputs: Sequence[Any], owners: Sequence[Any]) -> Call:
+        """Run the graph so that `Call.gradients` can be asked for.
+
+        Parameters
+        ----------
+        inputs
+            Leaves of the host's autograd graph.
+        owners
+            Whose values these are: the device's tensors, which know when they are written into.
+        """
         if not self._gradients_due:
             return Call(inputs, self(*inputs))
         seed = torch.default_generator.get_state()
@@ -76,7 +84,11 @@ class Graph:
         else:
             copies = {position: inputs[position].detach().clone() for position in self._written}
             outputs = self(*inputs)
-        return Call(inputs, outputs, _Start(self, inputs, copies, seed) if self._gradients_due else None)
+        # Anybody may write into the rest.
+        shared = [x for position, x in enumerate(owners) if position not in copies]
+        inputs_then = [copies.get(position, x) for position, x in enumerate(inputs)]
+        start = _Start(self, inputs_then, shared, seed) if self._gradients_due else None
+        return Call(inputs, outputs, start)
 
     def choose_gradients(
         self, compiled: Sequence[Any], by_steps: Callable[[], Sequence[Any] | None]
@@ -163,8 +175,7 @@ class Call:
     def gradients(self, received: Sequence[Any]) -> list[Any]:
         """Return the gradient of every input, None where there is none, given those of the outputs."""
         found = _gradients(self.outputs, self._inputs, received)
-        self.outputs = ()
-        start = self._start
+        start, self._start, self.outputs = self._start, None, ()
         if start is None:
             return found
         return list(start.graph.choose_gradients(found, lambda: start.gradients(received)))
@@ -173,12 +184,11 @@ class Call:
 class _Start:
     """Where a call began, to run it again step by step."""
 
-    def __init__(
-        self, graph: Graph, inputs: Sequence[Any], copies: dict[int, torch.Tensor], seed: torch.Tensor
-    ) -> None:
+    def __init__(self, graph: Graph, inputs: list[Any], shared: list[Any], seed: torch.Tensor) -> None:
         self.graph = graph
         self._seed = seed
-        self._inputs = [copies.get(position, x) for position, x in enumerate(inputs)]
+        self._inputs = inputs
+        self._shared = shared
         self._versions = self._count_writes()
 
     def gradients(self, received: Sequence[Any]) -> list[Any] | None:
@@ -194,7 +204,7 @@ class _Start:
         return _gradients(outputs, leaves, received)
 
     def _count_writes(self) -> list[int]:
-        return [x._version for x in self._inputs if isinstance(x, torch.Tensor) and not x.is_inference()]
+        return [x._version for x in self._shared if isinstance(x, torch.Tensor) and not x.is_inference()]
 
 
 def _gradients(outputs: Sequence[Any], inputs: Sequence[Any], received: Sequence[Any]) -> list[Any]:
