@@ -67,12 +67,16 @@ class Counters:
         Operators that ran on the host because the device has no kernel for them.
     fallback_operators
         How often each of those ran.
+    miscompiled
+        Graphs that run step by step, because compiled they gave other results: a sentence each, without a full
+        stop. Only the emulated bridge compares.
     """
 
     compilations: int = 0
     compile_time: float = 0.0
     cpu_fallbacks: int = 0
     fallback_operators: dict[str, int] = field(default_factory=dict)
+    miscompiled: tuple[str, ...] = ()
 
     def since(self, earlier: Counters) -> Counters:
         """Return what was counted after `earlier`."""
@@ -86,6 +90,7 @@ class Counters:
             self.compile_time - earlier.compile_time,
             self.cpu_fallbacks - earlier.cpu_fallbacks,
             operators,
+            self.miscompiled[len(earlier.miscompiled) :],
         )
 
 
@@ -225,6 +230,7 @@ def counters() -> Counters:
         compile_time=float(compiled.get("TotalTime", 0)) * 1e-6,
         cpu_fallbacks=int(fallback.get("TotalNumber", 0)),
         fallback_operators=dict(fallback.get("FallbackOps", None) or {}),
+        miscompiled=emulator.disagreements(),
     )
 
 

@@ -13,7 +13,7 @@ import sys
 from gaudi_lab.emulator.process import finder, migration
 from gaudi_lab.emulator.process.autoload import is_enabled, is_refused
 
-__all__ = ["active", "appear", "autoload", "install", "set_lazy"]
+__all__ = ["active", "appear", "autoload", "disagreements", "install", "set_lazy"]
 
 _BRIDGE = "habana_frameworks.torch"
 
@@ -51,6 +51,12 @@ def autoload() -> None:
 def active() -> bool:
     """Return True if the bridge that this process has loaded is the emulated one."""
     return bool(getattr(sys.modules.get("habana_frameworks"), "__emulated__", False))
+
+
+def disagreements() -> tuple[str, ...]:
+    """Return which graphs were compiled wrongly and run step by step: a sentence each, without a full stop."""
+    found = sys.modules.get("gaudi_lab.emulator.lazy.agreement")
+    return tuple(map(str, found.disagreements)) if found is not None else ()
 
 
 def set_lazy(lazy: bool) -> None:

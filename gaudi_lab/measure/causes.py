@@ -108,6 +108,7 @@ def iteration(
         captures=captures,
         first_replays=sum(map(bool, after)) - sum(map(bool, before)),
         fallbacks=cost.fallback_operators,
+        miscompiled=cost.miscompiled,
     )
     return Iteration(number, wall_time, cost.compilations, cost.compile_time, captures, new_shapes, causes)
 
@@ -119,6 +120,7 @@ def all_causes(
     captures: int,
     first_replays: int,
     fallbacks: Iterable[str],
+    miscompiled: Iterable[str] = (),
 ) -> tuple[Cause, ...]:
     """Return the causes already found and those that can be told from what was counted, each said once.
 
@@ -132,6 +134,8 @@ def all_causes(
         HPU graphs replayed for the first time: copying inputs into a graph is compiled apart from it.
     fallbacks
         Operators that ran on the host.
+    miscompiled
+        Graphs that turned out to be compiled wrongly, as sentences.
     """
     # That a graph was captured already says that the switches are new.
     causes = [cause for cause in found if not (captures and cause.kind == "switch")]
@@ -141,6 +145,7 @@ def all_causes(
         )
     if names := ", ".join(sorted(fallbacks)):
         causes.append(Cause("fallback", f"ran on the host: {names}"))
+    causes += [Cause("compiler", text) for text in miscompiled]
     if compilations and first_replays > 0:
         causes.append(Cause("graph", "first replay"))
     if compilations and not causes:

@@ -23,7 +23,7 @@ class Cause:
     Attributes
     ----------
     kind
-        "shape", "switch", "graph", "fallback" or "unknown"; see `gaudi_lab.measure.causes`.
+        "shape", "switch", "graph", "fallback", "compiler" or "unknown"; see `gaudi_lab.measure.causes`.
     text
         The same for people, such as "new shape 7×14".
     """

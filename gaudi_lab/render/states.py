@@ -48,6 +48,7 @@ def facts(status: Status) -> list[str]:
     if counted.cpu_fallbacks:
         names = ", ".join(sorted(counted.fallback_operators))
         told.append(f"{units.count(counted.cpu_fallbacks, 'operator')} ran on the host: {names}")
+    told += counted.miscompiled
     if (memory := status.memory) is not None:
         told.append(
             f"device memory {units.size(memory.in_use)} in use, {units.size(memory.peak)} at most, "

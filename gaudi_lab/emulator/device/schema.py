@@ -59,6 +59,24 @@ def written(func: Any, args: Any, kwargs: Any) -> list[Any]:
     return found
 
 
+def updated_statistics(func: Any, args: Any, kwargs: Any) -> list[Any]:
+    """Return the running statistics that `func` writes into although its schema does not say so.
+
+    The older operators of batch normalisation do that in training, such as `aten::native_batch_norm`.
+    """
+    silent = _silent_statistics(func)
+    if not silent:
+        return []
+    given = {**dict(zip([a.name for a in func._schema.arguments], args, strict=False)), **kwargs}
+    return [given[name] for name in silent if given.get(name) is not None] if given.get("training") else []
+
+
+@functools.cache
+def _silent_statistics(func: Any) -> tuple[str, ...]:
+    arguments = func._schema.arguments
+    return tuple([a.name for a in arguments if a.name.startswith("running_") and a.alias_info is None])
+
+
 @functools.cache
 def without_out(func: Any) -> Any:
     """Return the operator that returns what `func` writes into its `out=` arguments; None if there is none."""

@@ -1,6 +1,7 @@
 """Lazy mode, in reading order: record, infer, program, compile, replay.
 
 `record` collects operators on the tape, in a trie; `infer` says what each will return, `program` is the outcome as
-plain data. `compile` makes it run: by `replay`, which calls the operators one after the other, or by `inductor`.
-`recipes` keeps compiled programs on disk. `capture` builds HPU graphs on top: it is told of every program that has run.
+plain data. `compile` makes it run: by `replay`, which calls the operators one after the other, or by `inductor`, which
+`agreement` believes once its results are those of a step-by-step run. `recipes` keeps compiled programs on disk.
+`capture` builds HPU graphs on top: it is told of every program that has run.
 """

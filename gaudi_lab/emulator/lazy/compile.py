@@ -3,7 +3,9 @@
 Straight replay is generated Python that calls the recorded operators one after the other: no recording, no
 shapes, no model code. It compiles in milliseconds and returns bit for bit what eager mode returns. Inductor
 fuses and vectorises, needs a C++ compiler and seconds for a graph, and gains some ten percent on a CPU: that
-pays for a program that runs thousands of times, so it is asked for with ``GAUDI_LAB_COMPILER=inductor``.
+pays for a program that runs thousands of times, so it is asked for with ``GAUDI_LAB_COMPILER=inductor``. The first
+run, step by step, has the right results: whatever another compiler than replay makes must agree with them, also if
+it was found on disk.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import torch
 
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import on_the_host
-from gaudi_lab.emulator.lazy import inductor, recipes, replay
+from gaudi_lab.emulator.lazy import agreement, inductor, recipes, replay
 from gaudi_lab.emulator.lazy.program import Step
 from gaudi_lab.emulator.process import flags
 
@@ -118,13 +120,20 @@ class CompiledProgram:
     def _first(self, hosts: list[Any]) -> Sequence[torch.Tensor]:
         """Run step by step, checking the shapes that recording promised, then compile what was learnt."""
         values = replay.interpret(self.steps, self.wanted, hosts)
-        self.compile(hosts)
+        self.compile(hosts, values)
         return values
 
-    def compile(self, hosts: list[Any]) -> None:
-        """Make the runner, or find it on disk, and count which."""
+    def compile(self, hosts: list[Any], values: Sequence[torch.Tensor]) -> None:
+        """Make the runner, or find it on disk, and count which.
+
+        Parameters
+        ----------
+        hosts, values
+            What a step-by-step run was given and what it returned. Replay does the same again; what any other
+            compiler makes has to agree with it.
+        """
         started = time.perf_counter()
-        found, cached = self._inductor(hosts) or self._replay()
+        found, cached = self._inductor(hosts, values) or self._replay()
         self._runner = found
         publish(EventId.CACHE_HIT if cached else EventId.CACHE_MISS, recipe_id=self.name)
         self._count(started, cached)
@@ -170,12 +179,32 @@ class CompiledProgram:
         """Return what the program computes, in a form that is the same in every process."""
         return [f"{step.func} {step.args} {step.kwargs} {step.result} {step.loose}" for step in self.steps]
 
-    def _inductor(self, hosts: list[Any]) -> tuple[Runner, bool] | None:
-        """Return Inductor's code, if it may have this program, and whether that was found on disk."""
+    def _inductor(self, hosts: list[Any], values: Sequence[torch.Tensor]) -> tuple[Runner, bool] | None:
+        """Return Inductor's code and whether that was found on disk; None if it may not have this program, or errs."""
         if not use_inductor(default=False):
             return None
         if not inductor.fits(self.steps, hosts):
             return None
         before = recipes.inductor_hits()
         run = inductor.compile_steps(self.steps, self.wanted, hosts)
-        return run, recipes.disk() is not None and recipes.inductor_hits() > before
+        cached = recipes.disk() is not None and recipes.inductor_hits() > before
+        difference = self._difference(run(*hosts), values)
+        return (run, cached) if agreement.believe(self.name, "Inductor", difference) else None
+
+    def _difference(self, found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> str | None:
+        """Return how results differ from the step-by-step run's; None if they agree."""
+        metas = [meta.dtype for step in self.steps for meta in step.metas()]
+        # Nobody has written what an `empty` returned.
+        empty = {
+            slot
+            for step in self.steps
+            if step.func is not None and step.func._schema.name.startswith(_UNWRITTEN)
+            for slot in replay.slots_of(step)
+        }
+        known = [position for position, slot in enumerate(self.wanted) if slot not in empty]
+        return agreement.difference_of(
+            [found[x] for x in known], [expected[x] for x in known], computed_in=metas, layout=True
+        )
+
+
+_UNWRITTEN = ("aten::empty", "aten::new_empty")

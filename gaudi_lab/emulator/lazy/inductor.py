@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from gaudi_lab.emulator.device.random import is_random
-from gaudi_lab.emulator.device.schema import writes
+from gaudi_lab.emulator.device.schema import updated_statistics, writes
 from gaudi_lab.emulator.lazy import replay
 from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
 
@@ -45,11 +45,16 @@ def fits(steps: list[Step], hosts: Sequence[Any]) -> bool:
     """Return True if Inductor may have this program.
 
     Random numbers would come from another stream than in eager mode, and a program that writes into its inputs
-    would be compiled for the way in which they share memory today.
+    would be compiled for the way in which they share memory today. So what may be compiled can be run twice, and
+    the two runs compared.
     """
     if any(not isinstance(host, torch.Tensor) for host in hosts):
         return False
-    return not any(step.func is not None and (is_random(step.func) or writes(step.func)) for step in steps)
+    return not any(step.func is not None and (is_random(step.func) or _writes(step)) for step in steps)
+
+
+def _writes(step: Step) -> bool:
+    return bool(writes(step.func) or updated_statistics(step.func, step.args, step.kwargs))
 
 
 def to_fx(steps: list[Step], wanted: tuple[int, ...]) -> fx.GraphModule:

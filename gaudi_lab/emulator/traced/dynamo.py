@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pkgutil
 import time
 import warnings
@@ -20,13 +21,15 @@ from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy.compile import next_name, use_inductor
 from gaudi_lab.emulator.process import mode
 from gaudi_lab.emulator.traced.host_graph import to_host
+from gaudi_lab.emulator.traced.trial import Graph
 
 
 def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any]:
     """Return a function of `hpu` tensors that runs `graph_module`.
 
     The graph is moved to the host, where Inductor compiles it if a C++ compiler is there. It runs as traced if none
-    is, and, with a warning, if Inductor has no code for it on a CPU.
+    is, and, with a warning, if Inductor has no code for it on a CPU, or code whose first results are not those of
+    the graph as traced.
 
     Raises
     ------
@@ -40,12 +43,16 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     started = time.perf_counter()
     devices = _devices_of_outputs(graph_module)
     to_host(graph_module)
-    run: Callable[..., Any] = graph_module.forward
+    name = next_name("compiled")
+    # A compiler may rewrite what it is given, and is compared with what was traced.
+    traced = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
+    compiled = None
     if use_inductor(default=True) and not _symbolic(example_inputs):
-        run = _inductor(graph_module, example_inputs) or run
+        compiled = _inductor(graph_module, example_inputs)
+    graph = Graph(name, traced, compiled, "Inductor")
     micros = (time.perf_counter() - started) * 1e6
-    publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=next_name("compiled"))
-    return _on_device(run, devices)
+    publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=name)
+    return _on_device(graph, devices)
 
 
 def _inductor(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any] | None:
@@ -53,7 +60,12 @@ def _inductor(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Ca
     from torch._inductor.exc import InductorError
 
     try:
-        compiled: Any = compile_fx(graph_module, [_example(x) for x in example_inputs])
+        compiled: Any = compile_fx(
+            graph_module,
+            [_example(x) for x in example_inputs],
+            # PyTorch's own random operators: dropout's mask is that of the graph as traced.
+            config_patches={"fallback_random": True},
+        )
     except InductorError as error:
         # A limit of the host's compiler, such as that of flex attention on a CPU, not one of the device's.
         reason = str(error).partition("\n")[0]
@@ -102,15 +114,15 @@ def _devices_of_outputs(graph_module: fx.GraphModule) -> tuple[str, ...]:
     return tuple([x.device.type if isinstance(x, torch.Tensor) else "none" for x in traced])
 
 
-def _on_device(run: Callable[..., Any], devices: tuple[str, ...]) -> Callable[..., Any]:
-    """Return `run`, a function of host tensors, as one of `hpu` tensors that returns them on `devices`."""
+def _on_device(graph: Graph, devices: tuple[str, ...]) -> Callable[..., Any]:
+    """Return `graph` as a function of `hpu` tensors that returns them on `devices`."""
 
     def call(*args: Any) -> Any:
         if torch.is_grad_enabled() and any(isinstance(x, HpuTensor) and x.requires_grad for x in args):
-            return _Differentiable.apply(run, devices, *args)
+            return _Differentiable.apply(graph, devices, *args)
         hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]
         with on_the_host():
-            return _place(run(*hosts), devices)
+            return _place(graph(*hosts), devices)
 
     return call
 
@@ -128,31 +140,18 @@ class _Differentiable(torch.autograd.Function):
     """Carries gradients between the device's autograd graph and the host's, in which the compiled code lives."""
 
     @staticmethod
-    def forward(ctx: Any, run: Callable[..., Any], devices: tuple[str, ...], *args: Any) -> Any:
+    def forward(ctx: Any, graph: Graph, devices: tuple[str, ...], *args: Any) -> Any:
         ctx.devices = tuple(["hpu" if isinstance(x, HpuTensor) else "cpu" for x in args])
         with torch.enable_grad():
-            ctx.hosts = [
+            hosts = [
                 x._cell.read().detach().requires_grad_(x.requires_grad) if isinstance(x, HpuTensor) else x
                 for x in args
             ]
-            ctx.outputs = run(*ctx.hosts)
-        return _place(tuple([x.detach() if isinstance(x, torch.Tensor) else x for x in ctx.outputs]), devices)
+            ctx.call = graph.differentiate(hosts, args)
+        outputs = tuple([x.detach() if isinstance(x, torch.Tensor) else x for x in ctx.call.outputs])
+        return _place(outputs, devices)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        pairs = [
-            (out, grad._cell.read() if isinstance(grad, HpuTensor) else grad)
-            for out, grad in zip(ctx.outputs, grads, strict=True)
-            if isinstance(out, torch.Tensor) and out.requires_grad and grad is not None
-        ]
-        wanted = [x for x in ctx.hosts if isinstance(x, torch.Tensor) and x.requires_grad]
-        found = iter(
-            torch.autograd.grad(
-                [out for out, _ in pairs], wanted, [grad for _, grad in pairs], allow_unused=True
-            )
-        )
-        ctx.outputs = None
-        received = [
-            next(found) if isinstance(x, torch.Tensor) and x.requires_grad else None for x in ctx.hosts
-        ]
-        return None, None, *_place(received, ctx.devices)
+        received = [grad._cell.read() if isinstance(grad, HpuTensor) else grad for grad in grads]
+        return None, None, *_place(tuple(ctx.call.gradients(received)), ctx.devices)

@@ -21,9 +21,9 @@ def compiled(lazy, monkeypatch):
     graphs = []
     compile_ = CompiledProgram.compile
 
-    def count(self, hosts):
+    def count(self, hosts, values):
         graphs.append(self)
-        return compile_(self, hosts)
+        return compile_(self, hosts, values)
 
     monkeypatch.setattr(CompiledProgram, "compile", count)
     trie.clear()
