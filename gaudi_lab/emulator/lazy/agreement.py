@@ -17,7 +17,7 @@ subtracts again, agrees with any other such tensor, unless that is all zeros.
 
 The comparison needs two runs that start alike. Whoever asks for it sees to that: a program that draws random
 numbers or writes into its inputs is either not compiled (`inductor.fits`) or begun again from the same generator
-and the same memory (`gaudi_lab.emulator.traced.trial`).
+and the same memory (`gaudi_lab.emulator.traced.checked_graph`).
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy.compile import next_name, use_inductor
 from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.traced.checked_graph import CheckedGraph
 from gaudi_lab.emulator.traced.host_graph import to_host
-from gaudi_lab.emulator.traced.trial import Graph
 
 
 def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any]:
@@ -49,7 +49,7 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     compiled = None
     if use_inductor(default=True) and not _symbolic(example_inputs):
         compiled = _inductor(graph_module, example_inputs)
-    graph = Graph(name, traced, compiled, "Inductor")
+    graph = CheckedGraph(name, traced, compiled, "Inductor")
     micros = (time.perf_counter() - started) * 1e6
     publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=name)
     return _on_device(graph, devices)
@@ -114,7 +114,7 @@ def _devices_of_outputs(graph_module: fx.GraphModule) -> tuple[str, ...]:
     return tuple([x.device.type if isinstance(x, torch.Tensor) else "none" for x in traced])
 
 
-def _on_device(graph: Graph, devices: tuple[str, ...]) -> Callable[..., Any]:
+def _on_device(graph: CheckedGraph, devices: tuple[str, ...]) -> Callable[..., Any]:
     """Return `graph` as a function of `hpu` tensors that returns them on `devices`."""
 
     def call(*args: Any) -> Any:
@@ -140,7 +140,7 @@ class _Differentiable(torch.autograd.Function):
     """Carries gradients between the device's autograd graph and the host's, in which the compiled code lives."""
 
     @staticmethod
-    def forward(ctx: Any, graph: Graph, devices: tuple[str, ...], *args: Any) -> Any:
+    def forward(ctx: Any, graph: CheckedGraph, devices: tuple[str, ...], *args: Any) -> Any:
         ctx.devices = tuple(["hpu" if isinstance(x, HpuTensor) else "cpu" for x in args])
         with torch.enable_grad():
             hosts = [

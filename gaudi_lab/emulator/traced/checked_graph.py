@@ -30,7 +30,7 @@ from gaudi_lab.emulator.device.schema import updated_statistics, written
 from gaudi_lab.emulator.lazy import agreement
 
 
-class Graph:
+class CheckedGraph:
     """A traced graph of host tensors, run as compiled while that is believed, and else as traced.
 
     Parameters
@@ -66,8 +66,8 @@ class Graph:
             return self._try(inputs)[0]
         return (self._compiled or self._traced)(*inputs)
 
-    def differentiate(self, inputs: Sequence[Any], owners: Sequence[Any]) -> Call:
-        """Run the graph so that `Call.gradients` can be asked for.
+    def differentiate(self, inputs: Sequence[Any], owners: Sequence[Any]) -> CheckedCall:
+        """Run the graph so that `CheckedCall.gradients` can be asked for.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class Graph:
             Whose values these are: the device's tensors, which know when they are written into.
         """
         if not self._gradients_due:
-            return Call(inputs, self(*inputs))
+            return CheckedCall(inputs, self(*inputs))
         seed = torch.default_generator.get_state()
         if self._outputs_due:
             outputs, copies = self._try(inputs)
@@ -88,7 +88,7 @@ class Graph:
         shared = [x for position, x in enumerate(owners) if position not in copies]
         inputs_then = [copies.get(position, x) for position, x in enumerate(inputs)]
         start = _Start(self, inputs_then, shared, seed) if self._gradients_due else None
-        return Call(inputs, outputs, start)
+        return CheckedCall(inputs, outputs, start)
 
     def choose_gradients(
         self, compiled: Sequence[Any], by_steps: Callable[[], Sequence[Any] | None]
@@ -158,7 +158,7 @@ class Graph:
         return False
 
 
-class Call:
+class CheckedCall:
     """One run of a graph whose gradients can be asked for, once.
 
     Attributes
@@ -184,7 +184,7 @@ class Call:
 class _Start:
     """Where a call began, to run it again step by step."""
 
-    def __init__(self, graph: Graph, inputs: list[Any], shared: list[Any], seed: torch.Tensor) -> None:
+    def __init__(self, graph: CheckedGraph, inputs: list[Any], shared: list[Any], seed: torch.Tensor) -> None:
         self.graph = graph
         self._seed = seed
         self._inputs = inputs
