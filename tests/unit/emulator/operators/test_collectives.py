@@ -17,6 +17,9 @@ def hccl(mode) -> Iterator[None]:
     dist.destroy_process_group()
 
 
+@pytest.mark.filterwarnings(
+    "ignore:.*is deprecated. Please use:FutureWarning"
+)  # the name that other programs use
 @pytest.mark.parametrize("shape", [(2, 3), (1, 2, 3), (6,)])
 def test_one_tensor_for_all_ranks_may_have_any_shape(hccl, shape):
     x = torch.arange(6.0, device="hpu").reshape(2, 3) + 1
