@@ -68,6 +68,7 @@ def test_modes_by_keyboard_move_with_arrows_and_choose_with_space(notebook, kern
 @pytest.mark.parametrize(("start", "name", "fact", "off", "on"), SWITCHES)
 def test_switches_by_mouse(notebook, kernel, start, name, fact, off, on):
     kernel.run(start)
+    expect(notebook.switch(name)).to_have_attribute("aria-disabled", "false")
     for wanted in (on, off):
         notebook.switch(name).click()
         kernel.becomes(fact, wanted)
@@ -77,6 +78,7 @@ def test_switches_by_mouse(notebook, kernel, start, name, fact, off, on):
 @pytest.mark.parametrize(("start", "name", "fact", "off", "on"), SWITCHES)
 def test_switches_by_keyboard(notebook, kernel, start, name, fact, off, on):
     kernel.run(start)
+    expect(notebook.switch(name)).to_have_attribute("aria-disabled", "false")  # the panel has heard of the start
     for key, wanted in (("Space", on), ("Enter", off)):
         notebook.focus_by_keyboard(notebook.switch(name))
         notebook.page.keyboard.press(key)
