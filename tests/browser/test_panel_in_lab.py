@@ -78,11 +78,15 @@ def test_switches_by_mouse(notebook, kernel, start, name, fact, off, on):
 @pytest.mark.parametrize(("start", "name", "fact", "off", "on"), SWITCHES)
 def test_switches_by_keyboard(notebook, kernel, start, name, fact, off, on):
     kernel.run(start)
-    expect(notebook.switch(name)).to_have_attribute("aria-disabled", "false")  # the panel has heard of the start
+    expect(notebook.switch(name)).to_have_attribute(
+        "aria-disabled", "false"
+    )  # the panel has heard of the start
     for key, wanted in (("Space", on), ("Enter", off)):
         notebook.focus_by_keyboard(notebook.switch(name))
         notebook.page.keyboard.press(key)
         kernel.becomes(fact, wanted)
+        # A key asks for the opposite of what is shown, so the next one has to wait for it.
+        expect(notebook.switch(name)).to_have_attribute("aria-checked", str(wanted == on).lower())
         expect(notebook.switch(name)).to_be_focused()
 
 
