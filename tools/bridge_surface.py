@@ -182,7 +182,9 @@ def _class(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     for item in node.body:
         if isinstance(item, ast.Assign):
             yield from (
-                (f"{node.name}.{target.id}", "value") for target in item.targets if isinstance(target, ast.Name)
+                (f"{node.name}.{target.id}", "value")
+                for target in item.targets
+                if isinstance(target, ast.Name)
             )
 
 
@@ -194,15 +196,15 @@ def errors(tree: ast.Module) -> set[str]:
             found.add(_text(node.exc.args[0]))
         elif isinstance(node, ast.Assert) and node.msg is not None:
             found.add(_text(node.msg))
-    return {text for text in found if re.search(r"[a-zA-Z]{3}", text)}
+    return {text for text in (" ".join(text.split()) for text in found) if re.search(r"[a-zA-Z]{3}", text)}
 
 
 def _text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return " ".join(node.value.split())
+        return node.value
     if isinstance(node, ast.JoinedStr):
         parts = ["{}" if isinstance(part, ast.FormattedValue) else _text(part) for part in node.values]
-        return " ".join("".join(parts).split())
+        return "".join(parts)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
         return re.sub(r"\{[^}]*\}", "{}", _text(node.func.value))
     if isinstance(node, ast.BinOp):
@@ -278,7 +280,9 @@ def as_lines(found: dict[str, Any], depth: int = 1) -> str:
 
 def main() -> int:
     """Read the sources and write the tables, or print the one of names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("sources", type=Path, help="the folder with a folder for each release")
     parser.add_argument("--write", action="store_true", help="write the tables into the project")
     asked = parser.parse_args()

@@ -41,10 +41,13 @@ def _of_release() -> dict[str, Flag]:
     `tools/bridge_surface.py` makes it from the bridge's sources.
     """
     rows = json.loads((Path(__file__).parent / "flag_defaults.json").read_text())
-    known = {text: (int(text.split(".")[0]), int(text.split(".")[1])) for text in " ".join(
-        releases for row in rows.values() for releases in row
-    ).split()}
-    nearest = max((text for text in known if known[text] <= release()), key=known.__getitem__, default=min(known))
+    known = {
+        text: (int(text.split(".")[0]), int(text.split(".")[1]))
+        for text in " ".join(releases for row in rows.values() for releases in row).split()
+    }
+    nearest = max(
+        (text for text in known if known[text] <= release()), key=known.__getitem__, default=min(known)
+    )
     return {
         name: Flag(*value)
         for name, row in rows.items()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import FusedOptimizer, Update
+from .base import FusedOptimizer, Update, refuse_negative
 
 
 class FusedAdagrad(FusedOptimizer):
     """Adagrad, as `torch.optim.Adagrad` does it."""
+
+    no_sparse = "Adagrad does not support sparse gradients, please consider SparseAdagrad"
 
     def __init__(
         self,
@@ -19,6 +21,13 @@ class FusedAdagrad(FusedOptimizer):
         initial_accumulator_value: float = 0,
         eps: float = 1e-10,
     ) -> None:
+        refuse_negative(
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            epsilon=eps,
+        )
         defaults = {
             "lr": lr,
             "lr_decay": lr_decay,

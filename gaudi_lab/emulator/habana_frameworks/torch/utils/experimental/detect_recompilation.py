@@ -17,6 +17,9 @@ from torch.utils import _pytree as pytree
 from ...hpu.caching import input_hash
 from ...hpu.metrics import metric_localcontext
 from ..internal import is_lazy
+from .dynamicity import const_shape_dataloader, data_dynamicity
+
+__all__ = ["const_shape_dataloader", "data_dynamicity", "detect_recompilation_auto_model"]
 
 
 @dataclass(eq=False)

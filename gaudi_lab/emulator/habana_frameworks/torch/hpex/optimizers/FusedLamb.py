@@ -16,11 +16,23 @@ class FusedLamb(FusedOptimizer):
     ----------
     grad_averaging
         Whether the gradient enters the first moment weighted by 1 - beta1.
+    set_grad_none
+        Whether `zero_grad` takes the gradients away instead of filling them with zeros.
     max_grad_norm
-        All gradients together are scaled down to this norm; 0 for never.
-    use_nvlamb
+        All gradients together are scaled down to this norm; None or 0 for never.
+    use_lamb
         Whether parameters without weight decay are scaled too.
+    amsgrad, adam_w_mode, fused, dtype
+        The first must be False; the others change nothing, in the bridge neither, but `dtype`: the one in which the
+        norm of the gradients is taken.
+
+    Raises
+    ------
+    RuntimeError
+        `amsgrad` is True.
     """
+
+    no_sparse = "Lamb does not support sparse gradients, consider SparseAdam instead."
 
     def __init__(
         self,
@@ -30,10 +42,17 @@ class FusedLamb(FusedOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
         weight_decay: float = 0.01,
+        amsgrad: bool = False,
+        adam_w_mode: bool = True,
         grad_averaging: bool = True,
-        max_grad_norm: float = 1.0,
-        use_nvlamb: bool = False,
+        set_grad_none: bool = True,
+        max_grad_norm: float | None = 1.0,
+        use_lamb: bool = False,
+        fused: bool = False,
+        dtype: torch.dtype | None = None,
     ) -> None:
+        if amsgrad:
+            raise RuntimeError("FusedLamb does not support the AMSGrad variant.")
         defaults = {
             "lr": lr,
             "bias_correction": bias_correction,
@@ -44,14 +63,20 @@ class FusedLamb(FusedOptimizer):
             "max_grad_norm": max_grad_norm,
         }
         super().__init__(params, defaults)
-        self._use_nvlamb = use_nvlamb
+        self._set_grad_none = set_grad_none
+        self._use_lamb = use_lamb
+        self._dtype = dtype or torch.float32
         self._clip: torch.Tensor | None = None
+
+    def zero_grad(self, set_to_none: bool | None = None) -> None:
+        """Take the gradients away, or fill them with zeros, as was asked for here or when this was made."""
+        super().zero_grad(self._set_grad_none if set_to_none is None else set_to_none)
 
     def prepare(self, grads: list[torch.Tensor]) -> None:
         """Find by what all gradients are scaled down."""
         limit = self.defaults["max_grad_norm"]
-        if grads and limit > 0:
-            norm = torch.linalg.vector_norm(torch.stack([grad.float().norm() for grad in grads]))
+        if grads and limit:
+            norm = torch.linalg.vector_norm(torch.stack([grad.to(self._dtype).norm() for grad in grads]))
             self._clip = torch.clamp(norm / limit, min=1.0)
 
     def update(self, one: Update) -> None:
@@ -63,7 +88,7 @@ class FusedLamb(FusedOptimizer):
         if one.group["bias_correction"]:
             mean, square = mean / (1 - beta1**step), square / (1 - beta2**step)
         update = one.with_decay(mean / (square.sqrt() + one.group["eps"]))
-        if one.group["weight_decay"] or self._use_nvlamb:
+        if one.group["weight_decay"] or self._use_lamb:
             length, norm = one.parameter.norm(), update.norm()
             update = update * torch.where((length > 0) & (norm > 0), length / norm, 1.0)
         one.go_down(one.rate * update)

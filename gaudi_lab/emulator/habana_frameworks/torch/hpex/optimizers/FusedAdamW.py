@@ -6,8 +6,6 @@ from typing import Any
 
 import torch
 
-from ... import core
-from ...utils.internal import is_lazy
 from .base import FusedOptimizer, Update
 
 
@@ -34,8 +32,9 @@ class FusedAdamW(FusedOptimizer):
     ) -> None:
         if lr < 0.0:
             raise ValueError(f"Invalid learning rate: {lr} - should be >= 0.0")
-        if not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ValueError(f"Invalid beta parameters: {betas} - should be in [0.0, 1.0[")
+        for beta in betas:
+            if not 0.0 <= beta < 1.0:
+                raise ValueError(f"Invalid beta parameter: {beta} - should be in [0.0, 1.0[")
         if eps < 0.0:
             raise ValueError(f"Invalid epsilon value: {eps} - should be >= 0.0")
         pair = isinstance(moments_dtype, (tuple, list))
@@ -60,24 +59,3 @@ class FusedAdamW(FusedOptimizer):
         if one.group["weight_decay"]:
             one.parameter.mul_(1 - one.rate * one.group["weight_decay"])
         one.go_down(size * mean / (square.sqrt() + one.group["eps"]))
-
-
-class _Stepping:
-    """Marks a step before and after the update, so that it is a graph of its own."""
-
-    def step(self, closure: Any = None) -> Any:
-        """Update every parameter that has a gradient."""
-        if is_lazy():
-            core.mark_step()
-        loss = super().step(closure)  # type: ignore[misc]
-        if is_lazy():
-            core.mark_step()
-        return loss
-
-
-class Adam(_Stepping, torch.optim.Adam):
-    """PyTorch's Adam with a step of its own."""
-
-
-class AdamW(_Stepping, torch.optim.AdamW):
-    """PyTorch's AdamW with a step of its own."""

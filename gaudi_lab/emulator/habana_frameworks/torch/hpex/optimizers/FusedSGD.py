@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import FusedOptimizer, Update
+from .base import FusedOptimizer, Update, refuse_negative
 
 
 class FusedSGD(FusedOptimizer):
-    """Stochastic gradient descent, as `torch.optim.SGD` does it."""
+    """Stochastic gradient descent, as `torch.optim.SGD` does it, with `weight_decay` before `dampening`."""
+
+    no_sparse = "SGD does not support sparse gradients, please consider SparseSGD"
 
     def __init__(
         self,
         params: Any,
         lr: float,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        momentum: float = 0,
+        weight_decay: float = 0,
+        dampening: float = 0,
         nesterov: bool = False,
     ) -> None:
+        refuse_negative(lr=lr, momentum=momentum, weight_decay=weight_decay, dampening=dampening)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         defaults = {
@@ -41,16 +44,3 @@ class FusedSGD(FusedOptimizer):
                 buffer.mul_(momentum).add_(grad, alpha=1 - one.group["dampening"])
             grad = grad.add(buffer, alpha=momentum) if one.group["nesterov"] else buffer
         one.go_down(one.rate * grad)
-
-
-class FusedResourceApplyMomentum(FusedOptimizer):
-    """Gradient descent whose momentum holds the learning rate of the steps that it sums up."""
-
-    def __init__(self, params: Any, lr: float, momentum: float = 0.9) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
-
-    def update(self, one: Update) -> None:
-        """Update one parameter in place."""
-        buffer = one.keep("momentum_buffer")
-        buffer.mul_(one.group["momentum"]).sub_((one.rate * one.grad).to(buffer.dtype))
-        one.parameter.add_(buffer)

@@ -14,9 +14,9 @@ class Metric:
     """Counts some kinds of events from `start` to `stop`."""
 
     counted: tuple[EventId, ...]
+    _name = ""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._handles: list[tuple[EventId, int]] = []
         self.reset()
 
@@ -50,14 +50,15 @@ class Metric:
         raise NotImplementedError
 
 
-class GraphCompilation(Metric):
+class GraphCompilationMetric(Metric):
     """Graphs compiled, and the time that took (µs)."""
 
+    _name = "graph_compilation"
     counted = (EventId.GRAPH_COMPILATION,)
 
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         self._recipes: list[tuple[str, float]] = []
-        super().__init__(name)
+        super().__init__()
 
     def reset(self) -> None:
         """Start from zero. Up to 1.20 the list of recipes stays as it is."""
@@ -84,9 +85,10 @@ class GraphCompilation(Metric):
         return stats
 
 
-class CpuFallback(Metric):
+class CpuFallbackMetric(Metric):
     """Operators that ran on the host, outside any graph."""
 
+    _name = "cpu_fallback"
     counted = (EventId.CPU_FALLBACK,)
 
     def reset(self) -> None:
@@ -101,9 +103,10 @@ class CpuFallback(Metric):
         return [("TotalNumber", sum(self._operators.values())), ("FallbackOps", dict(self._operators))]
 
 
-class MemoryDefragmentation(Metric):
+class MemoryDefragmentationMetric(Metric):
     """Defragmentations of device memory (ms). The host's memory needs none, so none happen."""
 
+    _name = "memory_defragmentation"
     counted = (EventId.MEMORY_DEFRAGMENTATION,)
 
     def reset(self) -> None:
@@ -126,9 +129,10 @@ class MemoryDefragmentation(Metric):
         ]
 
 
-class RecipeCache(Metric):
+class RecipeCacheMetric(Metric):
     """Graphs that were run and had been compiled before, or had not."""
 
+    _name = "recipe_cache"
     counted = (EventId.CACHE_HIT, EventId.CACHE_MISS)
 
     def reset(self) -> None:
@@ -151,4 +155,10 @@ def _add(counts: dict[str, int], name: str) -> None:
     counts[name] = counts.get(name, 0) + 1
 
 
-__all__ = ["CpuFallback", "GraphCompilation", "MemoryDefragmentation", "Metric", "RecipeCache"]
+__all__ = [
+    "CpuFallbackMetric",
+    "GraphCompilationMetric",
+    "MemoryDefragmentationMetric",
+    "Metric",
+    "RecipeCacheMetric",
+]

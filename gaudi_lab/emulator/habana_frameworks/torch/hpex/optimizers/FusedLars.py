@@ -36,6 +36,10 @@ class FusedLars:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.optim, name)
 
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Let the optimizer forget its gradients."""
+        self.optim.zero_grad(set_to_none)
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Scale the gradients, and let the optimizer step."""

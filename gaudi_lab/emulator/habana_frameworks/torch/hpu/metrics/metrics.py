@@ -1,4 +1,4 @@
-"""Metrics of the bridge: what really happened, counted from the device's events. Times are in microseconds."""
+"""Which metrics there are, and where they are read."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from contextlib import contextmanager
 
 from gaudi_lab.emulator.process import flags
 
-from .metric import CpuFallback, GraphCompilation, MemoryDefragmentation, Metric, RecipeCache
-from .metrics_file import MetricDumpFormat, MetricDumpTrigger, MetricsFile, write
-
-
-class MetricNotFound(Exception):
-    """There is no metric of that name."""
-
+from .counters import (
+    CpuFallbackMetric,
+    GraphCompilationMetric,
+    MemoryDefragmentationMetric,
+    Metric,
+    RecipeCacheMetric,
+)
+from .exceptions import MetricNotFound
+from .saver import MetricDumpFormat, MetricsFile, write
 
 _KINDS: dict[str, type[Metric]] = {
-    "graph_compilation": GraphCompilation,
-    "cpu_fallback": CpuFallback,
-    "memory_defragmentation": MemoryDefragmentation,
+    "graph_compilation": GraphCompilationMetric,
+    "cpu_fallback": CpuFallbackMetric,
+    "memory_defragmentation": MemoryDefragmentationMetric,
 }
 if flags.get("PT_HPU_ENABLE_CACHE_METRICS"):
-    _KINDS["recipe_cache"] = RecipeCache
+    _KINDS["recipe_cache"] = RecipeCacheMetric
 
 
 def _start(name: str) -> Metric:
-    metric = _KINDS[name](name)
+    metric = _KINDS[name]()
     metric.start()
     return metric
 
@@ -48,7 +50,7 @@ def metric_localcontext(name: str) -> Iterator[Metric]:
         There is no such metric.
     """
     if name not in _KINDS:
-        raise MetricNotFound(name)
+        raise MetricNotFound(f"Metric with given name ({name}) doesn't exist.")
     metric = _start(name)
     try:
         yield metric
@@ -64,10 +66,11 @@ def metrics_dump(file_name: str, format: MetricDumpFormat = MetricDumpFormat.jso
 _file = MetricsFile.from_environment(_global)
 
 __all__ = [
+    "CpuFallbackMetric",
+    "GraphCompilationMetric",
+    "MemoryDefragmentationMetric",
     "Metric",
-    "MetricDumpFormat",
-    "MetricDumpTrigger",
-    "MetricNotFound",
+    "RecipeCacheMetric",
     "metric_global",
     "metric_localcontext",
     "metrics_dump",

@@ -14,7 +14,7 @@ from gaudi_lab.emulator.device import events
 from gaudi_lab.emulator.device.events import EventId
 from gaudi_lab.emulator.process.release import release
 
-from .metric import Metric
+from .counters import Metric
 
 
 class MetricDumpFormat(enum.Enum):
@@ -27,7 +27,9 @@ class MetricDumpFormat(enum.Enum):
 # Since 1.21 metrics are pulled, and nothing happens at the moment at which one changes.
 MetricDumpTrigger = enum.Enum(  # type: ignore[misc]
     "MetricDumpTrigger",
-    ["process_exit", "user"] if release() >= (1, 21) else ["process_exit", "mark_step", "metric_change"],
+    ["process_exit", "user"]
+    if release() >= (1, 21)
+    else ["user", "process_exit", "mark_step", "metric_change"],
 )
 
 _EVENTS = {
