@@ -87,11 +87,10 @@ def problems(release: str) -> list[str]:
 def _differences(module: Any, name: str, kind: str) -> Iterator[str]:
     thing = module
     for part in name.split("."):
-        try:
-            thing = getattr(thing, part)
-        except AttributeError:
+        if not hasattr(thing, part):
             yield "is missing"
             return
+        thing = getattr(thing, part)
     expected = kind.removeprefix("class")
     # What PyTorch calls, with arguments by position.
     if expected.startswith("(") and not name.endswith((".backward", ".forward")):

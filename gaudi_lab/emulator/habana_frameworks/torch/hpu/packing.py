@@ -60,6 +60,6 @@ class TensorPacker:
         if isinstance(whole, (list, dict)):
             changed = copy.copy(whole)
             for key in range(len(whole)) if isinstance(whole, list) else whole:
-                changed[key] = change(whole[key])  # type: ignore[index]
+                changed[key] = change(whole[key])
             return changed
         return whole

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from ...hpu import HABANA_VISIBLE_MODULES_VAR, HLS_MODULE_ID_VAR
+from ...hpu._utils import HABANA_VISIBLE_MODULES_VAR, HLS_MODULE_ID_VAR
 from ...utils.experimental.distributed_emulation import (
     distributed_emulation_apply_if_enabled,
     is_distributed_emulation_enabled,
