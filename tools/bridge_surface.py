@@ -9,7 +9,7 @@ variables as ``gaudi_lab/emulator/process/flag_defaults.json``.
 ``scripts/env_flags.yaml``, the whole of them or some files: a release of which only some files are there says so in a
 file ``PARTIAL``, whose text names the source. For a whole release that text is in a file ``SOURCE``. Files are read
 with `ast` and never imported, so nothing of the bridge has to be installed, and ``.pyi`` is as good as ``.py``.
-The folder ``tools/bridge_partial`` has what could be had of releases without a whole source; it is read beside `SOURCES`.
+The folder ``tools/bridge_partial`` has what could be had of releases without a whole source; it is read too.
 
 What is written: names, parameters with their defaults, defaults of environment variables, texts of errors. No code.
 """
