@@ -1,4 +1,4 @@
-"""Intel's own Python on the emulated device: the contract and the workbench's tests, as they are, on the bridge's files.
+"""Intel's own Python on the emulated device: tests of the contract and of the workbench, on the bridge's own files.
 
 `intel_python/` stands in for its compiled modules, and says which of its files run. The files come from
 ``gaudi-pytorch-bridge`` in the folder that ``GAUDI_LAB_SUITES`` names, release 1.19, and are only read. A test that

@@ -9,9 +9,7 @@ import torch
 Tensors = Sequence[torch.Tensor]
 
 
-def optimizer_sgd(
-    grads: Tensors, weights: Tensors, rate: torch.Tensor, decay: float, *unused: float
-) -> None:
+def optimizer_sgd(grads: Tensors, weights: Tensors, rate: torch.Tensor, decay: float, *unused: float) -> None:
     for grad, weight in zip(grads, weights, strict=True):
         weight.sub_(rate * grad.add(weight, alpha=decay))
 

@@ -42,8 +42,8 @@ class IntelFinder:
     def find_spec(
         self,
         name: str,
-        path: Sequence[str] | None = None,  # noqa: ARG002
-        target: ModuleType | None = None,  # noqa: ARG002
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
         """Return the spec of a module that is taken from Intel or stood in for."""
         here = Path(__file__).parent

@@ -50,7 +50,19 @@ def install() -> None:
     ) -> Any:  # fmt: skip
         seed = seed_of(q, p)
         out, sums = recompute(
-            _flat(q), _flat(k), _flat(v), _flat(mask), p, scale, causal, mode, lengths, side, [-1, -1], None, seed
+            _flat(q),
+            _flat(k),
+            _flat(v),
+            _flat(mask),
+            p,
+            scale,
+            causal,
+            mode,
+            lengths,
+            side,
+            [-1, -1],
+            None,
+            seed,
         )
         return shaped(out, q), sums, sums, seed
 
@@ -64,7 +76,16 @@ def install() -> None:
         return tuple(shaped(x, like) for x, like in zip(found, (q, k, v), strict=True))
 
     def sdpa_fwd(
-        q: Any, k: Any, v: Any, mask: Any, p: float, scale: float, causal: bool, mode: str, lengths: Any, side: str
+        q: Any,
+        k: Any,
+        v: Any,
+        mask: Any,
+        p: float,
+        scale: float,
+        causal: bool,
+        mode: str,
+        lengths: Any,
+        side: str,
     ) -> Any:
         if lengths is not None:
             raise NotImplementedError("valid_seq_len without recomputation")
