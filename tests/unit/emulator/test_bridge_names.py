@@ -21,7 +21,7 @@ def test_switches_keep_what_they_were_given(hpu):
         hpu.setDeterministic(True)
     with pytest.warns(UserWarning, match="are_deterministic_algorithms_enabled"):
         assert hpu.getDeterministic()
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="deprecated"):
         hpu.setDeterministic(False)
     hpu.enable_quantization()
     hpu.disable_quantization()
