@@ -165,7 +165,7 @@ def count_compilation(name: str, started: float, *, cached: bool, inferring: flo
     if cached:
         return
     micros = (inferring + time.perf_counter() - started) * 1e6
-    events.publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=name)
+    events.publish(EventId.GRAPH_COMPILATION, duration=round(micros), recipe=name)
 
 
 def inductor_hits() -> int:
