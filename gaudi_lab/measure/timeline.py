@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.rendered import Rendered
 from gaudi_lab.shapes import Shape
 
@@ -14,25 +15,6 @@ def spread(times: Sequence[float]) -> float:
     """Return half the width of the middle half of two times or more."""
     lower, _, upper = statistics.quantiles(times, n=4, method="inclusive")
     return (upper - lower) / 2
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why an iteration was not yet steady.
-
-    Attributes
-    ----------
-    kind
-        "shape", "switch", "graph", "fallback", "compiler" or "unknown"; see `gaudi_lab.measure.causes`.
-    text
-        The same for people, such as "new shape 7×14".
-    """
-
-    kind: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True, repr=False)

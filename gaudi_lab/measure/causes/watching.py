@@ -1,0 +1,344 @@
+"""Follows models and the compilers, and writes down what was compiled, for which call, and why.
+
+One for the process, because what is compiled is the process's. It costs nothing while no model is followed. What is
+followed is remembered from then on; of what was compiled before, the compilers themselves know it, and its calls and
+lines nobody does.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from gaudi_lab import bridge, origin
+from gaudi_lab.instruments import call_shapes, calls, graphs
+from gaudi_lab.instruments.handle import Handle
+from gaudi_lab.measure.causes import dynamo, explaining, places, signature
+from gaudi_lab.measure.causes.cause import Cause, Difference, Place
+from gaudi_lab.measure.causes.explaining import Made
+from gaudi_lab.measure.causes.history import Compile, History
+from gaudi_lab.measure.causes.signature import Signature
+from gaudi_lab.shapes import Shape, Shapes
+
+MOST_CALLS = 256
+"""So many different calls of a model are remembered, the latest."""
+
+MOST_RECORDED = 64
+"""So many calls that are over are kept, for the program that they were recorded in may compile later."""
+
+Stop = Callable[[str, Cause], None]
+"""Told of a layer and a cause before it compiles; raises to stop that."""
+
+
+class _Followed:
+    """What is remembered of one model."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.calls = 0
+        self.signatures: dict[Signature, None] = {}
+        self.captured: list[Signature] = []
+
+    def remember(self, now: Signature) -> tuple[Difference, ...] | None:
+        """Take note of a call; return in what it differs from the closest one before. None for the first."""
+        if now in self.signatures:
+            return ()
+        differences = signature.closest(self.signatures, now)
+        self.signatures[now] = None
+        if len(self.signatures) > MOST_CALLS:
+            del self.signatures[next(iter(self.signatures))]
+        return differences
+
+
+class Call:
+    """One call of a followed model, while it runs.
+
+    Attributes
+    ----------
+    name
+        The model's name.
+    module
+        The model.
+    signature
+        What it was called with.
+    differences
+        In what it differs from the closest earlier call: empty for one that is known, None for the first.
+    """
+
+    def __init__(self, watching: Watching, followed: _Followed, module: nn.Module, now: Signature) -> None:
+        self._watching = watching
+        self.followed = followed
+        self.name = followed.name
+        self.module = module
+        self.signature = now
+        self.differences = followed.remember(now)
+        followed.calls += 1
+        self._began = bridge.recording()
+        self._ended: int | None = None
+
+    @property
+    def shapes(self) -> Shapes:
+        """The sizes of all tensors, by argument."""
+        return tuple(
+            [Shape(name, x.size) for name, x in self.signature.values if isinstance(x, signature.TensorFacts)]
+        )
+
+    @property
+    def recordings(self) -> range:
+        """The numbers of the recordings that it went into so far."""
+        return range(self._began, (bridge.recording() if self._ended is None else self._ended) + 1)
+
+    def __enter__(self) -> None:
+        self._watching.running.append(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._watching.running.remove(self)
+        if self._began:
+            self._ended = bridge.recording()
+            self._watching.finished(self)
+
+
+class Watching:
+    """The watch over one process.
+
+    Attributes
+    ----------
+    history
+        What was compiled.
+    running
+        The calls of followed models that are under way, the innermost last.
+    stops
+        Asked before anything is compiled.
+    """
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.running: list[Call] = []
+        self.stops: list[Stop] = []
+        self._followed: WeakKeyDictionary[nn.Module, _Followed] = WeakKeyDictionary()
+        self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        self._finished: deque[Call] = deque(maxlen=MOST_RECORDED)
+        self._made: dict[str, Made] = {}
+        self._waiting: dict[str, Cause] = {}
+        self._followers = 0
+        self._undo: list[Callable[[], None]] = []
+        self._dynamo: Callable[[], None] | None = None
+
+    def follow(self, name: str, module: nn.Module, note: Callable[[Call], None] | None = None) -> Handle:
+        """Follow a model's calls.
+
+        Parameters
+        ----------
+        name
+            What to call it; empty where there is only one.
+        module
+            The model. It is not kept alive, and computes as before.
+        note
+            Told of each call before it is made.
+
+        Returns
+        -------
+        Handle
+            Removing it ends this following; what was compiled stays in the history.
+        """
+        followed = self._followed.setdefault(module, _Followed(name))
+        followed.name = name or followed.name
+        if self._followers == 0:
+            self._start()
+        self._followers += 1
+
+        def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return self._call(followed, module, args, kwargs, note)
+
+        watch = calls.watch(module, before)
+
+        def undo() -> None:
+            watch.remove()
+            self._followers -= 1
+            if self._followers == 0:
+                self._end()
+
+        return Handle(undo)
+
+    def finished(self, call: Call) -> None:
+        """Keep a call that is over, for as long as what it recorded may still compile."""
+        self._finished.append(call)
+
+    def likely(self, made: Iterable[object]) -> tuple[Cause, ...]:
+        """Return what may have made something compile, where only calls are known: what is new in them."""
+        causes = [
+            explaining.call(x.differences, explaining.About(x.name))
+            for x in made
+            if isinstance(x, Call) and x.differences
+        ]
+        return tuple({cause.alike: cause for cause in causes}.values())
+
+    def _start(self) -> None:
+        self._undo = [bridge.watch_programs(self._before_program, self._after_program)]
+        graphs.captures.append(self._captured)
+        self._undo.append(lambda: graphs.captures.remove(self._captured))
+
+        self._watch_dynamo()
+
+    def _watch_dynamo(self) -> None:
+        # It may come later than the model was attached: with the first torch.compile.
+        if dynamo.MODULE in sys.modules:
+            self._dynamo = dynamo.watch(self._before_tracing, self._before_tracing, self._after_tracing)
+
+    def _end(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+        if self._dynamo is not None:
+            self._dynamo()
+            self._dynamo = None
+
+    def _call(
+        self,
+        followed: _Followed,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        note: Callable[[Call], None] | None,
+    ) -> Call | _Nothing:
+        if self._dynamo is None:
+            self._watch_dynamo()
+        else:
+            dynamo.restore()
+        if torch.compiler.is_compiling():
+            return _NOTHING
+        if self.running and self.running[-1].module is module:
+            # Followed for somebody else too: it is the same call.
+            if note is not None:
+                note(self.running[-1])
+            return _NOTHING
+        call = Call(self, followed, module, signature.read(module, args, kwargs))
+        if bridge.is_lazy():
+            for name, value in call_shapes.read_values(module.forward, args, kwargs):
+                if isinstance(value, torch.Tensor) and (holder := bridge.holder_of(value)) is not None:
+                    self._names[holder] = name
+        if note is not None:
+            note(call)
+        return call
+
+    # What the emulated bridge tells of recorded programs.
+
+    def _before_program(self, departure: Any) -> None:
+        if graphs.replaying():
+            self._waiting[departure.name] = explaining.first_replay(self._about(departure))
+            return
+        made = tuple(
+            [call for call in (*self._finished, *self.running) if departure.recording in call.recordings]
+        )
+        cause = explaining.program(
+            departure,
+            self._name_holder,
+            self._about(departure),
+            Made.by(made),
+            self._made.get(departure.earlier),
+        )
+        for stop in list(self.stops):
+            stop("recipe", cause)
+        self._waiting[departure.name] = cause
+        self._made[departure.name] = Made.by(made)
+        if len(self._made) > MOST_CALLS:
+            del self._made[next(iter(self._made))]
+
+    def _after_program(self, name: str, seconds: float, loaded: bool) -> None:
+        cause = self._waiting.pop(name, None)
+        if cause is not None:
+            self.history.add(Compile("recipe", cause, seconds, loaded=loaded))
+
+    def _about(self, departure: Any) -> explaining.About:
+        shown = next((x.origin for x in departure.changes if x.origin is not None), departure.origin)
+        model = self.running[-1].name if self.running else ""
+        if shown is None:
+            return explaining.About(model)
+        outer = shown.outer() if shown.outer is not None else None
+        if not self.running and outer is not None:
+            followed = self._followed.get(outer)
+            model = followed.name if followed is not None else type(outer).__name__
+        return explaining.About(
+            model, shown.module, _place(shown.line), _place(shown.call), outer is not None
+        )
+
+    def _name_holder(self, holder: Any) -> str:
+        try:
+            found = self._names.get(holder)
+        except TypeError:  # a value of the host, which nobody passed by name
+            return ""
+        if found is not None:
+            return found
+        for module in list(self._followed):
+            for name, value in [*module.named_parameters(), *module.named_buffers()]:
+                if bridge.holder_of(value) is holder:
+                    return name
+        return ""
+
+    # What PyTorch tells of torch.compile.
+
+    def _before_tracing(self, tracing: dynamo.Tracing) -> None:
+        for stop in list(self.stops):
+            stop("Dynamo", explaining.tracing(tracing, self._here(_found(tracing.source))))
+
+    def _after_tracing(self, tracing: dynamo.Tracing) -> None:
+        if tracing.function:
+            cause = explaining.tracing(tracing, self._here(_found(tracing.source)))
+            traced = tracing.seconds - tracing.backend
+            self.history.add(Compile("Dynamo", cause, tracing.seconds, tracing=max(traced, 0.0)))
+
+    def _here(self, source: Place | None = None) -> explaining.About:
+        here = origin.trace(inspect.currentframe())
+        return explaining.About(
+            self.running[-1].name if self.running else "", source=source, call=_place(here.call)
+        )
+
+    # What the instrument tells of HPU graphs.
+
+    def _captured(self, seconds: float) -> None:
+        if self.running:
+            call = self.running[-1]
+            known = call.followed.captured
+            cause = explaining.capture(signature.closest(known, call.signature), self._here())
+            known.append(call.signature)
+            del known[:-MOST_CALLS]
+            self.history.add(Compile("HPU graph", cause, seconds))
+
+
+class _Nothing:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+
+_NOTHING = _Nothing()
+
+
+def _place(line: origin.Line | None) -> Place | None:
+    return places.at(line.file, line.number) if line is not None else None
+
+
+def _found(source: dynamo.Source | None) -> Place | None:
+    """Return the line that PyTorch names by the end of its file; None if that is a library's, or not to be found."""
+    if source is None:
+        return None
+    known = {frame.f_code.co_filename for frame in origin.frames(inspect.currentframe())} | {*linecache.cache}
+    file = next((file for file in known if file.endswith(source.file)), None)
+    if file is None or origin.is_library(file):
+        return None
+    return places.at(file, source.line)
+
+
+watching = Watching()
