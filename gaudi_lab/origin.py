@@ -87,6 +87,13 @@ def trace(innermost: FrameType | None) -> Origin:
     return Origin(line, call, outer, inner)
 
 
+def caller() -> Line | None:
+    """Return the innermost line that belongs to no library; None if all do."""
+    found = (x for x in frames(inspect.currentframe()) if not is_library(x.f_code.co_filename))
+    frame = next(found, None)
+    return Line(frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
+
+
 def frames(frame: FrameType | None) -> Iterator[FrameType]:
     """Yield `frame` and those that called it."""
     while frame is not None:

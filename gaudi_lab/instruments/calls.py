@@ -6,7 +6,6 @@ are compiled with the model, so that watching it would change what is compiled.
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -41,11 +40,19 @@ class _CallSlot:
         call = self.compiled or self.before or module._call_impl  # noqa: SLF001 - what torch calls
         if not self.watchers:
             return call(*args, **kwargs)
-        _keep_watchers_untraced()
-        with ExitStack() as watching:
-            for watcher in tuple(self.watchers):
-                watching.enter_context(watcher(module, args, kwargs))
-            return call(*args, **kwargs)
+        # Dynamo looks away but for the call itself: what watchers do is nothing to compile.
+        looking = _set_eval_frame(None)
+        try:
+            with ExitStack() as watching:
+                for watcher in tuple(self.watchers):
+                    watching.enter_context(watcher(module, args, kwargs))
+                _set_eval_frame(looking)
+                try:
+                    return call(*args, **kwargs)
+                finally:
+                    _set_eval_frame(None)
+        finally:
+            _set_eval_frame(looking)
 
     def close_if_unused(self) -> None:
         """Leave, unless there is something left to do here or someone else has taken the place."""
@@ -97,6 +104,9 @@ def is_compiled(module: nn.Module) -> bool:
     return (here.compiled or here.before) is not None if isinstance(here, _CallSlot) else here is not None
 
 
+_set_eval_frame = torch._C._dynamo.eval_frame.set_eval_frame  # noqa: SLF001 - importing torch._dynamo takes seconds
+
+
 def _skip_frame(function: Any) -> None:
     """Keep Dynamo from tracing `function` itself. What it calls may be traced.
 
@@ -109,21 +119,6 @@ def _skip_frame(function: Any) -> None:
 
 # A module that is watched may be under somebody's own torch.compile: the model is to be traced then, and this is not.
 _skip_frame(_CallSlot.__call__)
-
-
-def _keep_watchers_untraced() -> None:
-    """Keep Dynamo, if it is there, from tracing into watchers: what they do would become part of a graph."""
-    global _kept_out
-    if _kept_out or "torch._dynamo" not in sys.modules:
-        return
-    from torch._dynamo import trace_rules
-
-    for package in ("gaudi_lab.instruments", "gaudi_lab.measure"):
-        trace_rules.add(package)
-    _kept_out = True
-
-
-_kept_out = False
 
 
 def _slot_of(module: nn.Module) -> _CallSlot:

@@ -108,8 +108,6 @@ def all_causes(
 
 def _of_compiles(compiles: Sequence[Compile]) -> list[Cause]:
     """Return the causes of compiles, each once. What a graph was captured for says why its recipe was compiled too."""
-    captured = {x.cause.call for x in compiles if x.layer == "HPU graph"}
-    causes = [
-        x.cause for x in compiles if not (x.layer == "recipe" and x.cause.call in captured and x.cause.call)
-    ]
+    captured = {x.within for x in compiles if x.layer == "HPU graph"}
+    causes = [x.cause for x in compiles if not (x.layer == "recipe" and x.within and x.within in captured)]
     return list({cause.alike: cause for cause in causes}.values())

@@ -27,7 +27,7 @@ class Known(Protocol):
     origin: Origin | None
 
 
-class Change(NamedTuple):
+class Deviation(NamedTuple):
     """One difference.
 
     Attributes
@@ -84,7 +84,7 @@ class Departure(NamedTuple):
     steps: int
     kind: str
     earlier: str
-    changes: tuple[Change, ...]
+    changes: tuple[Deviation, ...]
     origin: Origin | None
 
 
@@ -143,7 +143,7 @@ class Programs:
         kind, earlier, changes = self._changes(new, inputs)
         return Departure(name, recording, steps, kind, earlier, changes, node.origin)
 
-    def _changes(self, new: _Program, inputs: Sequence[Any]) -> tuple[str, str, tuple[Change, ...]]:
+    def _changes(self, new: _Program, inputs: Sequence[Any]) -> tuple[str, str, tuple[Deviation, ...]]:
         if new.key in self._forgotten:
             return "forgotten", "", ()
         alike = self._alike.get(new.operators, [])[-MOST_COMPARED:]
@@ -179,9 +179,9 @@ def _distance(one: _Program, other: _Program) -> int:
     return sum(a is not b and a.key != b.key for a, b in zip(one.path, other.path, strict=True))
 
 
-def _differences(earlier: _Program, new: _Program, inputs: Sequence[Any]) -> Iterator[Change]:
+def _differences(earlier: _Program, new: _Program, inputs: Sequence[Any]) -> Iterator[Deviation]:
     if [x.key for x in earlier.path] == [x.key for x in new.path]:
-        yield from _results(earlier, new) if earlier.wanted != new.wanted else [Change("default dtype")]
+        yield from _results(earlier, new) if earlier.wanted != new.wanted else [Deviation("default dtype")]
         return
     entering = -1
     for before, now in zip(earlier.path, new.path, strict=True):
@@ -190,12 +190,12 @@ def _differences(earlier: _Program, new: _Program, inputs: Sequence[Any]) -> Ite
         if before is now or before.key == now.key:
             continue
         if entered:
-            yield Change("input", "", "", before.key, now.key, inputs[entering], now.origin)
+            yield Deviation("input", "", "", before.key, now.key, inputs[entering], now.origin)
         else:
             yield from _scalars(before, now)
 
 
-def _scalars(before: Known, now: Known) -> Iterator[Change]:
+def _scalars(before: Known, now: Known) -> Iterator[Deviation]:
     func, named, *parts = now.key
     _, named_before, *parts_before = before.key
     names = [argument.name for argument in func._schema.arguments]
@@ -206,12 +206,12 @@ def _scalars(before: Known, now: Known) -> Iterator[Change]:
         if old == new:
             continue
         if old.__class__ is int or new.__class__ is int:  # the numbers of slots: it reads something else
-            yield Change("operator", operator, name, "another operand", "", None, now.origin)
+            yield Deviation("operator", operator, name, "another operand", "", None, now.origin)
         else:
-            yield Change("scalar", operator, name, _value(old), _value(new), None, now.origin)
+            yield Deviation("scalar", operator, name, _value(old), _value(new), None, now.origin)
 
 
-def _results(earlier: _Program, new: _Program) -> Iterator[Change]:
+def _results(earlier: _Program, new: _Program) -> Iterator[Deviation]:
     makers = {}
     for known in new.path:
         step = known.step
@@ -224,7 +224,7 @@ def _results(earlier: _Program, new: _Program) -> Iterator[Change]:
     ):
         for slot in sorted(slots):
             maker = makers[slot]
-            yield Change(kind, name_of(maker.step.func), "", None, None, None, maker.origin)  # type: ignore[union-attr]
+            yield Deviation(kind, name_of(maker.step.func), "", None, None, None, maker.origin)  # type: ignore[union-attr]
 
 
 def _shared(one: _Program, other: _Program) -> tuple[int, int, float]:
@@ -240,17 +240,17 @@ def _run(one: Sequence[Any], other: Sequence[Any], most: int) -> int:
     return next((i for i in range(most) if one[i] is not other[i]), most)
 
 
-def _other_operators(earlier: _Program, new: _Program) -> Change:
+def _other_operators(earlier: _Program, new: _Program) -> Deviation:
     beginning, end, _ = _shared(earlier, new)
     before = [x for x in earlier.operators[beginning : len(earlier.operators) - end] if x is not None]
     now = [x for x in new.operators[beginning : len(new.operators) - end] if x is not None]
     there = new.path[min(beginning, len(new.path) - 1)].origin
     if before and not now:
-        return Change("fewer operators", name_of(before[0]), "", len(before), 0, None, there)
+        return Deviation("fewer operators", name_of(before[0]), "", len(before), 0, None, there)
     if now and not before:
-        return Change("more operators", name_of(now[0]), "", 0, len(now), None, there)
+        return Deviation("more operators", name_of(now[0]), "", 0, len(now), None, there)
     left, came = (name_of(x[0]) if x else "an input" for x in (before, now))
-    return Change("operator", came, "", left, came, None, there)
+    return Deviation("operator", came, "", left, came, None, there)
 
 
 def _value(part: Any) -> Any:

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from gaudi_lab.measure.causes import lazy, places, remedies, signature
+from gaudi_lab.measure.causes import places, recorded, remedies, signature
 from gaudi_lab.measure.causes.cause import Cause, Difference, Place
-from gaudi_lab.measure.causes.dynamo import Tracing, recompile_limit
+from gaudi_lab.measure.causes.guards import Tracing, recompile_limit
 from gaudi_lab.measure.causes.signature import Signature
 
 MOST_LIKELY = 3
@@ -31,11 +31,13 @@ class About:
     inside: bool = False
 
 
-class _Call(Protocol):
+class _MadeCall(Protocol):
     name: str
-    module: nn.Module
     signature: Signature
     differences: tuple[Difference, ...] | None
+
+    @property
+    def module(self) -> nn.Module | None: ...
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,22 @@ class Made:
         The model's name and the signature of each.
     new
         In what the only call differs from the closest one of the model before it; empty if there are more, or nothing
-        is new.
+        is new. None for a model's first call.
     attributes
         The plain attributes of the models' modules, by path, when it was compiled.
     """
 
     calls: tuple[tuple[str, Signature], ...]
-    new: tuple[Difference, ...]
+    new: tuple[Difference, ...] | None
     attributes: dict[str, Any]
 
     @classmethod
-    def by(cls, calls: Sequence[_Call]) -> Made:
+    def by(cls, calls: Sequence[_MadeCall]) -> Made:
         """Return what is to be remembered of calls."""
-        modules = {id(call.module): call.module for call in calls}
+        modules = {id(call.module): call.module for call in calls if call.module is not None}
         return cls(
             tuple([(call.name, call.signature) for call in calls]),
-            (calls[0].differences or ()) if len(calls) == 1 else (),
+            calls[0].differences if len(calls) == 1 else (),
             {name: x for module in modules.values() for name, x in signature.read_attributes(module).items()},
         )
 
@@ -76,7 +78,7 @@ class Made:
         return (*found, *signature.compare_attributes(earlier.attributes, self.attributes))
 
 
-def program(departure: Any, name_of: lazy.Namer, about: About, made: Made, earlier: Made | None) -> Cause:
+def program(departure: Any, name_of: recorded.Namer, about: About, made: Made, earlier: Made | None) -> Cause:
     """Return why a recorded program is compiled.
 
     Parameters
@@ -94,10 +96,11 @@ def program(departure: Any, name_of: lazy.Namer, about: About, made: Made, earli
         text = "compiled before, and forgotten since: the record of programs was full"
         return _cause("forgotten", text, about, remedy=remedies.FORGOTTEN)
     if departure.kind == "first":
-        text = f"first of its kind: {_count(departure.steps, 'operator')}"
-        return _with_likely(_cause("first", text, about), made.new if about.inside else ())
+        first = "first call" if made.new is None else "first of its kind"
+        text = f"{first}: {_count(departure.steps, 'operator')}"
+        return _with_likely(_cause("first", text, about), made.new if about.inside and made.new else ())
     of_calls = made.differences(earlier)
-    found = lazy.differences_of(departure.changes, name_of)
+    found = recorded.differences_of(departure.changes, name_of)
     differences = tuple([_in_words_of_the_call(x, of_calls) for x in found])
     if not differences:
         return _cause("unknown", "other operators or values", about, established=False)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import inspect
 import linecache
 import sys
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,7 +24,7 @@ from torch import nn
 from gaudi_lab import bridge, origin
 from gaudi_lab.instruments import call_shapes, calls, graphs
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.measure.causes import dynamo, explaining, places, signature
+from gaudi_lab.measure.causes import explaining, guards, places, signature
 from gaudi_lab.measure.causes.cause import Cause, Difference, Place
 from gaudi_lab.measure.causes.explaining import Made
 from gaudi_lab.measure.causes.history import Compile, History
@@ -44,7 +46,6 @@ class _Followed:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.calls = 0
         self.signatures: dict[Signature, None] = {}
         self.captured: list[Signature] = []
 
@@ -66,24 +67,33 @@ class Call:
     ----------
     name
         The model's name.
-    module
-        The model.
     signature
         What it was called with.
     differences
         In what it differs from the closest earlier call: empty for one that is known, None for the first.
+    line
+        The line that made it.
+    number
+        Which call of a followed model it is in the process, from 1.
     """
 
     def __init__(self, watching: Watching, followed: _Followed, module: nn.Module, now: Signature) -> None:
         self._watching = watching
         self.followed = followed
         self.name = followed.name
-        self.module = module
+        self._module = weakref.ref(module)
         self.signature = now
         self.differences = followed.remember(now)
-        followed.calls += 1
+        self.line = origin.caller()
+        watching.calls += 1
+        self.number = watching.calls
         self._began = bridge.recording()
         self._ended: int | None = None
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The model; None once it is gone."""
+        return self._module()
 
     @property
     def shapes(self) -> Shapes:
@@ -118,6 +128,8 @@ class Watching:
         What was compiled.
     running
         The calls of followed models that are under way, the innermost last.
+    calls
+        How many calls of followed models there were.
     stops
         Asked before anything is compiled.
     """
@@ -125,6 +137,7 @@ class Watching:
     def __init__(self) -> None:
         self.history = History()
         self.running: list[Call] = []
+        self.calls = 0
         self.stops: list[Stop] = []
         self._followed: WeakKeyDictionary[nn.Module, _Followed] = WeakKeyDictionary()
         self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -193,8 +206,8 @@ class Watching:
 
     def _watch_dynamo(self) -> None:
         # It may come later than the model was attached: with the first torch.compile.
-        if dynamo.MODULE in sys.modules:
-            self._dynamo = dynamo.watch(self._before_tracing, self._before_tracing, self._after_tracing)
+        if guards.MODULE in sys.modules:
+            self._dynamo = guards.watch(self._before_tracing, self._before_tracing, self._after_tracing)
 
     def _end(self) -> None:
         while self._undo:
@@ -214,7 +227,7 @@ class Watching:
         if self._dynamo is None:
             self._watch_dynamo()
         else:
-            dynamo.restore()
+            guards.restore()
         if torch.compiler.is_compiling():
             return _NOTHING
         if self.running and self.running[-1].module is module:
@@ -235,42 +248,40 @@ class Watching:
 
     def _before_program(self, departure: Any) -> None:
         if graphs.replaying():
-            self._waiting[departure.name] = explaining.first_replay(self._about(departure))
+            self._waiting[departure.name] = explaining.first_replay(self._about(departure, self.running))
             return
-        made = tuple(
-            [call for call in (*self._finished, *self.running) if departure.recording in call.recordings]
-        )
+        calls = (*self._finished, *self.running)
+        calls = tuple([call for call in calls if departure.recording in call.recordings])
+        made = Made.by(calls)
         cause = explaining.program(
             departure,
             self._name_holder,
-            self._about(departure),
-            Made.by(made),
+            self._about(departure, calls),
+            made,
             self._made.get(departure.earlier),
         )
         for stop in list(self.stops):
             stop("recipe", cause)
         self._waiting[departure.name] = cause
-        self._made[departure.name] = Made.by(made)
+        self._made[departure.name] = made
         if len(self._made) > MOST_CALLS:
             del self._made[next(iter(self._made))]
 
     def _after_program(self, name: str, seconds: float, loaded: bool) -> None:
         cause = self._waiting.pop(name, None)
         if cause is not None:
-            self.history.add(Compile("recipe", cause, seconds, loaded=loaded))
+            self._note(Compile("recipe", cause, seconds, loaded=loaded))
 
-    def _about(self, departure: Any) -> explaining.About:
+    def _about(self, departure: Any, made: Sequence[Call]) -> explaining.About:
         shown = next((x.origin for x in departure.changes if x.origin is not None), departure.origin)
-        model = self.running[-1].name if self.running else ""
+        call = _place(made[-1].line if made else origin.caller())
+        model = made[-1].name if made else ""
         if shown is None:
-            return explaining.About(model)
+            return explaining.About(model, call=call)
         outer = shown.outer() if shown.outer is not None else None
-        if not self.running and outer is not None:
-            followed = self._followed.get(outer)
-            model = followed.name if followed is not None else type(outer).__name__
-        return explaining.About(
-            model, shown.module, _place(shown.line), _place(shown.call), outer is not None
-        )
+        if not made and outer is not None:
+            model = type(outer).__name__
+        return explaining.About(model, shown.module, _place(shown.line), call, outer is not None)
 
     def _name_holder(self, holder: Any) -> str:
         try:
@@ -287,21 +298,22 @@ class Watching:
 
     # What PyTorch tells of torch.compile.
 
-    def _before_tracing(self, tracing: dynamo.Tracing) -> None:
+    def _before_tracing(self, tracing: guards.Tracing) -> None:
         for stop in list(self.stops):
             stop("Dynamo", explaining.tracing(tracing, self._here(_found(tracing.source))))
 
-    def _after_tracing(self, tracing: dynamo.Tracing) -> None:
+    def _after_tracing(self, tracing: guards.Tracing) -> None:
         if tracing.function:
             cause = explaining.tracing(tracing, self._here(_found(tracing.source)))
             traced = tracing.seconds - tracing.backend
-            self.history.add(Compile("Dynamo", cause, tracing.seconds, tracing=max(traced, 0.0)))
+            self._note(Compile("Dynamo", cause, tracing.seconds, tracing=max(traced, 0.0)))
 
     def _here(self, source: Place | None = None) -> explaining.About:
+        if self.running:
+            call = self.running[-1]
+            return explaining.About(call.name, source=source, call=_place(call.line))
         here = origin.trace(inspect.currentframe())
-        return explaining.About(
-            self.running[-1].name if self.running else "", source=source, call=_place(here.call)
-        )
+        return explaining.About(source=source, call=_place(here.call))
 
     # What the instrument tells of HPU graphs.
 
@@ -312,7 +324,11 @@ class Watching:
             cause = explaining.capture(signature.closest(known, call.signature), self._here())
             known.append(call.signature)
             del known[:-MOST_CALLS]
-            self.history.add(Compile("HPU graph", cause, seconds))
+            self._note(Compile("HPU graph", cause, seconds))
+
+    def _note(self, compiled: Compile) -> None:
+        within = self.running[-1].number if self.running else 0
+        self.history.add(replace(compiled, within=within))
 
 
 class _Nothing:
@@ -330,7 +346,7 @@ def _place(line: origin.Line | None) -> Place | None:
     return places.at(line.file, line.number) if line is not None else None
 
 
-def _found(source: dynamo.Source | None) -> Place | None:
+def _found(source: guards.SourceLine | None) -> Place | None:
     """Return the line that PyTorch names by the end of its file; None if that is a library's, or not to be found."""
     if source is None:
         return None

@@ -27,7 +27,7 @@ MODULE = "torch._dynamo.convert_frame"
 """The module that has to be imported before anything can be watched: the first `torch.compile` imports it."""
 
 
-class Source(NamedTuple):
+class SourceLine(NamedTuple):
     """A line as PyTorch names it: the end of the file's path, and a number."""
 
     file: str
@@ -65,7 +65,7 @@ class Tracing:
     line: int = 0
     differences: tuple[Difference, ...] = ()
     again: bool = False
-    source: Source | None = None
+    source: SourceLine | None = None
     breaks: list[Break] = field(default_factory=list)
     broken: Break | None = None
     limit: bool = False
@@ -235,7 +235,7 @@ def _backend_seconds() -> float:
 
 class _Failure(NamedTuple):
     differences: list[Difference]
-    source: Source | None
+    source: SourceLine | None
 
 
 def _failing(guards: Any, frame: Any) -> Iterator[_Failure]:
@@ -341,11 +341,11 @@ def _filled(known: list[int | None] | None, now: tuple[int, ...]) -> tuple[int, 
     return tuple([y if x is None else x for x, y in zip(known, now, strict=True)])
 
 
-def _split(part: str) -> tuple[str, Source | None]:
+def _split(part: str) -> tuple[str, SourceLine | None]:
     """Part a guard from the comment behind it: the line of source that it comes from."""
     guard, _, comment = part.partition("  # ")
     where = re.search(r"# (\S+):(\d+) in \S+\s*$", "# " + comment) if comment else None
-    return guard.strip(), Source(where.group(1), int(where.group(2))) if where else None
+    return guard.strip(), SourceLine(where.group(1), int(where.group(2))) if where else None
 
 
 def _is_false(part: str, names: Any, scope: Any) -> bool:
