@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -74,8 +74,17 @@ def _replay() -> Iterator[None]:
         _replays -= 1
 
 
-captures: list[Callable[[float], None]] = []
-"""Told of every graph that was captured, and the seconds that its call took."""
+class CaptureWatcher(Protocol):
+    """Who is told of captures."""
+
+    def before_capture(self) -> None:
+        """Be told that a graph is about to be captured. Whoever raises stops it."""
+
+    def captured(self, seconds: float) -> None:
+        """Be told that it was, and what its call took."""
+
+
+watchers: list[CaptureWatcher] = []
 
 
 class GraphHandle(Handle):
@@ -174,6 +183,8 @@ class _Account:
             shapes = call_shapes.read_shapes(self._original, args, kwargs)
             memory = None
             if key not in self.graphs:
+                for watcher in watchers:
+                    watcher.before_capture()
                 memory = bridge.memory()
                 # The tensors of the first call become the graph's inputs, which later calls write into.
                 args, kwargs = tree_map_only(torch.Tensor, torch.clone, (args, kwargs))
@@ -203,8 +214,8 @@ class _Account:
             now = bridge.memory()
             size = None if memory is None or now is None else max(now.in_use - memory.in_use, 0)
             self.graphs[key] = GraphRecord(shapes, size=size)
-            for tell in captures:
-                tell(time.perf_counter() - started)
+            for watcher in watchers:
+                watcher.captured(time.perf_counter() - started)
 
 
 def _restore(module: nn.Module, before: dict[str, Any]) -> None:

@@ -55,7 +55,16 @@ def make_iteration(
         fallbacks=cost.fallback_operators,
         miscompiled=cost.miscompiled,
     )
-    return Iteration(number, wall_time, cost.compilations, cost.compile_time, captures, new_shapes, causes)
+    return Iteration(
+        number,
+        wall_time,
+        cost.compilations,
+        cost.compile_time,
+        captures,
+        new_shapes,
+        causes,
+        sum(x.seconds for x in compiles if x.cause.again and x.layer != "HPU graph") if compiles else None,
+    )
 
 
 def all_causes(

@@ -69,6 +69,7 @@ class Lab:
         self._requested = Settings()
         # What remembers the calls of each attached model, and what was compiled for them.
         self._followed: dict[str, Handle] = {}
+        self._frozen: Handle | None = None
         self._subscribers: list[Subscriber] = []
         self._seen = SeenShapes()
 
@@ -277,8 +278,25 @@ class Lab:
         self._subscribers.append(callback)
         return Handle(lambda: self._subscribers.remove(callback))
 
+    @property
+    def frozen(self) -> bool:
+        """Whether compiling is forbidden."""
+        return self._frozen is not None
+
+    def freeze(self, on: bool) -> None:
+        """Forbid compiling, or allow it again."""
+        if on and self._frozen is None:
+            from gaudi_lab.measure.causes.freeze import freeze
+
+            bridge.load()
+            self._frozen = freeze()
+        elif not on and self._frozen is not None:
+            self._frozen.remove()
+            self._frozen = None
+
     def close(self) -> None:
         """Detach every model, as it was before it was attached, and forget the switches."""
+        self.freeze(on=False)
         for name in list(self._models):
             self.detach(name)
         self._requested = Settings()

@@ -96,6 +96,11 @@ class Cause:
         return self.text
 
     @property
+    def again(self) -> bool:
+        """Whether something of the kind was there already: then it need not have been compiled."""
+        return bool(self.differences) or self.kind in ("forgotten", "limit", "unknown")
+
+    @property
     def alike(self) -> tuple[object, ...]:
         """What causes have in common that make one row of a table: everything but the values of this one time."""
         about = tuple([(x.what, x.kind) for x in self.differences])

@@ -144,7 +144,7 @@ class Watching:
         self._finished: deque[Call] = deque(maxlen=MOST_RECORDED)
         self._made: dict[str, Made] = {}
         self._waiting: dict[str, Cause] = {}
-        self._followers = 0
+        self._holders = 0
         self._undo: list[Callable[[], None]] = []
         self._dynamo: Callable[[], None] | None = None
 
@@ -167,9 +167,7 @@ class Watching:
         """
         followed = self._followed.setdefault(module, _Followed(name))
         followed.name = name or followed.name
-        if self._followers == 0:
-            self._start()
-        self._followers += 1
+        held = self.hold()
 
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             return self._call(followed, module, args, kwargs, note)
@@ -178,8 +176,19 @@ class Watching:
 
         def undo() -> None:
             watch.remove()
-            self._followers -= 1
-            if self._followers == 0:
+            held.remove()
+
+        return Handle(undo)
+
+    def hold(self) -> Handle:
+        """Watch the compilers, whether a model is followed or not, until the handle is removed."""
+        if self._holders == 0:
+            self._start()
+        self._holders += 1
+
+        def undo() -> None:
+            self._holders -= 1
+            if self._holders == 0:
                 self._end()
 
         return Handle(undo)
@@ -199,8 +208,8 @@ class Watching:
 
     def _start(self) -> None:
         self._undo = [bridge.watch_programs(self._before_program, self._after_program)]
-        graphs.captures.append(self._captured)
-        self._undo.append(lambda: graphs.captures.remove(self._captured))
+        graphs.watchers.append(self)
+        self._undo.append(lambda: graphs.watchers.remove(self))
 
         self._watch_dynamo()
 
@@ -317,14 +326,26 @@ class Watching:
 
     # What the instrument tells of HPU graphs.
 
-    def _captured(self, seconds: float) -> None:
+    def before_capture(self) -> None:
+        """Be told that a followed model's call is about to be captured."""
+        for stop in list(self.stops):
+            stop("HPU graph", self._cause_of_capture())
+
+    def captured(self, seconds: float) -> None:
+        """Be told that it was, and what that took."""
         if self.running:
             call = self.running[-1]
-            known = call.followed.captured
-            cause = explaining.capture(signature.closest(known, call.signature), self._here())
-            known.append(call.signature)
-            del known[:-MOST_CALLS]
+            cause = self._cause_of_capture()
+            call.followed.captured.append(call.signature)
+            del call.followed.captured[:-MOST_CALLS]
             self._note(Compile("HPU graph", cause, seconds))
+
+    def _cause_of_capture(self) -> Cause:
+        differences = None
+        if self.running:
+            call = self.running[-1]
+            differences = signature.closest(call.followed.captured, call.signature)
+        return explaining.capture(differences, self._here())
 
     def _note(self, compiled: Compile) -> None:
         within = self.running[-1].number if self.running else 0
