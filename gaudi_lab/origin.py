@@ -10,12 +10,15 @@ import sysconfig
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, FrameType
-from typing import NamedTuple
+from types import FrameType
+from typing import TYPE_CHECKING, NamedTuple
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
-_CALL: CodeType = nn.Module._call_impl.__code__  # noqa: SLF001 - the frame of every call of a module
+
+# The frame of every call of a module is one of its functions. Not imported: this is used before torch is there.
+_MODULES = "torch.nn.modules.module"
 
 
 class Line(NamedTuple):
@@ -76,7 +79,7 @@ def trace(innermost: FrameType | None) -> Origin:
     modules: list[nn.Module] = []
     for frame in frames(innermost):
         code = frame.f_code
-        if code is _CALL:
+        if code.co_name == "_call_impl" and frame.f_globals.get("__name__") == _MODULES:
             modules.append(frame.f_locals["self"])
             call = None
         elif (line is None or call is None) and not is_library(code.co_filename):

@@ -49,6 +49,11 @@ def read_values(
         yield from _values_in(name, value)
 
 
+def read_positional(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the arguments that a call may give by position."""
+    return _signature(forward).positional
+
+
 def read_defaults(forward: Callable[..., Any]) -> Mapping[str, Any]:
     """Return the plain values that a call gets where it gives none, by argument name."""
     return _signature(forward).defaults

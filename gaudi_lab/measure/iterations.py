@@ -63,7 +63,7 @@ def make_iteration(
         captures,
         new_shapes,
         causes,
-        sum(x.seconds for x in compiles if x.cause.again and x.layer != "HPU graph") if compiles else None,
+        sum(x.seconds for x in compiles if x.cause.again) if compiles else None,
     )
 
 
@@ -97,7 +97,7 @@ def all_causes(
     miscompiled
         Graphs that turned out to be compiled wrongly, as sentences.
     """
-    causes = _of_compiles(compiles)
+    causes = list({x.cause.alike: x.cause for x in compiles}.values())
     if not causes:
         causes = list(likely) if compilations and likely else list(found)
         # That a graph was captured already says that the switches are new.
@@ -113,10 +113,3 @@ def all_causes(
     if compilations and not causes:
         causes.append(Cause("unknown", "other operators or values", established=False))
     return tuple(causes)
-
-
-def _of_compiles(compiles: Sequence[Compile]) -> list[Cause]:
-    """Return the causes of compiles, each once. What a graph was captured for says why its recipe was compiled too."""
-    captured = {x.within for x in compiles if x.layer == "HPU graph"}
-    causes = [x.cause for x in compiles if not (x.layer == "recipe" and x.within and x.within in captured)]
-    return list({cause.alike: cause for cause in causes}.values())

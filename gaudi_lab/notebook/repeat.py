@@ -6,6 +6,7 @@ import ast
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+from gaudi_lab import frontend, origin
 from gaudi_lab.measure import recorder
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.workbench import lab
@@ -55,7 +56,9 @@ def repeat(
 def _known_to_ipython(shell: InteractiveShell, source: str, first_line: int) -> tuple[str, str]:
     """Return the code as Python takes it, and a name by which IPython finds its lines and the number of its cell."""
     code = "\n" * (first_line - 1) + shell.transform_cell(source)
-    return code, shell.compile.cache(code, number=shell.execution_count)
+    cell = origin.caller()
+    number = frontend.cell_number(cell.file) if cell is not None else None
+    return code, shell.compile.cache(code, number=shell.execution_count if number is None else number)
 
 
 def parts(source: str, name: str = "<gaudi_warmup>") -> tuple[CodeType, CodeType]:

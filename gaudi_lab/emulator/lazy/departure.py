@@ -45,7 +45,7 @@ class Deviation(NamedTuple):
     holder
         What holds the input; None for others.
     origin
-        Where the step was first seen.
+        Where the step was first seen; of operators that are gone, the first of them.
     """
 
     kind: str
@@ -245,8 +245,9 @@ def _other_operators(earlier: _Program, new: _Program) -> Deviation:
     before = [x for x in earlier.operators[beginning : len(earlier.operators) - end] if x is not None]
     now = [x for x in new.operators[beginning : len(new.operators) - end] if x is not None]
     there = new.path[min(beginning, len(new.path) - 1)].origin
+    gone = earlier.path[min(beginning, len(earlier.path) - 1)].origin
     if before and not now:
-        return Deviation("fewer operators", name_of(before[0]), "", len(before), 0, None, there)
+        return Deviation("fewer operators", name_of(before[0]), "", len(before), 0, None, gone)
     if now and not before:
         return Deviation("more operators", name_of(now[0]), "", 0, len(now), None, there)
     left, came = (name_of(x[0]) if x else "an input" for x in (before, now))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -38,6 +39,8 @@ class _MadeCall(Protocol):
 
     @property
     def module(self) -> nn.Module | None: ...
+    @property
+    def positional(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,21 @@ def _with_likely(cause: Cause, of_calls: tuple[Difference, ...]) -> Cause:
     )
 
 
-def tracing(traced: Tracing, about: About) -> Cause:
-    """Return why Dynamo traces a function."""
+def tracing(traced: Tracing, about: About, call: _MadeCall | None = None) -> Cause:
+    """Return why Dynamo traces a function.
+
+    Parameters
+    ----------
+    traced
+        What Dynamo tells.
+    about
+        What it belongs to.
+    call
+        The call of a model that is running; None if none is.
+    """
     differences = traced.differences
+    if call is not None:
+        differences = _by_argument(differences, call)
     if traced.limit:
         text = (
             f"recompile limit of {recompile_limit()} reached: {traced.function} runs uncompiled from here on"
@@ -148,7 +163,26 @@ def tracing(traced: Tracing, about: About) -> Cause:
     if traced.again:
         text = f"{traced.function} compiled again, and no guard says why"
         return _cause("unknown", text, about, established=False)
-    return _cause("first", f"first call of {traced.function}", about)
+    return _cause("first", "first call" if about.model else f"first call of {traced.function}", about)
+
+
+def _by_argument(differences: tuple[Difference, ...], call: _MadeCall) -> tuple[Difference, ...]:
+    """Return differences in arguments by the names that the model's forward gives them.
+
+    A model that is compiled in place is traced as a function of any arguments: that another one was given shows there
+    in their number.
+    """
+    found: dict[Difference, None] = {}
+    for x in differences:
+        if x.what in ("length of args", "length of kwargs") and call.differences:
+            found |= dict.fromkeys(call.differences)
+            continue
+        number = re.fullmatch(r"argument (\d+)(.*)", x.what)
+        names = call.positional
+        if number is not None and int(number.group(1)) < len(names):
+            x = replace(x, what=names[int(number.group(1))] + number.group(2))
+        found[x] = None
+    return tuple(found)
 
 
 def capture(differences: tuple[Difference, ...] | None, about: About) -> Cause:

@@ -360,7 +360,8 @@ def name_of(source: str) -> str:
     text = source
     if text.startswith("G["):
         text = "global " + re.sub(r"^G\['(?:__import_)?([^']+)'\]", r"\1", text).replace("_dot_", ".")
-    text = re.sub(r"^L\['(args|kwargs)'\]\['?([\w.]+)'?\]", r"\2", text)
+    text = re.sub(r"^L\['args'\]\[(\d+)\]", r"argument \1", text)
+    text = re.sub(r"^L\['kwargs'\]\['(\w+)'\]", r"\1", text)
     text = re.sub(r"^L\['self'\]\.?", "", text)
     text = re.sub(r"^L\['(\w+)'\]", r"\1", text)
     text = re.sub(r"\.?(?:_modules|_parameters|_buffers|__dict__)\['([^']+)'\]", r".\1", text)

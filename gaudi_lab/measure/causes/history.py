@@ -33,8 +33,6 @@ class Compile:
         How many of these seconds Dynamo traced; the rest is the backend's.
     loaded
         Whether it was found on disk instead.
-    within
-        The number of the model's call that was running; 0 for none.
     """
 
     layer: str
@@ -42,7 +40,6 @@ class Compile:
     seconds: float = 0.0
     tracing: float = 0.0
     loaded: bool = False
-    within: int = 0
 
 
 @dataclass(frozen=True)

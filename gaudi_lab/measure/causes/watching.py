@@ -13,7 +13,6 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -73,8 +72,6 @@ class Call:
         In what it differs from the closest earlier call: empty for one that is known, None for the first.
     line
         The line that made it.
-    number
-        Which call of a followed model it is in the process, from 1.
     """
 
     def __init__(self, watching: Watching, followed: _Followed, module: nn.Module, now: Signature) -> None:
@@ -85,8 +82,6 @@ class Call:
         self.signature = now
         self.differences = followed.remember(now)
         self.line = origin.caller()
-        watching.calls += 1
-        self.number = watching.calls
         self._began = bridge.recording()
         self._ended: int | None = None
 
@@ -94,6 +89,12 @@ class Call:
     def module(self) -> nn.Module | None:
         """The model; None once it is gone."""
         return self._module()
+
+    @property
+    def positional(self) -> tuple[str, ...]:
+        """The names of the arguments that the model's forward takes by position."""
+        module = self.module
+        return call_shapes.read_positional(module.forward) if module is not None else ()
 
     @property
     def shapes(self) -> Shapes:
@@ -114,9 +115,8 @@ class Call:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._watching.running.remove(self)
-        if self._began:
-            self._ended = bridge.recording()
-            self._watching.finished(self)
+        self._ended = bridge.recording()
+        self._watching.finished(self)
 
 
 class Watching:
@@ -128,8 +128,6 @@ class Watching:
         What was compiled.
     running
         The calls of followed models that are under way, the innermost last.
-    calls
-        How many calls of followed models there were.
     stops
         Asked before anything is compiled.
     """
@@ -137,13 +135,14 @@ class Watching:
     def __init__(self) -> None:
         self.history = History()
         self.running: list[Call] = []
-        self.calls = 0
         self.stops: list[Stop] = []
         self._followed: WeakKeyDictionary[nn.Module, _Followed] = WeakKeyDictionary()
         self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self._finished: deque[Call] = deque(maxlen=MOST_RECORDED)
         self._made: dict[str, Made] = {}
         self._waiting: dict[str, Cause] = {}
+        self._capturing: Cause | None = None
+        self._captured_meanwhile = 0.0
         self._holders = 0
         self._undo: list[Callable[[], None]] = []
         self._dynamo: Callable[[], None] | None = None
@@ -195,7 +194,9 @@ class Watching:
 
     def finished(self, call: Call) -> None:
         """Keep a call that is over, for as long as what it recorded may still compile."""
-        self._finished.append(call)
+        self._capturing = None  # if it was captured, and that did not end well
+        if call.recordings.start:
+            self._finished.append(call)
 
     def likely(self, made: Iterable[object]) -> tuple[Cause, ...]:
         """Return what may have made something compile, where only calls are known: what is new in them."""
@@ -256,6 +257,10 @@ class Watching:
     # What the emulated bridge tells of recorded programs.
 
     def _before_program(self, departure: Any) -> None:
+        if self._capturing is not None:
+            # What a graph is captured for says why what is in it is compiled.
+            self._waiting[departure.name] = self._capturing
+            return
         if graphs.replaying():
             self._waiting[departure.name] = explaining.first_replay(self._about(departure, self.running))
             return
@@ -279,7 +284,8 @@ class Watching:
     def _after_program(self, name: str, seconds: float, loaded: bool) -> None:
         cause = self._waiting.pop(name, None)
         if cause is not None:
-            self._note(Compile("recipe", cause, seconds, loaded=loaded))
+            self.history.add(Compile("recipe", cause, seconds, loaded=loaded))
+            self._captured_meanwhile += seconds
 
     def _about(self, departure: Any, made: Sequence[Call]) -> explaining.About:
         shown = next((x.origin for x in departure.changes if x.origin is not None), departure.origin)
@@ -309,13 +315,17 @@ class Watching:
 
     def _before_tracing(self, tracing: guards.Tracing) -> None:
         for stop in list(self.stops):
-            stop("Dynamo", explaining.tracing(tracing, self._here(_found(tracing.source))))
+            stop("Dynamo", self._cause_of_tracing(tracing))
 
     def _after_tracing(self, tracing: guards.Tracing) -> None:
         if tracing.function:
-            cause = explaining.tracing(tracing, self._here(_found(tracing.source)))
+            cause = self._cause_of_tracing(tracing)
             traced = tracing.seconds - tracing.backend
-            self._note(Compile("Dynamo", cause, tracing.seconds, tracing=max(traced, 0.0)))
+            self.history.add(Compile("Dynamo", cause, tracing.seconds, tracing=max(traced, 0.0)))
+
+    def _cause_of_tracing(self, tracing: guards.Tracing) -> Cause:
+        running = self.running[-1] if self.running else None
+        return explaining.tracing(tracing, self._here(_found(tracing.source)), running)
 
     def _here(self, source: Place | None = None) -> explaining.About:
         if self.running:
@@ -328,17 +338,20 @@ class Watching:
 
     def before_capture(self) -> None:
         """Be told that a followed model's call is about to be captured."""
+        cause = self._cause_of_capture()
         for stop in list(self.stops):
-            stop("HPU graph", self._cause_of_capture())
+            stop("HPU graph", cause)
+        self._capturing, self._captured_meanwhile = cause, 0.0
 
     def captured(self, seconds: float) -> None:
         """Be told that it was, and what that took."""
         if self.running:
             call = self.running[-1]
-            cause = self._cause_of_capture()
+            cause = self._capturing or self._cause_of_capture()
+            self._capturing = None
             call.followed.captured.append(call.signature)
             del call.followed.captured[:-MOST_CALLS]
-            self._note(Compile("HPU graph", cause, seconds))
+            self.history.add(Compile("HPU graph", cause, max(seconds - self._captured_meanwhile, 0.0)))
 
     def _cause_of_capture(self) -> Cause:
         differences = None
@@ -346,10 +359,6 @@ class Watching:
             call = self.running[-1]
             differences = signature.closest(call.followed.captured, call.signature)
         return explaining.capture(differences, self._here())
-
-    def _note(self, compiled: Compile) -> None:
-        within = self.running[-1].number if self.running else 0
-        self.history.add(replace(compiled, within=within))
 
 
 class _Nothing:
