@@ -91,7 +91,8 @@ class Departure(NamedTuple):
 class _Program:
     """A program that was compiled."""
 
-    def __init__(self, name: str, node: Known, wanted: tuple[int, ...]) -> None:
+    def __init__(self, name: str, node: Known, wanted: tuple[int, ...], number: int = 0) -> None:
+        self.number = number
         self.name = name
         self.path = list(_path(node))
         self.wanted = wanted
@@ -150,8 +151,8 @@ class Programs:
         if alike:
             closest = min(reversed(alike), key=lambda program: _distance(program, new))
             return "changed", closest.name, tuple(_differences(closest, new, inputs))
-        latest = [program for group in self._alike.values() for program in group[-1:]][-MOST_COMPARED:]
-        nearest = min(reversed(latest), key=lambda program: -_shared(program, new)[2], default=None)
+        latest = sorted([group[-1] for group in self._alike.values()], key=lambda program: -program.number)
+        nearest = max(latest[:MOST_COMPARED], key=lambda program: _shared(program, new)[2], default=None)
         if nearest is None or _shared(nearest, new)[2] < 0.5:
             return "first", "", ()
         return "changed", nearest.name, (_other_operators(nearest, new),)
@@ -159,9 +160,9 @@ class Programs:
     def _catch_up(self) -> None:
         # Reading a program's path takes time that only whoever asks should pay.
         for name, node, wanted in self._nodes[self._read :]:
-            program = _Program(name, node, wanted)
+            program = _Program(name, node, wanted, number=self._read)
+            self._read += 1
             self._alike.setdefault(program.operators, []).append(program)
-        self._read = len(self._nodes)
 
 
 def _path(node: Known) -> list[Known]:

@@ -82,7 +82,7 @@ class Call:
         self.signature = now
         self.differences = followed.remember(now)
         self.line = origin.caller()
-        self._began = bridge.recording()
+        self._began = bridge.recording() if bridge.is_lazy() else 0
         self._ended: int | None = None
 
     @property
@@ -105,7 +105,9 @@ class Call:
 
     @property
     def recordings(self) -> range:
-        """The numbers of the recordings that it went into so far."""
+        """The numbers of the recordings that it went into so far; none in eager mode."""
+        if not self._began:
+            return range(0)
         return range(self._began, (bridge.recording() if self._ended is None else self._ended) + 1)
 
     def __enter__(self) -> None:
@@ -195,7 +197,7 @@ class Watching:
     def finished(self, call: Call) -> None:
         """Keep a call that is over, for as long as what it recorded may still compile."""
         self._capturing = None  # if it was captured, and that did not end well
-        if call.recordings.start:
+        if call.recordings:
             self._finished.append(call)
 
     def likely(self, made: Iterable[object]) -> tuple[Cause, ...]:
