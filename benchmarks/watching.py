@@ -16,11 +16,11 @@ from collections.abc import Callable
 
 os.environ.setdefault("GAUDI_LAB_COMPILER", "replay")
 
-import gaudi_lab
 import torch
 from overhead import TOKENS, weights
 from transformers import AutoModel
 
+import gaudi_lab
 from gaudi_lab import bridge
 from gaudi_lab.instruments.graphs import hpu_graphs
 from gaudi_lab.measure.causes.watching import watching
