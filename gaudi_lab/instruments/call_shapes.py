@@ -23,14 +23,40 @@ def read_shapes(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapp
     args, kwargs
         The call's arguments. Containers are looked into.
     """
-    names = _positional_names(forward)
-    found: list[Shape] = []
+    return tuple(
+        [
+            Shape(name, tuple(value.shape))
+            for name, value in read_values(forward, args, kwargs)
+            if isinstance(value, torch.Tensor)
+        ]
+    )
+
+
+def read_values(
+    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """Yield what a call is given, by argument name: tensors and other values, containers taken apart.
+
+    Parameters
+    ----------
+    forward, args, kwargs
+        As for `read_shapes`.
+    """
+    names = _signature(forward).positional
     for position, value in enumerate(args):
-        name = names[position] if position < len(names) else f"argument {position}"
-        found.extend(_shapes_in(name, value))
+        yield from _values_in(names[position] if position < len(names) else f"argument {position}", value)
     for name, value in kwargs.items():
-        found.extend(_shapes_in(name, value))
-    return tuple(found)
+        yield from _values_in(name, value)
+
+
+def read_positional(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the arguments that a call may give by position."""
+    return _signature(forward).positional
+
+
+def read_defaults(forward: Callable[..., Any]) -> Mapping[str, Any]:
+    """Return the plain values that a call gets where it gives none, by argument name."""
+    return _signature(forward).defaults
 
 
 def graph_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
@@ -42,36 +68,53 @@ def graph_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
     return hash((_key(list(args)), _key(dict(kwargs)), torch.is_autocast_enabled("hpu")))
 
 
-def _positional_names(forward: Callable[..., Any]) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class _Signature:
+    positional: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _signature(forward: Callable[..., Any]) -> _Signature:
     # A method is a new object each time it is asked for; its function stays.
     function = getattr(forward, "__func__", forward)
-    bound = function is not forward
     try:
-        if function not in _NAMES:
-            _NAMES[function] = _read_positional_names(function)
-        return _NAMES[function][bound:]
+        if function not in _SIGNATURES:
+            _SIGNATURES[function] = _read_signature(forward)
+        return _SIGNATURES[function]
     except TypeError:  # not every callable can be a key
-        return _read_positional_names(forward)
+        return _read_signature(forward)
 
 
 # Reading a signature takes longer than a small model's call.
-_NAMES: WeakKeyDictionary[Callable[..., Any], list[str]] = WeakKeyDictionary()
+_SIGNATURES: WeakKeyDictionary[Callable[..., Any], _Signature] = WeakKeyDictionary()
 
 
-def _read_positional_names(forward: Callable[..., Any]) -> list[str]:
+def _read_signature(forward: Callable[..., Any]) -> _Signature:
     try:
         parameters = inspect.signature(forward).parameters.values()
     except (TypeError, ValueError):
-        return []
-    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        return _Signature()
+    return _Signature(
+        tuple([p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]),
+        {p.name: p.default for p in parameters if p.default.__class__ in _PLAIN},
+    )
 
 
-def _shapes_in(name: str, value: Any) -> Iterator[Shape]:
-    if isinstance(value, torch.Tensor):
-        yield Shape(name, tuple(value.shape))
+def _values_in(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if value.__class__ in _PLAIN or isinstance(value, torch.Tensor) or not _is_container(value):
+        yield name, value
     else:
         for label, item in _items(value):
-            yield from _shapes_in(f"{name}.{label}", item)
+            yield from _values_in(f"{name}.{label}", item)
+
+
+_PLAIN = {int, float, bool, str, type(None)}
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, (Mapping, list, tuple)) or (
+        dataclasses.is_dataclass(value) and not isinstance(value, type)
+    )
 
 
 def _items(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -86,9 +129,7 @@ def _items(value: Any) -> Iterator[tuple[Any, Any]]:
 def _key(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return ("tensor", tuple(value.shape))
-    if isinstance(value, (Mapping, list, tuple)) or (
-        dataclasses.is_dataclass(value) and not isinstance(value, type)
-    ):
+    if _is_container(value):
         return (type(value).__name__, tuple((label, _key(item)) for label, item in _items(value)))
     try:
         return hash(value)

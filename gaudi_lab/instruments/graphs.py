@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -52,6 +54,37 @@ class GraphRecord:
     shapes: Shapes
     replays: int = 0
     size: int | None = None
+
+
+_replays = 0
+
+
+def replaying() -> bool:
+    """Return True while a graph is replayed: inputs are copied into it then, and nothing else is recorded."""
+    return _replays > 0
+
+
+@contextmanager
+def _replay() -> Iterator[None]:
+    global _replays
+    _replays += 1
+    try:
+        yield
+    finally:
+        _replays -= 1
+
+
+class CaptureWatcher(Protocol):
+    """Who is told of captures."""
+
+    def before_capture(self) -> None:
+        """Be told that a graph is about to be captured. Whoever raises stops it."""
+
+    def captured(self, seconds: float) -> None:
+        """Be told that it was, and what its call took."""
+
+
+watchers: list[CaptureWatcher] = []
 
 
 class GraphHandle(Handle):
@@ -150,18 +183,21 @@ class _Account:
             shapes = call_shapes.read_shapes(self._original, args, kwargs)
             memory = None
             if key not in self.graphs:
+                for watcher in watchers:
+                    watcher.before_capture()
                 memory = bridge.memory()
                 # The tensors of the first call become the graph's inputs, which later calls write into.
                 args, kwargs = tree_map_only(torch.Tensor, torch.clone, (args, kwargs))
             inside_another = bridge.capturing()
+            started = time.perf_counter()
             try:
-                with bridge.plain_errors():
+                with bridge.plain_errors(), _replay() if key in self.graphs else nullcontext():
                     result = self._wrapped(*args, **kwargs)
             except BaseException as error:
                 if not inside_another:
                     _close_capture(error)
                 raise
-            self._enter(key, shapes, memory)
+            self._enter(key, shapes, memory, started)
             return tree_map_only(torch.Tensor, torch.clone, result) if self._copies else result
 
         return forward
@@ -171,13 +207,15 @@ class _Account:
         if self.release is not None:
             self.release()
 
-    def _enter(self, key: int, shapes: Shapes, memory: bridge.Memory | None) -> None:
+    def _enter(self, key: int, shapes: Shapes, memory: bridge.Memory | None, started: float) -> None:
         if key in self.graphs:
             self.graphs[key].replays += 1
         elif self._limit is None or len(self.graphs) < self._limit:
             now = bridge.memory()
             size = None if memory is None or now is None else max(now.in_use - memory.in_use, 0)
             self.graphs[key] = GraphRecord(shapes, size=size)
+            for watcher in watchers:
+                watcher.captured(time.perf_counter() - started)
 
 
 def _restore(module: nn.Module, before: dict[str, Any]) -> None:
