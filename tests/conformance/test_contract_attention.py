@@ -198,7 +198,9 @@ def test_without_heads_and_fp8_and_reference(attend):
     device = [x.to("hpu") for x in (q, k, v)]
     torch.testing.assert_close(attend(*device, None, 0.0, True).cpu(), expected)
     for plain in (PySDPA, PySDPAHinted):
-        torch.testing.assert_close(plain.apply(*device, None, 0.0, True).cpu(), expected)
+        heads = [x.unsqueeze(1) for x in device]
+        for sliced in (False, True):
+            torch.testing.assert_close(plain.apply(*heads, True, sliced).cpu().squeeze(1), expected)
     scaled = [(x.unsqueeze(1) * 8).to(torch.float8_e4m3fn) for x in device]
     by = torch.tensor(0.125, device="hpu")
     out, _, amax = fp8_fused_sdpa(*scaled, None, 0.0, True, None, "None", by, by, by, is_amax_o=True)

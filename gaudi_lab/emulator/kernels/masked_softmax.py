@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from gaudi_lab.emulator.kernels.float8 import FLOAT8, round_to
 from gaudi_lab.emulator.kernels.library import define
+from gaudi_lab.emulator.kernels.low_bits.float8 import FLOAT8, round_to
 
 
 def _masked(data: torch.Tensor, mask: torch.Tensor, scale: float) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 `sin` and `cos` broadcast to the data, (batch, heads, length, dim) or any other layout. With `position_ids`,
 (batch, length), they are tables (..., positions, dim) of which the rows are taken; without, rows `offset` and
-following. They may have half the data's dim, one angle for each pair. Mode 0 pairs the first half of a row with
+following, or columns `offset` and following of a table with so many more columns. They may have half the data's dim, one angle for each pair. Mode 0 pairs the first half of a row with
 the second (blockwise), mode 1 pairs neighbours (pairwise).
 """
 
@@ -50,6 +50,8 @@ def _turn(x: torch.Tensor, mode: int) -> torch.Tensor:
 def _rows(
     table: torch.Tensor, data: torch.Tensor, position_ids: torch.Tensor | None, offset: int, mode: int
 ) -> torch.Tensor:
+    if offset and table.shape[-1] == offset + data.shape[-1]:
+        return table[..., offset:]
     if table.shape[-1] * 2 == data.shape[-1]:
         table = table.repeat_interleave(2, -1) if mode == PAIRWISE else torch.cat((table, table), -1)
     if position_ids is not None:

@@ -8,10 +8,13 @@ import torch
 from torch import fx
 
 from gaudi_lab.emulator.device.tensor import HpuTensor
+from gaudi_lab.emulator.kernels import twins
 
 
 def to_host(graph_module: fx.GraphModule) -> None:
-    """Rewrite a traced graph in place, from the device to the host: devices, constants and sub-graphs."""
+    """Rewrite a traced graph in place, from the device to the host: devices, constants and sub-graphs,
+    and the operators that the device computes in its own way.
+    """
     for module in graph_module.modules():
         for name, parameter in list(module._parameters.items()):
             if isinstance(parameter, HpuTensor):
@@ -24,6 +27,8 @@ def to_host(graph_module: fx.GraphModule) -> None:
                 setattr(module, name, value._cell.read())
         if isinstance(module, fx.GraphModule):
             for node in module.graph.nodes:
+                if node.op == "call_function":
+                    node.target = twins.twin_of_call(node.target) or node.target
                 node.args = _rewrite(node.args)
                 node.kwargs = _rewrite(node.kwargs)
             module.recompile()

@@ -24,6 +24,8 @@ def _rotate(
     offset: int,
     mode: RotaryPosEmbeddingMode,
 ) -> torch.Tensor:
+    ctx.dtype = p.dtype
+    p, cos, sin = _alike(p, cos, sin)
     ctx.save_for_backward(cos, sin, position_ids)
     ctx.rule = offset, int(mode)
     rotated: torch.Tensor = torch.ops.hpu.rotary_pos_embedding(p, sin, cos, position_ids, offset, int(mode))
@@ -32,8 +34,15 @@ def _rotate(
 
 def _rotate_backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
     cos, sin, position_ids = ctx.saved_tensors
+    grad, cos, sin = _alike(grad, cos, sin)
     back: torch.Tensor = torch.ops.hpu.rotary_pos_embedding_backward(grad, sin, cos, position_ids, *ctx.rule)
-    return back
+    return back.to(ctx.dtype)
+
+
+def _alike(*tensors: torch.Tensor) -> list[torch.Tensor]:
+    """Return the data and both tables in one dtype: float32 if one of them has it, else that of the data."""
+    dtype = torch.float32 if any(x.dtype is torch.float32 for x in tensors) else tensors[0].dtype
+    return [x.to(dtype) for x in tensors]
 
 
 class RotaryPosEmbeddingHelperV1(torch.autograd.Function):
@@ -101,14 +110,18 @@ class _Rotary(torch.autograd.Function):
         return _rotate_backward(ctx, grad), None, None, None, None, None
 
 
-def apply_rotary_pos_emb(
-    p: torch.Tensor,
-    cos: torch.Tensor,
-    sin: torch.Tensor,
-    position_ids: torch.Tensor | None = None,
-    offset: int = 0,
-    mode: RotaryPosEmbeddingMode = RotaryPosEmbeddingMode.BLOCKWISE,
-) -> torch.Tensor:
-    """Rotate `p` by tables that broadcast to it, or by their rows at `position_ids`, in either mode."""
-    rotated: torch.Tensor = _Rotary.apply(p, cos, sin, position_ids, offset, mode)
+def apply_rotary_pos_emb(p: torch.Tensor, *args: Any) -> torch.Tensor:
+    """Rotate `p` by tables that broadcast to it, or by their rows at `position_ids`, in either mode.
+
+    Parameters
+    ----------
+    args
+        `cos, sin[, position_ids[, offset[, mode]]]`; or ChatGLM's `rope_cache` alone, as for
+        `RotaryPosEmbeddingHelperV3`. They are positional, as in the bridge.
+    """
+    if len(args) == 1:
+        cached: torch.Tensor = RotaryPosEmbeddingHelperV3.apply(p, args[0])
+        return cached
+    defaults = (None, 0, RotaryPosEmbeddingMode.BLOCKWISE)
+    rotated: torch.Tensor = _Rotary.apply(p, *args, *defaults[max(0, len(args) - 2) :])
     return rotated

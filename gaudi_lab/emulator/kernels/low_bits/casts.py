@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import torch
 
-from gaudi_lab.emulator.kernels.float8 import (
+from gaudi_lab.emulator.kernels.library import define
+from gaudi_lab.emulator.kernels.low_bits.float8 import (
     BITS,
     FLOAT8,
     LARGEST,
@@ -25,7 +26,6 @@ from gaudi_lab.emulator.kernels.float8 import (
     spread,
     widen,
 )
-from gaudi_lab.emulator.kernels.library import define
 
 
 def _to_float8(

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import torch
 
-from gaudi_lab.emulator.kernels.float8 import Scale, lay_out, spread, widen
 from gaudi_lab.emulator.kernels.library import define
+from gaudi_lab.emulator.kernels.low_bits.float8 import Scale, lay_out, spread, widen
 
 
 def _gemm(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from gaudi_lab.emulator.kernels.float8 import Scale, lay_out, widen
 from gaudi_lab.emulator.kernels.library import define
+from gaudi_lab.emulator.kernels.low_bits.float8 import Scale, lay_out, widen
 
 
 def _conv2d(
