@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-TARGET = Path(__file__).parents[1] / "gaudi_lab" / "emulator" / "operators" / "device_operators.txt"
+TARGET = Path(__file__).parents[1] / "gaudi_lab" / "emulator" / "device" / "device_operators.txt"
 _KEY = re.compile(r"^([A-Za-z_]\w*(?:\.\w+)?):\s*$", re.MULTILINE)
 
 
@@ -24,7 +24,7 @@ def names(source: Path) -> list[str]:
 def main(source: str, release: str) -> None:
     """Write the list."""
     found = names(Path(source))
-    head = f"# PyTorch's operators with a kernel in the bridge's source {release}. Written by tools/device_operators.py.\n"
+    head = f"# Operators with a kernel in the bridge's source {release}. Written by tools/device_operators.py.\n"
     TARGET.write_text(head + "\n".join(found) + "\n")
     print(f"{len(found)} operators")
 

@@ -34,7 +34,7 @@ def twin_of(func: torch._ops.OpOverload) -> torch._ops.OpOverload | None:
 
 
 def twin_of_call(target: Any) -> Any:
-    """Return what to call instead of `target`, a function or an operator in a traced graph; None for `target` itself."""
+    """Return what a traced graph is to call instead of `target`, a function or an operator; None for `target`."""
     if isinstance(target, torch._ops.OpOverload):
         return twin_of(target)
     if isinstance(target, torch._ops.OpOverloadPacket):
@@ -44,6 +44,13 @@ def twin_of_call(target: Any) -> Any:
     return getattr(torch.ops.hpu, name) if name else None
 
 
+def name_of(func: torch._ops.OpOverload) -> str:
+    """Return the name of `func` without its overload, of a twin that of the operator which it stands in for."""
+    name = func._schema.name
+    return _ORIGINALS.get(name.removeprefix("hpu::"), name) if name.startswith("hpu::") else name
+
+
+_ORIGINALS = {twin: original for original, twin in _TWINS.items()}
 _FUNCTIONS = {
     torch._add_relu: "add_relu",
     torch._fused_dropout: "fused_dropout",

@@ -20,8 +20,9 @@ from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy.compile import next_name, use_inductor
 from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.traced import graph_log
 from gaudi_lab.emulator.traced.checked_graph import CheckedGraph
-from gaudi_lab.emulator.traced.host_graph import to_host
+from gaudi_lab.emulator.traced.host_graph import as_on_device, to_host
 
 
 def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any]:
@@ -48,11 +49,12 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     traced = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     compiled = None
     if use_inductor(default=True) and not _symbolic(example_inputs):
-        compiled = _inductor(graph_module, example_inputs)
+        with as_on_device():
+            compiled = _inductor(graph_module, example_inputs)
     graph = CheckedGraph(name, traced, compiled, "Inductor")
     micros = (time.perf_counter() - started) * 1e6
     publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=name)
-    return _on_device(graph, devices)
+    return _on_device(graph, devices, _told(traced))
 
 
 def _inductor(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any] | None:
@@ -114,14 +116,31 @@ def _devices_of_outputs(graph_module: fx.GraphModule) -> tuple[str, ...]:
     return tuple([x.device.type if isinstance(x, torch.Tensor) else "none" for x in traced])
 
 
-def _on_device(graph: CheckedGraph, devices: tuple[str, ...]) -> Callable[..., Any]:
+def _told(traced: fx.GraphModule) -> Callable[[Sequence[Any]], None]:
+    """Return what tells those who listen of the graph, once, given its inputs on the host."""
+    due = [graph_log.wanted()]
+
+    def tell(hosts: Sequence[Any]) -> None:
+        if due.pop() if due else False:
+            casts = as_on_device()
+            with on_the_host(), casts:
+                graph_log.forward(traced, hosts)
+
+    return tell
+
+
+def _on_device(
+    graph: CheckedGraph, devices: tuple[str, ...], tell: Callable[[Sequence[Any]], None]
+) -> Callable[..., Any]:
     """Return `graph` as a function of `hpu` tensors that returns them on `devices`."""
 
     def call(*args: Any) -> Any:
+        tell([x._cell.read() if isinstance(x, HpuTensor) else x for x in args])
         if torch.is_grad_enabled() and any(isinstance(x, HpuTensor) and x.requires_grad for x in args):
             return _Differentiable.apply(graph, devices, *args)
         hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]
-        with on_the_host():
+        casts = as_on_device()
+        with on_the_host(), casts:
             return _place(graph(*hosts), devices)
 
     return call
@@ -147,11 +166,13 @@ class _Differentiable(torch.autograd.Function):
                 x._cell.read().detach().requires_grad_(x.requires_grad) if isinstance(x, HpuTensor) else x
                 for x in args
             ]
-            ctx.call = graph.differentiate(hosts, args)
+            with as_on_device():
+                ctx.call = graph.differentiate(hosts, args)
         outputs = tuple([x.detach() if isinstance(x, torch.Tensor) else x for x in ctx.call.outputs])
         return _place(outputs, devices)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         received = [grad._cell.read() if isinstance(grad, HpuTensor) else grad for grad in grads]
-        return None, None, *_place(tuple(ctx.call.gradients(received)), ctx.devices)
+        gradients = graph_log.backward(lambda: ctx.call.gradients(received))
+        return None, None, *_place(tuple(gradients), ctx.devices)

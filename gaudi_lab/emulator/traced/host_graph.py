@@ -12,9 +12,7 @@ from gaudi_lab.emulator.kernels import twins
 
 
 def to_host(graph_module: fx.GraphModule) -> None:
-    """Rewrite a traced graph in place, from the device to the host: devices, constants and sub-graphs,
-    and the operators that the device computes in its own way.
-    """
+    """Rewrite a traced graph in place, from the device to the host: devices, constants, sub-graphs, and twins."""
     for module in graph_module.modules():
         for name, parameter in list(module._parameters.items()):
             if isinstance(parameter, HpuTensor):
@@ -32,6 +30,29 @@ def to_host(graph_module: fx.GraphModule) -> None:
                 node.args = _rewrite(node.args)
                 node.kwargs = _rewrite(node.kwargs)
             module.recompile()
+
+
+class as_on_device:  # noqa: N801 - reads as a statement
+    """Inside, host tensors are cast by the rules of the device's autocast, if the program has it on."""
+
+    def __init__(self) -> None:
+        self._on = torch.is_autocast_enabled("hpu")
+        self._dtype = torch.get_autocast_dtype("hpu")
+
+    def __enter__(self) -> None:
+        self._guard = torch._C._IncludeDispatchKeyGuard(_AUTOCAST)
+        self._guard.__enter__()
+        self._before = torch.is_autocast_enabled("hpu"), torch.get_autocast_dtype("hpu")
+        torch.set_autocast_enabled("hpu", self._on)
+        torch.set_autocast_dtype("hpu", self._dtype)
+
+    def __exit__(self, *exc: object) -> None:
+        torch.set_autocast_enabled("hpu", self._before[0])
+        torch.set_autocast_dtype("hpu", self._before[1])
+        self._guard.__exit__(*exc)
+
+
+_AUTOCAST = torch._C.DispatchKey.AutocastPrivateUse1
 
 
 def _rewrite(x: Any) -> Any:
