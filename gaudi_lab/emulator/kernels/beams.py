@@ -35,10 +35,14 @@ def _reorder_(
 
 def _interleave_(data: torch.Tensor) -> torch.Tensor:
     """Give each group of four entries what entry 0, 1, ... has: the first quarter of `data`, spread over its beams."""
-    if data.shape[0] % _BEAMS:
-        raise RuntimeError(f"the first size of the cache is {data.shape[0]}, no multiple of {_BEAMS} beams")
+    _check_beams(data)
     spread = torch.arange(data.shape[0] // _BEAMS).repeat_interleave(_BEAMS)
     return data.copy_(_bytes_at(data, spread))
+
+
+def _check_beams(data: torch.Tensor) -> None:
+    if data.shape[0] % _BEAMS:
+        raise RuntimeError(f"the first size of the cache is {data.shape[0]}, no multiple of {_BEAMS} beams")
 
 
 def _bytes_at(data: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -64,8 +68,17 @@ def _like_first(data, *rest):  # type: ignore[no-untyped-def]
     return torch.empty_like(data)
 
 
+def _interleave_fake_(data):  # type: ignore[no-untyped-def]
+    _check_beams(data)
+    return data
+
+
+def _interleave_fake(data):  # type: ignore[no-untyped-def]
+    return torch.empty_like(_interleave_fake_(data))
+
+
 _WHERE = "Tensor start, Tensor end, Tensor beam_idx) -> "
 define(f"kv_reorder_(Tensor(a!) self, {_WHERE}Tensor(a!)", _reorder_, _itself)
 define(f"kv_reorder(Tensor self, {_WHERE}Tensor", _reorder, _like_first)
-define("in_place_interleave_(Tensor(a!) self) -> Tensor(a!)", _interleave_, _itself)
-define("in_place_interleave(Tensor self) -> Tensor", _interleave, _like_first)
+define("in_place_interleave_(Tensor(a!) self) -> Tensor(a!)", _interleave_, _interleave_fake_)
+define("in_place_interleave(Tensor self) -> Tensor", _interleave, _interleave_fake)
