@@ -24,7 +24,9 @@ def names(source: Path) -> list[str]:
 def main(source: str, release: str) -> None:
     """Write the list."""
     found = names(Path(source))
-    head = f"# Operators with a kernel in the bridge's source {release}. Written by tools/device_operators.py.\n"
+    head = (
+        f"# Operators with a kernel in the bridge's source {release}. Written by tools/device_operators.py.\n"
+    )
     TARGET.write_text(head + "\n".join(found) + "\n")
     print(f"{len(found)} operators")
 

@@ -31,7 +31,9 @@ def hpu(x):
 @pytest.mark.parametrize("name", ["exp", "sqrt", "rsqrt"])
 def test_fast_math(name):
     x = torch.rand(5, 4) + 0.1
-    torch.testing.assert_close(getattr(torch.ops.hpu, f"{name}_fast_math")(hpu(x)).cpu(), getattr(torch, name)(x))
+    torch.testing.assert_close(
+        getattr(torch.ops.hpu, f"{name}_fast_math")(hpu(x)).cpu(), getattr(torch, name)(x)
+    )
 
 
 @covers("plain-index")
@@ -101,7 +103,9 @@ def test_triangular_softmax(dtype):
         ((x, 1.0, recpr.cpu()[:1], largest.cpu()[:1]), r"must have shape \[self_shape"),
     ):
         with pytest.raises(RuntimeError, match=says):
-            torch.ops.hpu.scaled_triangular_softmax(*[y.to("hpu") if isinstance(y, torch.Tensor) else y for y in wrong])
+            torch.ops.hpu.scaled_triangular_softmax(
+                *[y.to("hpu") if isinstance(y, torch.Tensor) else y for y in wrong]
+            )
 
 
 @covers("scaled-masked-triangular-softmax")
@@ -126,7 +130,15 @@ def test_layers_of_eight_bits(dtype):
     x, w, bias = torch.rand(2, 3, 6, 6).to(dtype), torch.rand(4, 3, 2, 2).to(dtype), torch.rand(4)
     plain = F.conv2d(x.float(), w.float(), None, 2, 1)
     found = torch.ops.hpu.conv2d_fp8(
-        hpu(x), hpu(w), hpu(bias), [2, 2], [1, 1], [1, 1], 1, torch.float32, *hpu([torch.tensor(1.4), torch.tensor(2.0)])
+        hpu(x),
+        hpu(w),
+        hpu(bias),
+        [2, 2],
+        [1, 1],
+        [1, 1],
+        1,
+        torch.float32,
+        *hpu([torch.tensor(1.4), torch.tensor(2.0)]),
     )
     torch.testing.assert_close(found.cpu(), plain * 2.8 + bias.reshape(-1, 1, 1))
     found = torch.ops.hpu.conv2d_fp8(hpu(x), hpu(w), None, [2, 2], [1, 1], [1, 1], 1, None, 0.5, 2.0)
@@ -163,8 +175,9 @@ def test_the_steps_of_lamb():
         torch.testing.assert_close(found.cpu(), expected.reshape(1))
     first, second = [torch.randn_like(x) for x in weights], [torch.rand_like(x) for x in weights]
     device = [hpu(x) for x in (grads, weights, first, second)]
-    norms, steps = [[torch.empty(1, device="hpu") for _ in weights] for _ in range(2)], hpu(
-        [torch.empty_like(x) for x in weights]
+    norms, steps = (
+        [[torch.empty(1, device="hpu") for _ in weights] for _ in range(2)],
+        hpu([torch.empty_like(x) for x in weights]),
     )
     clip, one, two = torch.tensor([2.0]), torch.tensor(0.1), torch.tensor(0.001)
     torch.ops.hpu.optimizer_lamb_phase1(
@@ -207,3 +220,35 @@ def test_forms_of_rotary_embedding():
     turned = torch.stack((a * c - b * s, b * c + a * s), -1).flatten(-2)
     found = apply_rotary_pos_emb(hpu(x), hpu(cache))
     torch.testing.assert_close(found.cpu(), torch.cat((turned, x[..., 4:]), -1))
+
+
+@covers("block-softmax")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_softmax_over_a_cache_in_blocks(dtype):
+    """Three blocks of one sequence, one of another and one that is padding make two plain softmaxes."""
+    attn = torch.randn(5, 2, 2, 1, 4).to(dtype)
+    bias = torch.zeros(5, 1, 1, 1, 4, dtype=dtype)
+    bias[2, ..., 3:] = -math.inf  # a sequence that ends within its block
+    groups = torch.tensor([1, 0, 1, -1, 1])
+    out, largest, sums = torch.ops.hpu.block_softmax(*hpu([attn, bias, groups]))
+    assert tuple(largest.shape) == tuple(sums.shape) == (5, 4)
+    shape = [5, 2, 2, 1, 1]
+    by = torch.ops.hpu.block_softmax_adjustment(largest, sums, hpu(groups), 2, shape)
+    found = (out * by).cpu().float()
+    scores = (attn + bias).float()
+    together = torch.softmax(torch.cat([scores[0], scores[2], scores[4]], -1), -1)
+    expected = torch.stack(
+        [
+            together[..., :4],
+            torch.softmax(scores[1], -1),
+            together[..., 4:8],
+            torch.zeros(2, 2, 1, 4),
+            together[..., 8:],
+        ]
+    )
+    close = {"atol": 1e-2, "rtol": 2e-2} if dtype is torch.bfloat16 else {}
+    torch.testing.assert_close(found, expected, **close)
+    whole = [x.reshape(shape) for x in (largest, sums)]
+    assert torch.equal(torch.ops.hpu.block_softmax_adjustment(*whole, hpu(groups), 2).cpu(), by.cpu())
+    with pytest.raises(RuntimeError, match="block_maxes tensor must be 5-dimensional, got 2"):
+        torch.ops.hpu.block_softmax_adjustment(largest, sums, hpu(groups), 2)

@@ -1,12 +1,13 @@
 """Gaudi's own operators, `torch.ops.hpu.*`, as host kernels that a recorded graph can hold.
 
-`library` defines them. `sdpa`, `rotary`, `softmax`, `masked_softmax`, `normalization`, `beams` and `experts` are parts
+`library` defines them. `sdpa`, `rotary`, `normalization`, `beams`, `experts` and the three of softmax are parts
 of models in one kernel each; `low_bits` computes with eight and four bits. `lamb` is an optimizer, `plain` has
 operators of one step, and `twins` stand in for operators of PyTorch's.
 """
 
 from gaudi_lab.emulator.kernels import (
     beams,
+    block_softmax,
     experts,
     lamb,
     low_bits,
@@ -21,6 +22,7 @@ from gaudi_lab.emulator.kernels import (
 
 __all__ = [
     "beams",
+    "block_softmax",
     "experts",
     "lamb",
     "low_bits",

@@ -2,8 +2,9 @@
 
 `sin` and `cos` broadcast to the data, (batch, heads, length, dim) or any other layout. With `position_ids`,
 (batch, length), they are tables (..., positions, dim) of which the rows are taken; without, rows `offset` and
-following, or columns `offset` and following of a table with so many more columns. They may have half the data's dim, one angle for each pair. Mode 0 pairs the first half of a row with
-the second (blockwise), mode 1 pairs neighbours (pairwise).
+following, or columns `offset` and following of a table with so many more columns. They may have half the data's dim,
+one angle for each pair. Mode 0 pairs the first half of a row with the second (blockwise), mode 1 pairs neighbours
+(pairwise).
 """
 
 from __future__ import annotations

@@ -127,8 +127,8 @@ def _child(mode: str, files: list[str], done: set[str], shard: Shard) -> str | N
 
 
 _OPTIONS = (
-    "-q", "-p", "bridge_sample", "-p", "no:cacheprovider", "-p", "no:xdist", "--continue-on-collection-errors", "--tb=short",
-    "-W", "ignore",
+    "-q", "-p", "bridge_sample", "-p", "no:cacheprovider", "-p", "no:xdist", "--continue-on-collection-errors",
+    "--tb=short", "-W", "ignore",
 )  # fmt: skip
 # All passed, some failed, stopped by collection errors, none collected.
 _ENDED = (0, 1, 2, 5)

@@ -19,6 +19,8 @@ def test_it_has(func):
     assert has_kernel(func)
 
 
-@pytest.mark.parametrize("func", [aten.mode.default, aten.unique_consecutive.default, aten._linalg_svd.default])
+@pytest.mark.parametrize(
+    "func", [aten.mode.default, aten.unique_consecutive.default, aten._linalg_svd.default]
+)
 def test_it_has_not(func):
     assert not has_kernel(func)

@@ -72,7 +72,10 @@ def test_compiled_graphs(stock_compile):
     x = torch.tensor([1.0, 2.0]).to(E5M2)
     compiled = torch.compile(f, backend="hpu_backend", dynamic=False)
     for _ in range(2):
-        same(compiled(x.to("hpu")), (1 / (x.float() * x.float()).to(E5M2).float().add(1).to(E5M2).float()).to(E5M2))
+        same(
+            compiled(x.to("hpu")),
+            (1 / (x.float() * x.float()).to(E5M2).float().add(1).to(E5M2).float()).to(E5M2),
+        )
 
 
 def test_another_error_is_raised_as_it_is():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.ao.quantization.fx._decomposed  # noqa: F401 - defines the operators
+import torch.ao.quantization.fx._decomposed
 
 ops = torch.ops.quantized_decomposed
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2

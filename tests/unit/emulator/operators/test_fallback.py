@@ -57,5 +57,9 @@ def test_none_allows_no_one(allow):
 @pytest.mark.parametrize("listed", ["none", "mode"])
 def test_what_the_device_has_does_not_fall_back(allow, listed):
     allow(listed)
-    for func in (torch.ops.aten.nonzero.default, torch.ops.aten.clamp.Tensor_out, torch.ops.hpu.rms_norm.default):
+    for func in (
+        torch.ops.aten.nonzero.default,
+        torch.ops.aten.clamp.Tensor_out,
+        torch.ops.hpu.rms_norm.default,
+    ):
         fallback.check(func)

@@ -14,7 +14,6 @@ from gaudi_lab.emulator.lazy import agreement
 from gaudi_lab.emulator.lazy.compile import has_cpp_compiler
 from gaudi_lab.emulator.traced import dynamo
 from gaudi_lab.emulator.traced.by_node import TracedRun
-from gaudi_lab.emulator.traced.checked_graph import CheckedGraph
 
 DIFFERS = r"compiled_\d+ was compiled by Inductor, whose results differ"
 

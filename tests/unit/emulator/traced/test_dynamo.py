@@ -206,7 +206,9 @@ def test_constants_and_empty_tensors_in_compiled_code():
 
     compiled = torch.compile(f, backend="hpu_backend", fullgraph=True, dynamic=False)
     assert compiled(torch.ones(2, device="hpu")).tolist() == [3.0, 3.0]
-    found = torch.compile(lambda x: x.all(), backend="hpu_backend", dynamic=False)(torch.ones(0, 2, device="hpu"))
+    found = torch.compile(lambda x: x.all(), backend="hpu_backend", dynamic=False)(
+        torch.ones(0, 2, device="hpu")
+    )
     assert found.item() is True
 
 
@@ -218,7 +220,9 @@ def test_a_log_says_of_what_a_graph_consists():
         logger.set_store_data(True)
     try:
         x = torch.randn(2, 3, device="hpu", requires_grad=True)
-        torch.compile(lambda x: x.add(1).relu_().mode(0)[0].sum(), backend="hpu_backend", dynamic=False)(x).backward()
+        torch.compile(lambda x: x.add(1).relu_().mode(0)[0].sum(), backend="hpu_backend", dynamic=False)(
+            x
+        ).backward()
         lines = "\n".join(graphs.data)
         assert "aten::add()" in lines
         assert "aten::relu()" in lines  # functional: nothing is written in place

@@ -25,7 +25,10 @@ class GraphLines:
 
     def hear(self, operators: Sequence[tuple[str, bool]]) -> None:
         """Write a graph of `operators`: their names, and whether the device has each."""
-        logger.debug("####PyTorch-generated JIT IR of this graph:####\n%s", "\n".join(f"aten::{x}()" for x, _ in operators))
+        logger.debug(
+            "####PyTorch-generated JIT IR of this graph:####\n%s",
+            "\n".join(f"aten::{x}()" for x, _ in operators),
+        )
         for name, on_device in operators:
             shared_layer.logger.debug("Node: %s requires fallback: %s", name, not on_device)
 
