@@ -1,7 +1,7 @@
 """Softmax over a cache in blocks, as vLLM's attention uses it: `block_softmax` and `block_softmax_adjustment`.
 
-A sequence's keys lie in several blocks. Each block is exponentiated by itself, and the adjustment is what its result has
-to be multiplied by so that the blocks of one sequence together make a softmax. Formulas, shapes and the message are
+A sequence's keys lie in several blocks. Each block is exponentiated by itself, and the adjustment is what its result
+has to be multiplied by so that the blocks of one sequence together make a softmax. Formulas, shapes and the message are
 those of the bridge's tests (release 1.24) and of vllm-gaudi; results of eight bits are not built.
 """
 

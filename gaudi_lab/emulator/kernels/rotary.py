@@ -61,20 +61,6 @@ def _rows(
     return table[..., offset : offset + length, :] if table.dim() > 1 and table.shape[-2] > length else table
 
 
-def _rotate_cached(data: torch.Tensor, cache: torch.Tensor, inverse: bool) -> torch.Tensor:
-    """Rotate neighbours of `data` (length, batch, heads, dim) by `cache` (positions, ..., rotated / 2, 2).
-
-    The last axis of the cache is (cos, sin). Features beyond the rotated ones pass through.
-    """
-    length, heads, pairs = data.shape[0], data.shape[-2], cache.shape[-2]
-    turning, passing = data[..., : 2 * pairs], data[..., 2 * pairs :]
-    cos, sin = cache[:length].reshape(length, -1, 1, pairs, 2).unbind(-1)
-    sin = -sin if inverse else sin
-    first, second = turning.reshape(length, -1, heads, pairs, 2).unbind(-1)
-    turned = torch.stack((first * cos - second * sin, second * cos + first * sin), -1)
-    return torch.cat((turned.reshape(turning.shape), passing), -1).to(data.dtype)
-
-
 def _like_first(data, *rest):  # type: ignore[no-untyped-def]
     return data.new_empty(data.shape)
 
@@ -82,8 +68,3 @@ def _like_first(data, *rest):  # type: ignore[no-untyped-def]
 _TAIL = "Tensor sin, Tensor cos, Tensor? position_ids, int offset, int mode) -> Tensor"
 define("rotary_pos_embedding(Tensor input, " + _TAIL, _rotate, _like_first)
 define("rotary_pos_embedding_backward(Tensor grad_in, " + _TAIL, _rotate_backward, _like_first)
-define(
-    "rotary_pos_embedding_cached(Tensor input, Tensor rope_cache, bool inverse) -> Tensor",
-    _rotate_cached,
-    _like_first,
-)

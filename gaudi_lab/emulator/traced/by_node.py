@@ -1,4 +1,4 @@
-"""A traced graph run node by node: where a host kernel does not know a node's dtype, that node computes in a wider one."""
+"""A traced graph run node by node: a node whose dtype the host's kernel does not know computes in a wider one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Constants in a traced graph: one that a program moves to the device is none any more for the compiler.
 
-PyTorch's fake tensors compute on small constants while they trace, `torch.tensor(1.0).to(device)` included, and keep the
-result as a constant. A tensor of the device is a subclass, which they cannot keep.
+PyTorch's fake tensors compute on small constants while they trace, `torch.tensor(1.0).to(device)` included, and keep
+the result as a constant. A tensor of the device is a subclass, which they cannot keep.
 """
 
 from __future__ import annotations

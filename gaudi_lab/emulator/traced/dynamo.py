@@ -136,7 +136,7 @@ def _on_device(
 
     def call(*args: Any) -> Any:
         tell([x._cell.read() if isinstance(x, HpuTensor) else x for x in args])
-        if torch.is_grad_enabled() and any(isinstance(x, HpuTensor) and x.requires_grad for x in args):
+        if torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in args):
             return _Differentiable.apply(graph, devices, *args)
         hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]
         casts = as_on_device()
@@ -155,6 +155,12 @@ def _place(outputs: Any, devices: tuple[str, ...]) -> Any:
     )
 
 
+def _leaf(x: torch.Tensor) -> torch.Tensor:
+    """Return the host's tensor behind `x`, one of the host included, with an autograd graph of its own."""
+    host = x._cell.read() if isinstance(x, HpuTensor) else x
+    return host.detach().requires_grad_(x.requires_grad)
+
+
 class _Differentiable(torch.autograd.Function):
     """Carries gradients between the device's autograd graph and the host's, in which the compiled code lives."""
 
@@ -162,10 +168,7 @@ class _Differentiable(torch.autograd.Function):
     def forward(ctx: Any, graph: CheckedGraph, devices: tuple[str, ...], *args: Any) -> Any:
         ctx.devices = tuple(["hpu" if isinstance(x, HpuTensor) else "cpu" for x in args])
         with torch.enable_grad():
-            hosts = [
-                x._cell.read().detach().requires_grad_(x.requires_grad) if isinstance(x, HpuTensor) else x
-                for x in args
-            ]
+            hosts = [_leaf(x) if isinstance(x, torch.Tensor) else x for x in args]
             with as_on_device():
                 ctx.call = graph.differentiate(hosts, args)
         outputs = tuple([x.detach() if isinstance(x, torch.Tensor) else x for x in ctx.call.outputs])
@@ -174,5 +177,5 @@ class _Differentiable(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         received = [grad._cell.read() if isinstance(grad, HpuTensor) else grad for grad in grads]
-        gradients = graph_log.backward(lambda: ctx.call.gradients(received))
+        gradients = graph_log.heard(lambda: ctx.call.gradients(received))
         return None, None, *_place(tuple(gradients), ctx.devices)

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import torch
 from torch import fx
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gaudi_lab.emulator.device.device_operators import has_kernel
@@ -41,50 +40,77 @@ def wanted() -> bool:
     return any(listener.wants() for listener in _listeners)
 
 
-def tell(operators: Sequence[Any]) -> None:
-    """Tell those who listen of a graph of `operators`."""
-    named = [(_name(func), has_kernel(func)) for func in operators]
-    for listener in _listeners:
-        if listener.wants():
-            listener.hear(named)
-
-
 def forward(graph_module: fx.GraphModule, inputs: Sequence[Any]) -> None:
-    """Tell those who listen what the graph computes on `inputs`, host tensors: functional, without writes in place."""
+    """Tell those who listen what the graph computes on `inputs`, host tensors. Nothing is computed for it."""
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         made = [
             fake.from_tensor(x.detach(), static_shapes=True) if isinstance(x, torch.Tensor) else x
             for x in inputs
         ]
-        functional = torch.func.functionalize(graph_module, remove="mutations")
-        traced = make_fx(functional)(*made)
-    tell([node.target for node in traced.graph.nodes if isinstance(node.target, torch._ops.OpOverload)])
+        with torch.no_grad():
+            heard(lambda: graph_module(*made))
 
 
-class Heard(TorchDispatchMode):
-    """Notes the operators that run inside, and tells them at the end: for backward, which autograd runs as it comes."""
+def heard(run: Callable[[], Any]) -> Any:
+    """Return what `run` returns, and tell those who listen which operators it ran."""
+    if not wanted():
+        return run()
+    with _Heard() as mode:
+        out = run()
+    operators = [_named(func) for func in mode.operators]
+    for listener in _listeners:
+        if listener.wants():
+            listener.hear(operators)
+    return out
+
+
+class _Heard(TorchDispatchMode):
+    """Notes the operators that run inside."""
+
+    supports_higher_order_operators = True
 
     def __init__(self) -> None:
         super().__init__()
-        self._operators: list[Any] = []
+        self.operators: list[Any] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if isinstance(func, torch._ops.OpOverload):
-            self._operators.append(func)
-        return func(*args, **(kwargs or {}))
-
-    def __exit__(self, *exc: Any) -> None:
-        super().__exit__(*exc)
-        tell(self._operators)
-
-
-def backward(run: Callable[[], Any]) -> Any:
-    """Return what `run` returns, and tell those who listen what it computed."""
-    if not wanted():
-        return run()
-    with Heard():
-        return run()
+        kwargs = kwargs or {}
+        if not isinstance(func, torch._ops.OpOverload) or func.namespace == "prim":
+            return func(*args, **kwargs)
+        if func._can_decompose():  # made of others: below autograd it comes whole
+            with self:
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
+        self.operators.append(func)
+        return func(*args, **kwargs)
 
 
-def _name(func: Any) -> str:
-    return twins.name_of(func).partition("::")[2]
+def _named(func: Any) -> tuple[str, bool]:
+    """Return the name of `func` as the device's compiler has it, and whether the device runs it.
+
+    A compiled graph writes nothing in place; what makes a constant fills memory; and random operators, which take a
+    seed there, have names of their own.
+    """
+    name = twins.name_of(func).partition("::")[2]
+    name = name.removesuffix("_")
+    if name.removesuffix("_like").removeprefix("new_") in ("ones", "zeros", "full"):
+        return "full", True
+    if name.removesuffix("_like") in _RANDOM:
+        return f"habana_{name.removesuffix('_like')}", True
+    return name, has_kernel(func)
+
+
+_RANDOM = frozenset(
+    (
+        "bernoulli",
+        "multinomial",
+        "native_dropout",
+        "poisson",
+        "rand",
+        "randint",
+        "randn",
+        "randperm",
+        "uniform",
+    )
+)

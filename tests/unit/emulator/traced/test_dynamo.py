@@ -233,3 +233,13 @@ def test_a_log_says_of_what_a_graph_consists():
         for logger in (graphs, fallbacks):
             logger.set_store_data(False)
     assert graphs.data == []
+
+
+def test_gradients_of_the_hosts_own_tensors():
+    x, w = torch.randn(2, 3, requires_grad=True), torch.randn(3, device="hpu", requires_grad=True)
+    compiled = torch.compile(lambda x: x.square().sum(), backend="hpu_backend", dynamic=False)
+    compiled(x).backward()
+    torch.testing.assert_close(x.grad, 2 * x.detach())
+    assert x.grad.device.type == "cpu"
+    compiled(w).backward()
+    torch.testing.assert_close(w.grad.cpu(), 2 * w.detach().cpu())

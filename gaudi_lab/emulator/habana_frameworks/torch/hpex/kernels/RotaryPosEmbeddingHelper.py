@@ -80,16 +80,30 @@ class RotaryPosEmbeddingHelperV3(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, p: torch.Tensor, rope_cache: torch.Tensor) -> torch.Tensor:
-        """Rotate `p` (length, batch, heads, dim) by a cache (positions, ..., rotated dim / 2, 2)."""
+        """Rotate `p` (length, batch, heads, dim) by a cache (positions, ..., rotated dim / 2, 2).
+
+        Features beyond the rotated ones pass through.
+        """
         ctx.save_for_backward(rope_cache)
-        rotated: torch.Tensor = torch.ops.hpu.rotary_pos_embedding_cached(p, rope_cache, False)
-        return rotated
+        return _rotate_cached(torch.ops.hpu.rotary_pos_embedding, p, rope_cache)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> Any:
         """Return the gradient of `p`; the cache gets none."""
         (rope_cache,) = ctx.saved_tensors
-        return torch.ops.hpu.rotary_pos_embedding_cached(grad, rope_cache, True), None
+        return _rotate_cached(torch.ops.hpu.rotary_pos_embedding_backward, grad, rope_cache), None
+
+
+def _rotate_cached(rotate: Any, data: torch.Tensor, rope_cache: torch.Tensor) -> torch.Tensor:
+    length, pairs = data.shape[0], rope_cache.shape[-2]
+    turning, passing = data[..., : 2 * pairs], data[..., 2 * pairs :]
+    # One angle for each pair: both neighbours turn by it.
+    cos, sin = [
+        table.repeat_interleave(2, -1).to(data.dtype)
+        for table in rope_cache[:length].reshape(length, -1, 1, pairs, 2).unbind(-1)
+    ]
+    turned: torch.Tensor = rotate(turning, sin, cos, None, 0, int(RotaryPosEmbeddingMode.PAIRWISE))
+    return torch.cat((turned, passing), -1) if passing.shape[-1] else turned
 
 
 class _Rotary(torch.autograd.Function):
