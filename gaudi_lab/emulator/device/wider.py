@@ -2,6 +2,8 @@
 
 One rule: where a host kernel says that it is not implemented for a dtype, what it was given in that dtype is computed
 in the next wider one that the kernel knows, and what the operator returns in that dtype is rounded back.
+
+And where a host kernel refuses to read the memory that it writes into, it reads a copy: a device's graph has values.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ _SPELT = {
     "Int": torch.int32,
     "Long": torch.int64,
 }
+_OVERLAP = "some elements of the input tensor and the written-to tensor refer to a single memory location"
 _GAP = re.compile(r"not implemented for '(\w+)'|Unsupported datatype for \w+:c10::(\w+)")
 
 
@@ -54,6 +57,8 @@ def rescue(error: BaseException, func: Any, args: Any, kwargs: dict[str, Any]) -
     RuntimeError
         `error` is about something else, or there is no wider dtype in which the kernel computes: it is raised again.
     """
+    if _OVERLAP in str(error):
+        return _apart(func, args, kwargs)
     narrow = missing(error)
     if narrow is None or is_view(func):
         raise error
@@ -80,6 +85,21 @@ class everywhere(TorchDispatchMode):  # noqa: N801 - reads as a statement
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return call(func, *args, **(kwargs or {}))
+
+
+def _apart(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run `func` with copies of what it only reads."""
+    written = writes(func)
+
+    def copy(x: Any) -> Any:
+        if isinstance(x, (list, tuple)):
+            return [copy(y) for y in x]
+        return x.clone() if isinstance(x, torch.Tensor) else x
+
+    return func(
+        *[x if at in written else copy(x) for at, x in enumerate(args)],
+        **{name: x if name in written else copy(x) for name, x in kwargs.items()},
+    )
 
 
 def _widened(func: Any, narrow: torch.dtype, error: BaseException, args: Any, kwargs: dict[str, Any]) -> Any:

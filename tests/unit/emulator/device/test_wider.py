@@ -90,3 +90,10 @@ def test_what_a_kernel_says_it_does_not_know():
     assert wider.missing(RuntimeError("Unsupported datatype for add_relu:c10::Half")) is torch.float16
     assert wider.missing(RuntimeError("out of memory")) is None
     assert wider.missing(ValueError("not implemented for 'Half'")) is None
+
+
+def test_what_is_written_may_be_read_too(mode):
+    x = torch.tensor([1.0, 2.0, 3.0], device="hpu")
+    for expected in ([1.0, 1.0, 3.0], [1.0, 1.0, 3.0]):
+        x.index_copy_(0, torch.tensor([1], device="hpu"), x[0:1])
+        assert x.tolist() == expected
