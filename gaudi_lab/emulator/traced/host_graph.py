@@ -52,7 +52,7 @@ class as_on_device:  # noqa: N801 - reads as a statement
         self._guard.__exit__(*exc)
 
 
-_AUTOCAST = torch._C.DispatchKey.AutocastPrivateUse1
+_AUTOCAST: Any = torch._C._parse_dispatch_key("AutocastPrivateUse1")
 
 
 def _rewrite(x: Any) -> Any:

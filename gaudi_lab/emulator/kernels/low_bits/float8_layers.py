@@ -56,7 +56,8 @@ def _sum(
     out_dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
     """Return the sum of `data` along `dim`, or of all of it, in `out_dtype` or in its own."""
-    return torch.sum(widen(data), dim, keepdim).to(out_dtype or data.dtype)
+    dims = None if dim is None else list(dim)
+    return torch.sum(widen(data), dims, keepdim).to(out_dtype or data.dtype)
 
 
 def _sum_fake(data, dim=None, keepdim=False, out_dtype=None):  # type: ignore[no-untyped-def]

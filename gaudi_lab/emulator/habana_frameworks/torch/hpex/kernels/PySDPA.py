@@ -25,9 +25,8 @@ class PySDPA:
         """
         if not with_slice:
             return _attend(q, k, v, is_causal)
-        heads = [
-            _attend(*head, is_causal) for head in zip(*[x.flatten(0, 1) for x in (q, k, v)], strict=True)
-        ]
+        apart = zip(*[x.flatten(0, 1) for x in (q, k, v)], strict=True)
+        heads = [_attend(one, keys, values, is_causal) for one, keys, values in apart]
         return torch.stack(heads).unflatten(0, q.shape[:2])
 
 
