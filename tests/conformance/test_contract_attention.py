@@ -208,6 +208,25 @@ def test_without_heads_and_fp8_and_reference(attend):
     assert amax.item() == out.abs().max().item()
 
 
+@covers("sdpa-extra-results")
+def test_probabilities_come_before_the_dropout_mask(mode):
+    from habana_frameworks.torch.hpex.kernels import FusedSDPA
+
+    q, k, v = [random(1, 2, 6, 4) for _ in range(3)]
+    device = [x.to("hpu") for x in (q, k, v)]
+    probabilities = torch.softmax(q @ k.transpose(-2, -1) / 2, -1)
+
+    def attend(*wanted):
+        out = FusedSDPA.apply(*device, None, 0.5, False, None, "None", False, None, "left", *wanted)
+        return [x.cpu() for x in out]
+
+    out, mask = attend(True, False)
+    torch.testing.assert_close(out, (probabilities * mask / 0.5) @ v)
+    out, weights, mask = attend(True, True)
+    torch.testing.assert_close(weights, probabilities)
+    torch.testing.assert_close(out, (probabilities * mask / 0.5) @ v)
+
+
 @covers("stock-sdpa")
 def test_stock_attention_is_not_fused(mode):
     q = random(1, 2, 4, 8).to("hpu")
