@@ -54,7 +54,7 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     graph = CheckedGraph(name, traced, compiled, "Inductor")
     micros = (time.perf_counter() - started) * 1e6
     publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=name)
-    return _on_device(graph, devices, _told(traced))
+    return _on_device(graph, devices)
 
 
 def _inductor(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any] | None:
@@ -116,32 +116,16 @@ def _devices_of_outputs(graph_module: fx.GraphModule) -> tuple[str, ...]:
     return tuple([x.device.type if isinstance(x, torch.Tensor) else "none" for x in traced])
 
 
-def _told(traced: fx.GraphModule) -> Callable[[Sequence[Any]], None]:
-    """Return what tells those who listen of the graph, once, given its inputs on the host."""
-    due = [graph_log.wanted()]
-
-    def tell(hosts: Sequence[Any]) -> None:
-        if due.pop() if due else False:
-            casts = as_on_device()
-            with on_the_host(), casts:
-                graph_log.forward(traced, hosts)
-
-    return tell
-
-
-def _on_device(
-    graph: CheckedGraph, devices: tuple[str, ...], tell: Callable[[Sequence[Any]], None]
-) -> Callable[..., Any]:
+def _on_device(graph: CheckedGraph, devices: tuple[str, ...]) -> Callable[..., Any]:
     """Return `graph` as a function of `hpu` tensors that returns them on `devices`."""
 
     def call(*args: Any) -> Any:
-        tell([x._cell.read() if isinstance(x, HpuTensor) else x for x in args])
         if torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in args):
             return _Differentiable.apply(graph, devices, *args)
         hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]
         casts = as_on_device()
         with on_the_host(), casts:
-            return _place(graph(*hosts), devices)
+            return _place(graph_log.heard(lambda: graph(*hosts)), devices)
 
     return call
 
@@ -170,7 +154,7 @@ class _Differentiable(torch.autograd.Function):
         with torch.enable_grad():
             hosts = [_leaf(x) if isinstance(x, torch.Tensor) else x for x in args]
             with as_on_device():
-                ctx.call = graph.differentiate(hosts, args)
+                ctx.call = graph_log.heard(lambda: graph.differentiate(hosts, args))
         outputs = tuple([x.detach() if isinstance(x, torch.Tensor) else x for x in ctx.call.outputs])
         return _place(outputs, devices)
 
