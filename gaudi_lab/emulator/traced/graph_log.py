@@ -44,7 +44,9 @@ def heard(run: Callable[[], Any]) -> Any:
         return run()
     with _Heard() as mode:
         out = run()
-    operators = [_named(func) for func in mode.operators if func._schema.name not in _HOSTS_OWN]
+    operators = [
+        pair for func in mode.operators if func._schema.name not in _HOSTS_OWN for pair in _named(func)
+    ]
     for listener in _listeners:
         if listener.wants():
             listener.hear(operators)
@@ -73,23 +75,24 @@ class _Heard(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
-def _named(func: Any) -> tuple[str, bool]:
-    """Return the name of `func` as the device's compiler has it, and whether the device runs it.
+def _named(func: Any) -> list[tuple[str, bool]]:
+    """Return the name of `func` as the device's compiler has it, and whether the device runs it; or of its parts.
 
     A compiled graph writes nothing in place; what makes a constant fills memory; and random operators, which take a
     seed there, have names of their own.
     """
-    name = twins.name_of(func).partition("::")[2]
-    name = name.removesuffix("_")
-    if name == "_euclidean_dist":
-        return "_cdist_forward", True  # the host's way to a distance
+    name = twins.name_of(func).partition("::")[2].removesuffix("_")
+    if name in _PARTS:
+        return [(part, True) for part in _PARTS[name]]
     if name.removesuffix("_like").removeprefix("new_") in ("ones", "zeros", "full"):
-        return "full", True
+        return [("full", True)]
     if name.removesuffix("_like") in _RANDOM:
-        return f"habana_{name.removesuffix('_like')}", True
-    return name, has_kernel(func)
+        return [(f"habana_{name.removesuffix('_like')}", True)]
+    return [(name, has_kernel(func))]
 
 
+# What the host computes at once, and a name of the host's own.
+_PARTS = {"aminmax": ("amin", "amax"), "_euclidean_dist": ("_cdist_forward",)}
 # Checks that a host makes beside what it computes.
 _HOSTS_OWN = ("aten::_linalg_check_errors", "aten::_assert_async")
 _RANDOM = frozenset(

@@ -33,8 +33,9 @@ MOST = int(os.environ.get("GAUDI_LAB_BRIDGE_MOST", "3"))
 FILES_EACH = 12
 # Left out: they make tensors of several GiB: a minute each on a host, and more memory than CI has.
 LEFT_OUT = ("any_mode/test_huge_tensor.py", "compile/test_compile_huge_tensor.py")
-# Seconds. Most cases take less than one.
+# Seconds for a case, of which most take less than one, and for what comes before the first.
 LIMIT = 60.0
+START = 240.0
 
 
 @dataclass
@@ -168,14 +169,14 @@ def _add(shard: Shard, line: dict[str, object]) -> None:
 
 
 def _wait(child: subprocess.Popen[bytes], lines: Path) -> bool:
-    """Wait for `child`; stop it and return True if it writes nothing for `LIMIT` seconds."""
+    """Wait for `child`; stop it and return True if it writes nothing for too long."""
     size, since = -1, time.monotonic()
     while child.poll() is None:
         time.sleep(0.2)
         grown = lines.stat().st_size
         if grown != size:
             size, since = grown, time.monotonic()
-        elif time.monotonic() - since > LIMIT:
+        elif time.monotonic() - since > (LIMIT if size else START):
             child.kill()
             child.wait()
             return True
