@@ -18,7 +18,7 @@ from gaudi_lab.emulator.device.random import generator as device_generator
 from gaudi_lab.emulator.lazy import recipes
 from gaudi_lab.emulator.operators import autocast, dispatch, factories
 from gaudi_lab.emulator.torch_patches import assigned_data, generator, module_moves, storage
-from gaudi_lab.emulator.traced import higher_order
+from gaudi_lab.emulator.traced import constants, higher_order
 
 _libraries: list[torch.library.Library] = []
 
@@ -44,6 +44,7 @@ def set_up(backend: ModuleType) -> None:
     generator.set_up()
     storage.register()
     higher_order.register()
+    constants.register()
     module_moves.register()
     assigned_data.register()
     device_generator.manual_seed(torch.initial_seed())

@@ -152,6 +152,8 @@ class HpuTensor(torch.Tensor):
         from torch._guards import detect_fake_mode
 
         if detect_fake_mode() is not None:
+            if self.numel() == 0:
+                return torch.UntypedStorage(0, device="meta")  # a compiler resizes that of an empty tensor
             # A compiler must not take wrapper and host for two views of one memory.
             return super().untyped_storage()
         return _storage_of(self)

@@ -67,7 +67,7 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             raise NotRecordable(str(func)) from error
         if before != [_shape(x) for x in written(func, stand_ins, named)]:
             raise NotRecordable(f"{func} resizes its output")
-    return _template(_mask(func, args, out), returned_aliases(func))
+    return _template(_mask(func, args, _with_bias(func, args, out)), returned_aliases(func))
 
 
 def distrust(func: Any) -> None:
@@ -80,6 +80,13 @@ _DISTRUSTED = {
     torch.ops.aten.multilabel_margin_loss_forward.output,
     torch.ops.aten._embedding_bag_forward_only.default,
 }
+
+
+def _with_bias(func: Any, args: tuple[Any, ...], out: Any) -> Any:
+    """Return `out` with a gradient of the bias for each output channel, whatever the call says of the bias's sizes."""
+    if func is not torch.ops.aten.convolution_backward.default or out[2] is None:
+        return out
+    return (*out[:2], out[2].new_empty(args[0].shape[1]))
 
 
 def _mask(func: Any, args: tuple[Any, ...], out: Any) -> Any:

@@ -10,6 +10,7 @@ import torch
 from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
+from gaudi_lab.emulator.kernels import twins
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.operators import (
@@ -166,6 +167,17 @@ def _index(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return compute(func, (tensor, moved, *rest), kwargs)
 
 
+def _take(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Take by an index of 32 bits too, as the device does."""
+    tensor, index, *rest = args
+    index = index.long() if index.dtype is torch.int32 else index
+    return (fill if kwargs else compute)(func, (tensor, index, *rest), kwargs)
+
+
+def _resize_output_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    return in_place_views.resize_(aten.resize_.default, args[:2], {})
+
+
 def _fused_cell(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return rnn.FUSED[func](*args, **kwargs)
 
@@ -188,6 +200,9 @@ _SPECIAL: dict[Any, Route] = {
     aten._pin_memory.default: lambda func, args, kwargs: args[0],
     aten.scaled_dot_product_attention.default: _math_attention,
     aten.resize_.default: in_place_views.resize_,
+    aten._resize_output_.default: _resize_output_,
+    aten.take.default: _take,
+    aten.take.out: _take,
     aten.set_.source_Tensor: in_place_views.set_,
     **dict.fromkeys(rnn.FUSED, _fused_cell),
     aten._conj.default: conjugate.conj,
@@ -210,6 +225,9 @@ def _route(func: Any) -> Route:
     """Choose the way of an operator, once."""
     if func in _SPECIAL:
         return _SPECIAL[func]
+    twin = twins.twin_of(func)
+    if twin is not None:
+        return lambda func, args, kwargs: compute(twin, args, kwargs)
     if func.namespace == "c10d":
         return collectives.run
     if torch.Tag.inplace_view in func.tags:

@@ -40,9 +40,12 @@ def to_copy(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if device.type == "hpu":
         if isinstance(source, HpuTensor):
             return _on_device(func, (source,), options)
-        moved = wrap(func(source.detach(), device="cpu", **options))
+        host = source.detach()
+        moved = wrap(_bytes_of(host) if _moves_bytes(host, options) else func(host, device="cpu", **options))
         return uninitialized.of(moved) if isinstance(source, UninitializedTensorMixin) else moved
     host = _value(source)
+    if device.type == "cpu" and _moves_bytes(host, options):
+        return _bytes_of(host)
     return func(host, device=device, **options)
 
 
@@ -60,7 +63,20 @@ def copy_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if cell.fresh and cell.host is not None:
         cell.host.copy_(source.detach())
         return target
-    return _on_device(func, (target, wrap(source.detach().clone())), {})
+    host = source.detach()
+    return _on_device(func, (target, wrap(_bytes_of(host) if _moves_bytes(host, {}) else host.clone())), {})
+
+
+def _moves_bytes(host: torch.Tensor, options: dict[str, Any]) -> bool:
+    """Return True if a copy moves bytes that a copy on the host would change: it makes 0 or 1 of a bool's."""
+    changes = {
+        name for name, x in options.items() if x not in (torch.bool, torch.strided, torch.preserve_format)
+    }
+    return host.dtype is torch.bool and not changes and host.layout is torch.strided
+
+
+def _bytes_of(host: torch.Tensor) -> torch.Tensor:
+    return host.view(torch.uint8).clone().view(torch.bool)
 
 
 def move(target: HpuTensor, source: torch.Tensor) -> None:

@@ -30,14 +30,17 @@ class FusedRMSNorm(torch.autograd.Function):
     ) -> torch.Tensor:
         """Normalise `data_in` (..., features) by its root mean square and scale it by `gamma` (features,).
 
-        `use_stages`, `bwd_mode` and `fast_math` choose between kernels of the hardware; the host has one.
+        `use_stages`, `bwd_mode` and `fast_math` choose between kernels of the hardware, which here compute the same.
         """
-        out, inverse = torch.ops.hpu.rms_norm(data_in, gamma, eps)
+        ctx.fast = fast_math
+        norm = torch.ops.hpu.rms_norm_fast if fast_math else torch.ops.hpu.rms_norm
+        out, inverse = norm(data_in, gamma, eps)
         ctx.save_for_backward(data_in, gamma, inverse)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> Any:
         """Return the gradients of `data_in` and `gamma`."""
-        d_data, d_gamma = torch.ops.hpu.rms_norm_backward(grad, *ctx.saved_tensors)
+        back = torch.ops.hpu.rms_norm_fast_backward if ctx.fast else torch.ops.hpu.rms_norm_backward
+        d_data, d_gamma = back(grad, *ctx.saved_tensors)
         return d_data, d_gamma, None, None, None, None

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import torch
 
-from gaudi_lab.emulator.kernels.float8 import (
+from gaudi_lab.emulator.kernels.library import define
+from gaudi_lab.emulator.kernels.low_bits.float8 import (
     BITS,
     FLOAT8,
     LARGEST,
@@ -25,7 +26,6 @@ from gaudi_lab.emulator.kernels.float8 import (
     spread,
     widen,
 )
-from gaudi_lab.emulator.kernels.library import define
 
 
 def _to_float8(
@@ -76,6 +76,42 @@ def _check_cast(data: torch.Tensor, is_amax: bool, dtype: torch.dtype | None) ->
 
 def _name(dtype: torch.dtype | None) -> str:
     return str(dtype).removeprefix("torch.").capitalize()
+
+
+def _to_float8_out(
+    data: torch.Tensor, scale: Scale, stochastic_rounding: bool, out: torch.Tensor, amax: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Write `data * scale` into `out` and the largest magnitude of `data` into `amax`: the older form."""
+    dtype = out.dtype if out.dtype in FLOAT8 else None
+    made, largest = _to_float8(data, scale, stochastic_rounding, data.dtype not in FLOAT8, dtype)
+    out.copy_(made)
+    if largest.numel():
+        amax.copy_(largest)
+    return out, amax
+
+
+def _to_float8_out_fake(data, scale, stochastic_rounding, out, amax):  # type: ignore[no-untyped-def]
+    return out, amax
+
+
+def _to_both(
+    data: torch.Tensor,
+    scale_152: torch.Tensor | None = None,
+    scale_143: torch.Tensor | None = None,
+    stochastic_rounding: bool = False,
+    is_amax: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return `data` in e5m2 and in e4m3, each times its scale, and the largest magnitude of `data`.
+
+    Only e5m2, the gradients' type, is rounded by chance where that is asked for.
+    """
+    wide, amax = _to_float8(data, scale_152, stochastic_rounding, is_amax, torch.float8_e5m2)
+    return wide, _to_float8(data, scale_143, False, False, torch.float8_e4m3fn)[0], amax
+
+
+def _to_both_fake(data, scale_152=None, scale_143=None, stochastic_rounding=False, is_amax=False):  # type: ignore[no-untyped-def]
+    wide, amax = _to_float8_fake(data, scale_152, stochastic_rounding, is_amax, torch.float8_e5m2)
+    return wide, torch.empty_like(wide, dtype=torch.float8_e4m3fn), amax
 
 
 def _from_float8(
@@ -150,6 +186,18 @@ for _overload, _scale in (
         _from_float8,
         _from_float8_fake,
     )
+define(
+    "cast_to_fp8(Tensor input, Tensor? scale, bool stochastic_rounding, Tensor(a!) out, Tensor(b!) amax) "
+    "-> (Tensor(a!), Tensor(b!))",
+    _to_float8_out,
+    _to_float8_out_fake,
+)
+define(
+    "cast_to_fp8_hybrid(Tensor input, Tensor? scale_152=None, Tensor? scale_143=None, "
+    "bool stochastic_rounding=False, bool is_amax=False) -> (Tensor, Tensor, Tensor)",
+    _to_both,
+    _to_both_fake,
+)
 define(
     "cast_to_fp8_just_in_time(Tensor input, int[] block_size, *, ScalarType out_dtype, ScalarType scale_dtype) "
     "-> (Tensor, Tensor)",

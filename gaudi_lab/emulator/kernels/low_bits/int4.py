@@ -10,8 +10,8 @@ import functools
 
 import torch
 
-from gaudi_lab.emulator.kernels.float8 import FLOAT8, round_to
 from gaudi_lab.emulator.kernels.library import define
+from gaudi_lab.emulator.kernels.low_bits.float8 import FLOAT8, round_to
 
 _PACKED = 8
 

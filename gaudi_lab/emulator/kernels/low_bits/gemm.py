@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import torch
 
-from gaudi_lab.emulator.kernels.float8 import Scale, lay_out, spread, widen
 from gaudi_lab.emulator.kernels.library import define
+from gaudi_lab.emulator.kernels.low_bits.float8 import Scale, lay_out, spread, widen
 
 
 def _gemm(
@@ -50,6 +50,19 @@ def _gemm(
     return (out + d.float() if accumulate and d is not None else out).to(out_dtype)
 
 
+def _gemm_out(
+    a: torch.Tensor, trans_a: bool, b: torch.Tensor, trans_b: bool, d: torch.Tensor, out_dtype: torch.dtype,
+    a_scale_inv: Scale, b_scale_inv: Scale, bias: torch.Tensor | None, accumulate: bool, out: torch.Tensor,
+) -> torch.Tensor:  # fmt: skip
+    """Write what `fp8_gemm_v2` returns into `out`: the older form."""
+    made = _gemm(a, trans_a, b, trans_b, d, out_dtype, a_scale_inv, b_scale_inv, bias, accumulate)
+    return out.copy_(made)
+
+
+def _gemm_out_fake(*args):  # type: ignore[no-untyped-def]
+    return args[-1]
+
+
 def _gemm_fake(a, trans_a, b, trans_b, d, out_dtype, *rest, **named):  # type: ignore[no-untyped-def]
     _check(rest[3] if len(rest) > 3 else named.get("accumulate", False), d)
     a, b = [_turn(x.new_empty(x.shape, dtype=torch.float32), t) for x, t in ((a, trans_a), (b, trans_b))]
@@ -82,3 +95,9 @@ for _overload, _scales in (
     (".scalar_list", "float[] A_scale_inv, float[] B_scale_inv, "),
 ):
     define(f"fp8_gemm_v2{_overload}({_HEAD}{_scales}{_TAIL}", _gemm, _gemm_fake)
+define(
+    "fp8_gemm(Tensor A, bool trans_A, Tensor B, bool trans_B, Tensor D, ScalarType out_dtype, Tensor? A_scale_inv, "
+    "Tensor? B_scale_inv, Tensor? bias, bool accumulate, Tensor(a!) out) -> Tensor(a!)",
+    _gemm_out,
+    _gemm_out_fake,
+)
