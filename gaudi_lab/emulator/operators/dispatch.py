@@ -51,7 +51,7 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if not mode.lazy():
         return eager.run(func, args, kwargs)
     try:
-        out = tape.recording.record(func, args, kwargs)
+        out = tape.record(func, args, kwargs)
     except infer.BeingTraced:
         return eager.run(func, args, kwargs)
     except infer.NotRecordable as error:

@@ -76,7 +76,7 @@ def move(target: HpuTensor, source: torch.Tensor) -> None:
 def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if mode.lazy():
         try:
-            return tape.recording.record(func, args, kwargs)
+            return tape.record(func, args, kwargs)
         except infer.BeingTraced:
             return eager.run(func, args, kwargs)
         except infer.NotRecordable:
