@@ -17,7 +17,14 @@ from gaudi_lab.emulator.device import events, tensor
 from gaudi_lab.emulator.device.random import generator as device_generator
 from gaudi_lab.emulator.lazy import recipes
 from gaudi_lab.emulator.operators import autocast, dispatch, factories
-from gaudi_lab.emulator.torch_patches import assigned_data, backward_errors, generator, module_moves, storage
+from gaudi_lab.emulator.torch_patches import (
+    accelerator,
+    assigned_data,
+    backward_errors,
+    generator,
+    module_moves,
+    storage,
+)
 from gaudi_lab.emulator.traced import higher_order
 
 _libraries: list[torch.library.Library] = []
@@ -49,4 +56,5 @@ def set_up(backend: ModuleType) -> None:
     higher_order.register()
     module_moves.register()
     assigned_data.register()
+    accelerator.register()
     device_generator.manual_seed(torch.initial_seed())

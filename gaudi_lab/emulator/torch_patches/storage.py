@@ -109,8 +109,34 @@ def _restore(storage: Any, location: str) -> HpuStorage | None:
     return None
 
 
+_stock_new: Any = torch.UntypedStorage.__new__
+
+
+def _new(kind: Any, *args: Any, device: Any = None, **kwargs: Any) -> torch.UntypedStorage:
+    """Make a storage, on the device too: PyTorch has no allocator for a Python backend, and asks it all the same."""
+    if device is not None and check_index(torch.device(device)).type == "hpu":
+        return on_device(_stock_new(torch.UntypedStorage, *args, **kwargs))
+    return _stock_new(kind, *args, **kwargs, **({} if device is None else {"device": device}))  # type: ignore[no-any-return]
+
+
+def _moved(storage: torch.UntypedStorage, device: Any = None, non_blocking: bool = False) -> HpuStorage:
+    """Return a storage on the device: itself if it is there already."""
+    if device is not None:
+        check_index(torch.device("hpu", device) if isinstance(device, int) else torch.device(device))
+    return storage if isinstance(storage, HpuStorage) else on_device(storage.clone())
+
+
+def _typed(storage: torch.TypedStorage, *args: Any, **kwargs: Any) -> torch.TypedStorage:
+    return torch.TypedStorage(
+        wrap_storage=_moved(storage._untyped_storage, *args, **kwargs), dtype=storage.dtype, _internal=True
+    )
+
+
 def register() -> None:
-    """Teach `torch.save` and `torch.load` the location ``"hpu"``."""
+    """Let storages be made on the device, and teach `torch.save` and `torch.load` the location ``"hpu"``."""
+    torch.UntypedStorage.__new__ = _new  # type: ignore[assignment]
+    torch.UntypedStorage.hpu = _moved  # type: ignore[attr-defined]
+    torch.TypedStorage.hpu = _typed  # type: ignore[attr-defined]
     torch.serialization.register_package(_PRIORITY, _tag, _restore)
 
 
