@@ -10,7 +10,7 @@ from gaudi_lab.emulator.device.acquire import acquire, check_index
 from gaudi_lab.emulator.device.memory import ledger, limit
 from gaudi_lab.emulator.lazy.record import tape
 
-_set_index = torch._C._accelerator_setDeviceIndex  # type: ignore[attr-defined]
+_set_index = torch._C._accelerator_setDeviceIndex
 
 
 def _choose(index: int) -> None:

@@ -116,10 +116,10 @@ def _new(kind: Any, *args: Any, device: Any = None, **kwargs: Any) -> torch.Unty
     """Make a storage, on the device too: PyTorch has no allocator for a Python backend, and asks it all the same."""
     if device is not None and check_index(torch.device(device)).type == "hpu":
         return on_device(_stock_new(torch.UntypedStorage, *args, **kwargs))
-    return _stock_new(kind, *args, **kwargs, **({} if device is None else {"device": device}))  # type: ignore[no-any-return]
+    return _stock_new(kind, *args, **kwargs, **({} if device is None else {"device": device}))
 
 
-def _moved(storage: torch.UntypedStorage, device: Any = None, non_blocking: bool = False) -> HpuStorage:
+def _moved(storage: Any, device: Any = None, non_blocking: bool = False) -> HpuStorage:
     """Return a storage on the device: itself if it is there already."""
     if device is not None:
         check_index(torch.device("hpu", device) if isinstance(device, int) else torch.device(device))
@@ -132,11 +132,17 @@ def _typed(storage: torch.TypedStorage, *args: Any, **kwargs: Any) -> torch.Type
     )
 
 
+_METHODS: tuple[tuple[type, str, Any], ...] = (
+    (torch.UntypedStorage, "__new__", _new),
+    (torch.UntypedStorage, "hpu", _moved),
+    (torch.TypedStorage, "hpu", _typed),
+)
+
+
 def register() -> None:
     """Let storages be made on the device, and teach `torch.save` and `torch.load` the location ``"hpu"``."""
-    torch.UntypedStorage.__new__ = _new  # type: ignore[assignment]
-    torch.UntypedStorage.hpu = _moved  # type: ignore[attr-defined]
-    torch.TypedStorage.hpu = _typed  # type: ignore[attr-defined]
+    for kind, name, method in _METHODS:
+        setattr(kind, name, method)
     torch.serialization.register_package(_PRIORITY, _tag, _restore)
 
 

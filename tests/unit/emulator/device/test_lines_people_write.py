@@ -1,4 +1,4 @@
-"""Lines that people write give on the device what they give on the host, or what CUDA documents where the two differ."""
+"""Lines that people write give on the device what they give on the host, or what CUDA documents where they differ."""
 
 from __future__ import annotations
 
