@@ -9,7 +9,7 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 
 from gaudi_lab.emulator.device import uninitialized
 from gaudi_lab.emulator.device.acquire import check_index
-from gaudi_lab.emulator.device.on_the_host import on_the_host
+from gaudi_lab.emulator.device.on_the_host import lasting, on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.record import tape
@@ -40,7 +40,9 @@ def to_copy(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if device.type == "hpu":
         if isinstance(source, HpuTensor):
             return _on_device(func, (source,), options)
-        moved = wrap(func(source.detach(), device="cpu", **options))
+        with lasting():
+            host = func(source.detach(), device="cpu", **options)
+        moved = wrap(host)
         return uninitialized.of(moved) if isinstance(source, UninitializedTensorMixin) else moved
     host = _value(source)
     return func(host, device=device, **options)
@@ -60,7 +62,9 @@ def copy_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if cell.fresh and cell.host is not None:
         cell.host.copy_(source.detach())
         return target
-    return _on_device(func, (target, wrap(source.detach().clone())), {})
+    with lasting():
+        host = source.detach().clone()
+    return _on_device(func, (target, wrap(host)), {})
 
 
 def move(target: HpuTensor, source: torch.Tensor) -> None:

@@ -102,7 +102,7 @@ def _restore(storage: Any, location: str) -> HpuStorage | None:
         index = torch.device(location).index
         if index not in (None, 0):
             raise RuntimeError(
-                f"Attempting to deserialize object on HPU device {index} but torch.hpu.device_count() is 1. "
+                f"Attempting to deserialize object on HPU device {index} but this process has hpu:0 only. "
                 "Please use torch.load with map_location to map your storages to an existing device."
             )
         return on_device(storage.clone() if isinstance(storage, HpuStorage) else storage)
