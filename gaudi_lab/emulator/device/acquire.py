@@ -47,9 +47,10 @@ def check_index(device: torch.device) -> torch.device:
     Raises
     ------
     RuntimeError
-        It is an `hpu` that is not there: a process has one device, its `hpu:0`, however many there are.
+        It is an `hpu` that is not there: a process has one device, however many there are. That is its `hpu:0`, and may
+        be called by the number that a launcher gave to the process.
     """
-    if device.type == "hpu" and device.index not in (None, 0):
+    if device.type == "hpu" and device.index not in (None, 0, module_of_process()):
         count = device_count()
         if count < 2:
             raise RuntimeError(f"{device} does not exist: one device is emulated, hpu:0")

@@ -74,9 +74,10 @@ def test_a_process_has_one_of_several_devices(mode, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     torch.hpu.set_device(1)  # by the rank that the launcher gave it
     assert torch.hpu.current_device() == 0
-    assert torch.zeros(1, device="hpu").device == torch.device("hpu:0")
+    for name in ("hpu", "hpu:1"):  # PyTorch's `barrier(device_ids=[rank])` makes a tensor there
+        assert torch.zeros(1, device=name).device == torch.device("hpu:0")
     with pytest.raises(RuntimeError, match=r"a process has one device, hpu:0.*torchrun --nproc_per_node 2"):
-        torch.zeros(1, device="hpu:1")
+        torch.zeros(1, device="hpu:2")
     monkeypatch.setenv("LOCAL_RANK", "0")
     with pytest.raises(RuntimeError, match="a process has one device"):
         torch.hpu.set_device(1)

@@ -12,7 +12,6 @@ from gaudi_lab.emulator.device.acquire import (
     check_index,
     device_count,
     is_acquired,
-    module_of_process,
 )
 from gaudi_lab.emulator.device.random import generator as _generator
 from gaudi_lab.emulator.lazy.record import tape
@@ -107,9 +106,7 @@ def set_device(device: Any) -> None:
     """
     if device is None or device == -1:  # as PyTorch's device guards do: none is chosen, and none is meant
         return
-    chosen = torch.device("hpu", device) if isinstance(device, int) else torch.device(device)
-    if chosen.index is None or chosen.index != module_of_process():
-        check_index(chosen)
+    check_index(torch.device("hpu", device) if isinstance(device, int) else torch.device(device))
 
 
 class device(AbstractContextManager[None]):
