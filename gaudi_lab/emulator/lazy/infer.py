@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import (
 from torch._subclasses.functional_tensor import FunctionalTensor
 
 from gaudi_lab.emulator.device.acquire import check_index
+from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.schema import Alias, returned_aliases, without_out, writes, written
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, no_sparse
 from gaudi_lab.emulator.lazy.program import Meta
@@ -154,7 +155,8 @@ def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
     if x.layout is not torch.strided:
         raise no_sparse(x)
     if x.dim() == 0 and x.device.type == "cpu":
-        return x.detach().clone()
+        with lasting():
+            return x.detach().clone()
     raise OnAnotherDevice(
         "Expected all tensors to be on the same device, but found at least two devices, "
         f"hpu:0 and {x.device}! Move the tensor first: tensor.to('hpu')"

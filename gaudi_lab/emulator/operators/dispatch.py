@@ -9,6 +9,7 @@ import torch
 
 from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.events import EventId, publish
+from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.kernels import twins
 from gaudi_lab.emulator.lazy import infer
@@ -52,7 +53,7 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if not mode.lazy():
         return eager.run(func, args, kwargs)
     try:
-        out = tape.recording.record(func, args, kwargs)
+        out = tape.record(func, args, kwargs)
     except infer.BeingTraced:
         return eager.run(func, args, kwargs)
     except infer.NotRecordable as error:
@@ -81,7 +82,8 @@ def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return in_place_views.refresh(func, eager.run(func, args, kwargs), args, kwargs)
     if tape.capture is not None:
         raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
-    out = in_place_views.refresh(func, eager.run_now(func, args, kwargs), args, kwargs)
+    with lasting():
+        out = in_place_views.refresh(func, eager.run_now(func, args, kwargs), args, kwargs)
     publish(EventId.CPU_FALLBACK, op_name=str(func))
     return out
 
@@ -160,10 +162,7 @@ def _index(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         raise RuntimeError(
             "indices should be either on cpu or on the same device as the indexed tensor (cpu)"
         )
-    moved = [
-        wrap(x.detach().clone()) if isinstance(x, torch.Tensor) and x.device.type == "cpu" else x
-        for x in indices
-    ]
+    moved = [_copied(x) if isinstance(x, torch.Tensor) and x.device.type == "cpu" else x for x in indices]
     return compute(func, (tensor, moved, *rest), kwargs)
 
 
@@ -176,6 +175,12 @@ def _take(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 def _resize_output_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return in_place_views.resize_(aten.resize_.default, args[:2], {})
+
+
+def _copied(x: torch.Tensor) -> HpuTensor:
+    with lasting():
+        host = x.detach().clone()
+    return wrap(host)
 
 
 def _fused_cell(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

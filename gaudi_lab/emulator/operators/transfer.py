@@ -9,7 +9,7 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 
 from gaudi_lab.emulator.device import uninitialized
 from gaudi_lab.emulator.device.acquire import check_index
-from gaudi_lab.emulator.device.on_the_host import on_the_host
+from gaudi_lab.emulator.device.on_the_host import lasting, on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.record import tape
@@ -40,8 +40,10 @@ def to_copy(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if device.type == "hpu":
         if isinstance(source, HpuTensor):
             return _on_device(func, (source,), options)
-        host = source.detach()
-        moved = wrap(_bytes_of(host) if _moves_bytes(host, options) else func(host, device="cpu", **options))
+        with lasting():
+            host = source.detach()
+            value = _bytes_of(host) if _moves_bytes(host, options) else func(host, device="cpu", **options)
+        moved = wrap(value)
         return uninitialized.of(moved) if isinstance(source, UninitializedTensorMixin) else moved
     host = _value(source)
     if device.type == "cpu" and _moves_bytes(host, options):
@@ -63,8 +65,10 @@ def copy_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if cell.fresh and cell.host is not None:
         cell.host.copy_(source.detach())
         return target
-    host = source.detach()
-    return _on_device(func, (target, wrap(_bytes_of(host) if _moves_bytes(host, {}) else host.clone())), {})
+    with lasting():
+        host = source.detach()
+        value = _bytes_of(host) if _moves_bytes(host, {}) else host.clone()
+    return _on_device(func, (target, wrap(value)), {})
 
 
 def _moves_bytes(host: torch.Tensor, options: dict[str, Any]) -> bool:
@@ -92,7 +96,7 @@ def move(target: HpuTensor, source: torch.Tensor) -> None:
 def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if mode.lazy():
         try:
-            return tape.recording.record(func, args, kwargs)
+            return tape.record(func, args, kwargs)
         except infer.BeingTraced:
             return eager.run(func, args, kwargs)
         except infer.NotRecordable:

@@ -1,6 +1,6 @@
 """Other people's programs and test suites, fetched and run unmodified on the emulated device.
 
-    python tests/conformance/runner/suites.py [transformers] [optimum] [bridge] [bridge_python]
+    python tests/conformance/runner/suites.py [transformers] [optimum] [bridge] [bridge_python] [programs]
 
 What it needs, it makes or fetches: an environment for each suite (`.venv-transformers`, `.venv-optimum`) and
 checkouts from GitHub, because no package on PyPI carries the tests. ``GAUDI_LAB_SUITES`` names a folder that may
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import sys
 
+import bridge_python_suite
 import bridge_suite
-import intel_python_suite
 import optimum_suite
+import programs_suite
 import transformers_suite
 from conformance_table import Row, text
 
@@ -22,7 +23,8 @@ SUITES = {
     "transformers": transformers_suite,
     "optimum": optimum_suite,
     "bridge": bridge_suite,
-    "bridge_python": intel_python_suite,
+    "bridge_python": bridge_python_suite,
+    "programs": programs_suite,
 }
 
 

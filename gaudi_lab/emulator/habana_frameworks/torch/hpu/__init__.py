@@ -7,7 +7,12 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.device.acquire import acquire, check_index, device_count, is_acquired
+from gaudi_lab.emulator.device.acquire import (
+    acquire,
+    check_index,
+    device_count,
+    is_acquired,
+)
 from gaudi_lab.emulator.device.random import generator as _generator
 from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.process import flags
@@ -142,11 +147,16 @@ def current_device() -> int:
 
 
 def set_device(device: Any) -> None:
-    """Choose the device; there is only one."""
-    if (
-        device is not None and device != -1
-    ):  # as PyTorch's device guards do: none is chosen, and none is meant
-        check_index(torch.device("hpu", device) if isinstance(device, int) else torch.device(device))
+    """Choose the device: there is one in a process, which launchers and scripts call by the process's local rank.
+
+    Raises
+    ------
+    RuntimeError
+        `device` is neither 0 nor the device that a launcher has given to this process.
+    """
+    if device is None or device == -1:  # as PyTorch's device guards do: none is chosen, and none is meant
+        return
+    check_index(torch.device("hpu", device) if isinstance(device, int) else torch.device(device))
 
 
 class device(AbstractContextManager[None]):
