@@ -279,6 +279,16 @@ def capturing() -> bool:
     return is_lazy() and bool(_module("hpu").is_current_stream_capturing())
 
 
+def random_state() -> Any:
+    """Return where the device's generator stands, for `set_random_state`."""
+    return _module("hpu.random").get_rng_state()
+
+
+def set_random_state(state: Any) -> None:
+    """Put the device's generator where it stood: the same numbers come again."""
+    _module("hpu.random").set_rng_state(state)
+
+
 def fused_sdpa_kernel() -> Any:
     """Return the bridge's `FusedSDPA`, an autograd function whose `apply` takes positional arguments only."""
     load()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
+from gaudi_lab.instruments import arguments
 from gaudi_lab.shapes import Shape, Shapes
 
 
@@ -23,14 +23,24 @@ def read_shapes(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapp
     args, kwargs
         The call's arguments. Containers are looked into.
     """
+    return tuple(
+        Shape(name, tuple(x.shape)) for name, x in arguments.tensors(named(forward, args, kwargs)).items()
+    )
+
+
+def named(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by name; `argument 3` where the signature has no name for it.
+
+    Parameters
+    ----------
+    forward
+        What is called; its signature names the positional arguments.
+    args, kwargs
+        The call's arguments.
+    """
     names = _positional_names(forward)
-    found: list[Shape] = []
-    for position, value in enumerate(args):
-        name = names[position] if position < len(names) else f"argument {position}"
-        found.extend(_shapes_in(name, value))
-    for name, value in kwargs.items():
-        found.extend(_shapes_in(name, value))
-    return tuple(found)
+    names += [f"argument {position}" for position in range(len(names), len(args))]
+    return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
 def graph_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
@@ -66,30 +76,12 @@ def _read_positional_names(forward: Callable[..., Any]) -> list[str]:
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
-def _shapes_in(name: str, value: Any) -> Iterator[Shape]:
-    if isinstance(value, torch.Tensor):
-        yield Shape(name, tuple(value.shape))
-    else:
-        for label, item in _items(value):
-            yield from _shapes_in(f"{name}.{label}", item)
-
-
-def _items(value: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(value, Mapping):
-        yield from value.items()
-    elif isinstance(value, (list, tuple)):
-        yield from enumerate(value)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-
-
 def _key(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return ("tensor", tuple(value.shape))
-    if isinstance(value, (Mapping, list, tuple)) or (
-        dataclasses.is_dataclass(value) and not isinstance(value, type)
-    ):
-        return (type(value).__name__, tuple((label, _key(item)) for label, item in _items(value)))
+    inner = arguments.items(value)
+    if inner is not None:
+        return (type(value).__name__, tuple((label, _key(item)) for label, item in inner))
     try:
         return hash(value)
     except TypeError:
