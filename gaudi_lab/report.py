@@ -39,7 +39,7 @@ class GraphRefusal:
     Attributes
     ----------
     code
-        What kind of reason it is, such as "argument-replaced"; `instruments.graph_refusals` has the list.
+        What kind of reason it is, such as "argument-replaced"; `instruments.guard.graph_refusals` has the list.
     text
         The reason, as a sentence without a full stop.
     remedy

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from gaudi_lab.instruments import arguments
+from gaudi_lab.instruments.guard import call_arguments
 from gaudi_lab.shapes import Shape, Shapes
 
 
@@ -24,7 +24,8 @@ def read_shapes(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapp
         The call's arguments. Containers are looked into.
     """
     return tuple(
-        Shape(name, tuple(x.shape)) for name, x in arguments.tensors(named(forward, args, kwargs)).items()
+        Shape(name, tuple(x.shape))
+        for name, x in call_arguments.tensors(named(forward, args, kwargs)).items()
     )
 
 
@@ -79,7 +80,7 @@ def _read_positional_names(forward: Callable[..., Any]) -> list[str]:
 def _key(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return ("tensor", tuple(value.shape))
-    inner = arguments.items(value)
+    inner = call_arguments.items(value)
     if inner is not None:
         return (type(value).__name__, tuple((label, _key(item)) for label, item in inner))
     try:

@@ -25,12 +25,13 @@ from torch.utils._pytree import tree_map_only
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
-from gaudi_lab.instruments import arguments, call_shapes, graph_check, graph_refusals
-from gaudi_lab.instruments.arguments import Copies
+from gaudi_lab.instruments import call_shapes
+from gaudi_lab.instruments.guard import call_arguments, graph_check, graph_refusals
+from gaudi_lab.instruments.guard.call_arguments import Copies
+from gaudi_lab.instruments.guard.object_state import State, structure
+from gaudi_lab.instruments.guard.open_captures import close_capture
+from gaudi_lab.instruments.guard.watched_call import Verdict, WatchedCall
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.instruments.object_state import State, structure
-from gaudi_lab.instruments.open_captures import close_capture
-from gaudi_lab.instruments.watched_call import Verdict, WatchedCall
 from gaudi_lab.report import GraphRefusal
 from gaudi_lab.shapes import Shapes
 
@@ -218,7 +219,9 @@ class _GuardedForward:
                 return self._without_graph(key, args, given, kwargs)
             if graph.objects is not None and not graph.objects.intact():
                 names = [change.name for change in graph.objects.changes()]
-                self._refuse(key, Verdict(graph_refusals.of_moved_on(names[:1] or ["an argument"])), args, given)
+                self._refuse(
+                    key, Verdict(graph_refusals.of_moved_on(names[:1] or ["an argument"])), args, given
+                )
                 return self.original(*args, **given)
             if graph.checks:
                 return self._check(key, graph, args, kwargs, given)
@@ -254,14 +257,14 @@ class _GuardedForward:
         ):
             return self.original(*args, **given)
         call = call_shapes.named(self.original, args, given)
-        objects = arguments.objects(call)
+        objects = call_arguments.objects(call)
         if objects and any(structure(x) in self._refused_structures for x in objects.values()):
             return self.original(*args, **given)
         for name, x in objects.items():
             if not _hashable(x):
                 self._refuse(key, Verdict(graph_refusals.of_unhashable(name, type(x))), args, given)
                 return self.original(*args, **given)
-        needs_trial = bool(objects) or not self._computes_at_capture or _twice(arguments.tensors(call))
+        needs_trial = bool(objects) or not self._computes_at_capture or _twice(call_arguments.tensors(call))
         if needs_trial and not (tried is not None and tried.clean):
             watch = WatchedCall(self._module, call)
             result = watch.run(self.original, args, given)
@@ -280,7 +283,11 @@ class _GuardedForward:
 
         def run(*args: Any, **kwargs: Any) -> Any:
             # A second time only if the bridge tells two calls apart that have one key here; it captures both.
-            return watching.pop().run(self.original, args, kwargs) if watching else self.original(*args, **kwargs)
+            return (
+                watching.pop().run(self.original, args, kwargs)
+                if watching
+                else self.original(*args, **kwargs)
+            )
 
         carrier = _Carrier(run, self._options)
         for_the_bridge = {name: x for name, x in kwargs.items() if name in _OF_THE_BRIDGE}
@@ -304,7 +311,7 @@ class _GuardedForward:
         now = bridge.memory()
         size = None if memory is None or now is None else max(now.in_use - memory.in_use, 0)
         objects = watch.objects()
-        family = tuple(map(structure, arguments.objects(call).values()))
+        family = tuple(map(structure, call_arguments.objects(call).values()))
         self.graphs[key] = _Graph(
             GraphRecord(shapes, size=size),
             carrier,
@@ -360,7 +367,7 @@ class _GuardedForward:
     def _tried_of(self, key: int, args: tuple[Any, ...], given: dict[str, Any]) -> _Tried:
         tried = self._tried.get(key)
         if tried is None or not tried.valid:
-            objects = arguments.objects(call_shapes.named(self.original, args, given))
+            objects = call_arguments.objects(call_shapes.named(self.original, args, given))
             if len(self._tried) >= _TRIED_AT_MOST:
                 self._tried.clear()
             for other in [other for other, known in self._tried.items() if not known.valid]:

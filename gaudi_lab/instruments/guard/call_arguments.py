@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import types
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -53,9 +53,14 @@ def items(value: Any) -> Iterator[tuple[Any, Any]] | None:
         return iter(value.items())
     if isinstance(value, (list, tuple)):
         return iter(enumerate(value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(value):
         return iter([(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)])
     return None
+
+
+def is_dataclass(value: Any) -> TypeGuard[Any]:
+    """Whether `value` is an instance of a dataclass."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 def leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -96,7 +101,7 @@ def tensors(call: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 def same_values(x: torch.Tensor, y: torch.Tensor) -> bool:
     """Whether two tensors of one shape hold the same, NaN at the same places included. Reads their values."""
-    return bool(((x == y) | ((x != x) & (y != y))).all())  # noqa: PLR0124
+    return bool(((x == y) | ((x != x) & (y != y))).all())
 
 
 class Copies:
@@ -121,9 +126,9 @@ class Copies:
                 if not same_values(made, original):
                     original.copy_(made)
             elif isinstance(original, list):
-                original[:] = map(self._original_of, made)
+                original[:] = map(self.original, made)
             elif isinstance(original, MutableMapping):
-                now = {key: self._original_of(x) for key, x in made.items()}
+                now = {key: self.original(x) for key, x in made.items()}
                 for key in [key for key in original if key not in now]:
                     del original[key]
                 for key, x in now.items():
@@ -132,10 +137,7 @@ class Copies:
 
     def original(self, made: Any) -> Any:
         """Return the caller's own of a copy; anything else as it is."""
-        return self._original_of(made)
-
-    def _original_of(self, x: Any) -> Any:
-        return self._originals.get(id(x), (None, x))[1]
+        return self._originals.get(id(made), (None, made))[1]
 
     def _copy(self, x: Any) -> Any:
         made = self._made_of(x)
@@ -151,18 +153,15 @@ class Copies:
             if all(y is z for y, z in zip(made, x, strict=True)):
                 return x
             return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
+        if not isinstance(x, (list, MutableMapping)) and not is_dataclass(x):
+            return x
+        same: Any = copy.copy(x)
         if isinstance(x, list):
-            same = copy.copy(x)
             same[:] = [self._copy(y) for y in x]
-            return same
-        if isinstance(x, MutableMapping):
-            same = copy.copy(x)
+        elif isinstance(x, MutableMapping):
             for key, y in x.items():
                 same[key] = self._copy(y)
-            return same
-        if dataclasses.is_dataclass(x) and not isinstance(x, type):
-            same = copy.copy(x)
+        else:
             for field in dataclasses.fields(x):
                 object.__setattr__(same, field.name, self._copy(getattr(x, field.name)))
-            return same
-        return x
+        return same

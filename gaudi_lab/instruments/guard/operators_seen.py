@@ -23,6 +23,11 @@ HOST_WRITTEN = "host-tensor-written"
 
 _DEVICE = "hpu"
 _THIS = os.path.dirname(os.path.dirname(__file__))
+# Indices choose by position, and only a mask chooses as many elements as it holds.
+_INDEXING = ("aten::index", "aten::_unsafe_index")
+_COMPARING = ("aten::equal", "aten::is_nonzero", "aten::allclose")
+# Functions that read a value for nothing but a warning: a replay may as well go on without.
+_ONLY_WARN = ("warn_if_padding_and_no_attention_mask",)
 # Frames of these are on the way to an operator, and not the line that asks for it.
 _ON_THE_WAY = (
     os.path.dirname(torch.__file__) + os.sep,
@@ -32,7 +37,7 @@ _ON_THE_WAY = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class HostWork:
     """Something that a graph cannot hold.
 
     Attributes
@@ -68,7 +73,7 @@ class OperatorsSeen(TorchDispatchMode):
 
     def __init__(self, arguments: Mapping[str, torch.Tensor], held: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
-        self.findings: list[Finding] = []
+        self.findings: list[HostWork] = []
         self.written: dict[str, torch.Tensor] = {}
         # Each tensor given, and each view of one, by identity: itself, so that it lives, and the one given.
         self._roots: dict[int, tuple[torch.Tensor, str, torch.Tensor]] = {
@@ -87,7 +92,7 @@ class OperatorsSeen(TorchDispatchMode):
         given = list(_tensors_in([args, list(kwargs.values())]))
         made = list(_tensors_in(result))
         from_device = any(x.device.type == _DEVICE for x in given)
-        if from_device and _reads(func, args, result, made):
+        if from_device and _reads(func, args, made):
             self._find(READS_VALUE, _readable(func))
         if torch.Tag.nondeterministic_seeded in func.tags and made and made[0].device.type == "cpu":
             self._find(RANDOM_ON_HOST, _readable(func))
@@ -111,12 +116,17 @@ class OperatorsSeen(TorchDispatchMode):
                         self._find(HOST_WRITTEN, name)
 
     def _find(self, code: str, name: str) -> None:
-        if not any(found.code == code and found.name == name for found in self.findings):
-            self.findings.append(Finding(code, name, _line()))
+        function, line = _asker()
+        if function not in _ONLY_WARN and not any(x.code == code and x.name == name for x in self.findings):
+            self.findings.append(HostWork(code, name, line))
 
 
-def _reads(func: Any, args: Any, result: Any, made: list[torch.Tensor]) -> bool:
+def _reads(func: Any, args: Any, made: list[torch.Tensor]) -> bool:
     """Whether the host gets to know what is in a tensor on the device."""
+    if func._schema.name in _INDEXING:  # noqa: SLF001
+        return any(x.dtype in (torch.bool, torch.uint8) for x in _tensors_in(args[1]))
+    if func._schema.name in _COMPARING:  # noqa: SLF001 - torch has no tag for them
+        return True
     if torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags:
         return True
     # To the host, and not from it: the first of `copy_` is where the value goes.
@@ -143,9 +153,11 @@ def _readable(func: Any) -> str:
     return {"_local_scalar_dense": "item", "_to_copy": "to"}.get(name, name)
 
 
-def _line() -> str:
-    """Return where the model's own code is now, library or notebook cell: the first frame that is not torch's."""
+def _asker() -> tuple[str, str]:
+    """Return the function and line of the model's own code that runs now: the first frame that is not torch's."""
     frame = sys._getframe(2)  # noqa: SLF001 - `inspect` would read every source file on the way
     while frame is not None and frame.f_code.co_filename.startswith(_ON_THE_WAY):
         frame = frame.f_back  # type: ignore[assignment]
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
+    if frame is None:
+        return "", ""
+    return frame.f_code.co_name, f"{frame.f_code.co_filename}:{frame.f_lineno}"

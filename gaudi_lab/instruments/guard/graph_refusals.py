@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gaudi_lab.instruments import operators_seen
-from gaudi_lab.instruments.object_state import Kind, StateChange
-from gaudi_lab.instruments.operators_seen import Finding
+from gaudi_lab.instruments.guard import operators_seen
+from gaudi_lab.instruments.guard.object_state import Kind, StateChange
+from gaudi_lab.instruments.guard.operators_seen import HostWork
 from gaudi_lab.report import GraphRefusal
 
 ARGUMENT_REPLACED = "argument-replaced"
@@ -41,12 +41,16 @@ _FINDINGS = {
 }
 
 
-def of_finding(found: Finding) -> GraphRefusal:
+def of_finding(found: HostWork) -> GraphRefusal:
     """Return the refusal for something that an operator of the call did."""
     text, remedy = _FINDINGS[found.code]
     line = f", in {found.line}" if found.line else ""
     return GraphRefusal(
-        found.code, text.format(name=found.name) + line, remedy.format(name=found.name), found.name, found.line
+        found.code,
+        text.format(name=found.name) + line,
+        remedy.format(name=found.name),
+        found.name,
+        found.line,
     )
 
 

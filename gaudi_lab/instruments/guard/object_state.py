@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gaudi_lab.instruments.arguments import is_constant
+from gaudi_lab.instruments.guard.call_arguments import is_constant
 
 # Objects of these packages do their own bookkeeping, which no result depends on.
 _NOT_LOOKED_INTO = {"gaudi_lab", "torch", "logging", "threading", "weakref", "tqdm", "accelerate", "asyncio"}
@@ -92,14 +92,14 @@ class State:
         """Return what has changed since, in the order in which it is found."""
         now = State(self._roots)
         found = []
-        for path, after in now._leaves.items():  # noqa: SLF001 - another one of this class
+        for path, after in now._leaves.items():
             before = self._leaves.get(path)
             if path not in self._leaves:
                 if after is not None:
                     found.append(StateChange(_name(path), Kind.FILLED, None, after))
             elif not _same(before, after):
                 found.append(StateChange(_name(path), _kind(before, after), before, after))
-        gone = [path for path in self._leaves if path not in now._leaves]  # noqa: SLF001
+        gone = [path for path in self._leaves if path not in now._leaves]
         return found + [
             StateChange(_name(path), Kind.CHANGED, self._leaves[path], None)
             for path in gone
@@ -201,7 +201,7 @@ def _same(before: Any, after: Any) -> bool:
         return True
     if isinstance(before, torch.Tensor) or type(before) is not type(after) or not is_constant(before):
         return False
-    return bool(before == after) or (before != before and after != after)  # noqa: PLR0124 - NaN
+    return bool(before == after) or (before != before and after != after)
 
 
 def _kind(before: Any, after: Any) -> Kind:

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from gaudi_lab.instruments import arguments, graph_refusals
-from gaudi_lab.instruments.object_state import Kind, State, structure
-from gaudi_lab.instruments.operators_seen import OperatorsSeen
+from gaudi_lab.instruments.guard import call_arguments, graph_refusals
+from gaudi_lab.instruments.guard.object_state import Kind, State, structure
+from gaudi_lab.instruments.guard.operators_seen import OperatorsSeen
 from gaudi_lab.report import GraphRefusal
 
 
@@ -49,8 +49,8 @@ class WatchedCall:
     """
 
     def __init__(self, module: nn.Module, call: Mapping[str, Any]) -> None:
-        self._arguments = arguments.tensors(call)
-        self._objects = arguments.objects(call)
+        self._arguments = call_arguments.tensors(call)
+        self._objects = call_arguments.objects(call)
         self._structures = {name: structure(x) for name, x in self._objects.items()}
         self._module_before = State({"": module})
         self._objects_before = State(self._objects)
