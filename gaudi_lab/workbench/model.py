@@ -6,7 +6,7 @@ Only this module calls instruments on a user's model, and only the workbench cal
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,8 +17,8 @@ from gaudi_lab.instruments import attention, components
 from gaudi_lab.instruments.compiling import Regions, compile_in_place, compile_regions
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
 from gaudi_lab.instruments.handle import Handle, all_or_none
-from gaudi_lab.report import CapturedGraph, ModelStatus
-from gaudi_lab.settings import COMPILE, FUSED_SDPA, Mode, Settings, Switch
+from gaudi_lab.report import CapturedGraph, GraphRefusal, ModelStatus
+from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Switch
 
 # It decides on values, on the host and for each image: no graph can contain that.
 _NEVER_CAPTURED = ("safety_checker",)
@@ -164,6 +164,15 @@ class SwitchedModel:
             for graph in handle.graphs
         )
 
+    def refusals(self) -> tuple[GraphRefusal, ...]:
+        """Return why some calls run without an HPU graph, component by component."""
+        return tuple(
+            replace(refusal, component=component)
+            for component, handle in self._graphs.items()
+            if handle.active
+            for refusal in handle.refusals
+        )
+
     def replays(self) -> list[int]:
         """Return for each captured HPU graph how often it was replayed."""
         return [graph.replays for graph in self.captured()]
@@ -177,7 +186,7 @@ class SwitchedModel:
     def recapture(self) -> None:
         """Put the model under HPU graphs anew, if it is: what was captured by halves or is outdated goes."""
         settings = self.settings
-        self.take_off(settings.replace(hpu_graphs=False))
+        self.take_off(settings.replace(**HPU_GRAPHS.turn(False)))
         self.put_on(settings)
 
     def in_use(self, module: nn.Module) -> nn.Module:
@@ -198,6 +207,7 @@ class SwitchedModel:
             settings=self.settings,
             attention=", ".join(dict.fromkeys(names)),
             graphs=self.captured(),
+            refusals=self.refusals(),
         )
 
     def _needed(self, settings: Settings) -> dict[str, Any]:
@@ -211,7 +221,7 @@ class SwitchedModel:
             if not settings.fused_sdpa:
                 needed["masks"] = True
             # A graph holds the attention it was captured with, so it is captured anew when that changes.
-            needed["graphs"] = needed.get("attention", "as it is")
+            needed["graphs"] = needed.get("attention", "as it is"), bool(settings.verify)
         if COMPILE.is_on(settings):
             needed["compiling"] = True
         return needed
@@ -228,7 +238,8 @@ class SwitchedModel:
             instrument = attention.static_masks
         elif name == "graphs":
             modules = {part: module for part, module in modules.items() if part not in _NEVER_CAPTURED}
-            instrument = lambda module: hpu_graphs(module, **options.graphs)  # noqa: E731
+            _, verify = value
+            instrument = lambda module: hpu_graphs(module, verify=verify, **options.graphs)  # noqa: E731
         elif isinstance(value, str):
             instrument = lambda module: attention.named(module, value)  # noqa: E731
         else:
