@@ -117,6 +117,16 @@ def of_written(names: Iterable[str]) -> GraphRefusal:
     )
 
 
+def of_container(change: StateChange) -> GraphRefusal:
+    """Return the refusal for a list or dict among the arguments that the call changes."""
+    return GraphRefusal(
+        ARGUMENT_STATE,
+        f"the call puts something into {change.name}, which belongs to its caller, and a replay would not",
+        "return it instead",
+        change.name,
+    )
+
+
 def of_random(module: str) -> GraphRefusal:
     """Return the refusal for random numbers drawn in Python, by the module that drew them."""
     return GraphRefusal(

@@ -54,6 +54,8 @@ class WatchedCall:
         self._structures = {name: structure(x) for name, x in self._objects.items()}
         self._module_before = State({"": module})
         self._objects_before = State(self._objects)
+        containers = {name: x for name, x in call.items() if call_arguments.items(x) is not None}
+        self._containers_before = State(containers)
         self._random_before = _random_states()
         self._seen = OperatorsSeen(
             self._arguments, {**self._module_before.tensors, **self._objects_before.tensors}
@@ -75,6 +77,9 @@ class WatchedCall:
             return Verdict(graph_refusals.of_finding(found))
         if written := [name for name in self._seen.written if name in self._arguments]:
             return Verdict(graph_refusals.of_written(written))
+        for change in self._containers_before.changes():
+            if not change.name.startswith(tuple(self._objects)):
+                return Verdict(graph_refusals.of_container(change))
         for name, state in _random_states().items():
             if name in self._random_before and state != self._random_before[name]:
                 return Verdict(graph_refusals.of_random(name))
