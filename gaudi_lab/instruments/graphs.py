@@ -360,8 +360,10 @@ class _GuardedForward:
         if verdict.structure is not None:
             self._refused_structures[verdict.structure] = None
         reason = verdict.refusal
-        if (reason.code, reason.name) not in self.refusals:
-            self.refusals[reason.code, reason.name] = reason
+        # One reason has many places: each layer of a cache, each element of a list.
+        known_as = reason.code, reason.name.partition(".")[0]
+        if known_as not in self.refusals:
+            self.refusals[known_as] = reason
             warnings.warn(f"Gaudi Lab: a call of {type(self._module).__name__} {reason}", stacklevel=4)
 
     def _tried_of(self, key: int, args: tuple[Any, ...], given: dict[str, Any]) -> _Tried:
