@@ -81,8 +81,10 @@ class SwitchedModel:
         self.components = components.of(model)
         self.settings = Settings()
         self.requested = requested or Settings()
-        # A stock Trainer keeps the outputs of its first batch until it joins them with those of the second.
-        self._options = options or ModelOptions(graphs={"copies": components.is_trainer(model)})
+        # A stock Trainer keeps the outputs of its first batch until it joins them with those of the second, and
+        # `generate` collects hidden states and attentions over all its steps.
+        keeps = components.is_trainer(model) or components.generates(model)
+        self._options = options or ModelOptions(graphs={"copies": keeps})
         # What is installed: for each instrument the value it was installed with, and its handle.
         self._installed: dict[str, tuple[Any, Handle]] = {}
         self._graphs: dict[str, GraphHandle] = {}
