@@ -279,6 +279,11 @@ def capturing() -> bool:
     return is_lazy() and bool(_module("hpu").is_current_stream_capturing())
 
 
+def compile_only() -> bool:
+    """Whether the bridge compiles and computes nothing now (`PT_COMPILE_ONLY_MODE`)."""
+    return loaded() and bool(_module("internal.bridge_config").get_pt_compile_only_mode())
+
+
 def random_state() -> Any:
     """Return where the device's generator stands, for `set_random_state`."""
     return _module("hpu.random").get_rng_state()

@@ -66,6 +66,33 @@ class GraphRefusal:
 
 
 @dataclass(frozen=True)
+class UncomputedValue:
+    """Something on a model that still holds what a compile-only warm-up left there, which nothing has computed.
+
+    Attributes
+    ----------
+    name
+        The attribute or buffer, such as "encoder.running".
+    line
+        Where the value was made, as "file:line"; empty if that was not established.
+    component
+        The part of a Trainer or pipeline; empty for a module.
+    """
+
+    name: str
+    line: str = ""
+    component: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.component}.{self.name}" if self.component else self.name
+        made = f", made in {self.line}" if self.line else ""
+        return (
+            f"{where} holds a value that was never computed{made}: it was set while PT_COMPILE_ONLY_MODE was on. "
+            "Instead: set it back after the warm-up, or warm up without it"
+        )
+
+
+@dataclass(frozen=True)
 class ModelStatus:
     """One attached model.
 
@@ -85,6 +112,8 @@ class ModelStatus:
         Its captured HPU graphs, oldest first.
     refusals
         Why some of its calls run without one.
+    uncomputed
+        What on it a compile-only warm-up has left without a value.
     """
 
     name: str
@@ -95,6 +124,7 @@ class ModelStatus:
     attention: str
     graphs: tuple[CapturedGraph, ...] = ()
     refusals: tuple[GraphRefusal, ...] = ()
+    uncomputed: tuple[UncomputedValue, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)

@@ -40,6 +40,7 @@ def facts(status: Status) -> list[str]:
         return []
     counted = status.counters
     told = [f"{model.name} {refusal}" for model in status.models for refusal in model.refusals]
+    told += [f"{model.name}: {value}" for model in status.models for value in model.uncomputed]
     told += [
         f"{units.count(counted.compilations, 'graph')} compiled so far, "
         f"taking {units.seconds(counted.compile_time)}"

@@ -129,6 +129,7 @@ class Lab:
         requested = self._join(attached, own.in_process(lazy), self._requested.in_process(lazy))
         self._move({attached: requested.in_mode(requested.mode)}, lazy)
         attached.requested = requested
+        attached.watch_for_uncomputed()
         self._models[attached.name] = attached
         self._own_request[attached.name] = own
         change = self._change(self.mode, self.mode, [ModelChange(attached.name, None, attached.settings)])

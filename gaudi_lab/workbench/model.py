@@ -17,7 +17,8 @@ from gaudi_lab.instruments import attention, components
 from gaudi_lab.instruments.compiling import Regions, compile_in_place, compile_regions
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
 from gaudi_lab.instruments.handle import Handle, all_or_none
-from gaudi_lab.report import CapturedGraph, GraphRefusal, ModelStatus
+from gaudi_lab.instruments.uncomputed import UncomputedHandle, watch_uncomputed
+from gaudi_lab.report import CapturedGraph, GraphRefusal, ModelStatus, UncomputedValue
 from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Switch
 
 # It decides on values, on the host and for each image: no graph can contain that.
@@ -88,6 +89,7 @@ class SwitchedModel:
         # What is installed: for each instrument the value it was installed with, and its handle.
         self._installed: dict[str, tuple[Any, Handle]] = {}
         self._graphs: dict[str, GraphHandle] = {}
+        self._watches: dict[str, UncomputedHandle] = {}
 
     def __str__(self) -> str:
         """Say which switches are on, with the options that only a Trainer's arguments have."""
@@ -155,6 +157,8 @@ class SwitchedModel:
         while self._installed:
             _, (_, handle) = self._installed.popitem()
             handle.remove()
+        while self._watches:
+            self._watches.popitem()[1].remove()
         self.settings = Settings(Mode.of_process(self.settings.mode.is_lazy))
 
     def captured(self) -> tuple[CapturedGraph, ...]:
@@ -173,6 +177,19 @@ class SwitchedModel:
             for component, handle in self._graphs.items()
             if handle.active
             for refusal in handle.refusals
+        )
+
+    def watch_for_uncomputed(self) -> None:
+        """Report from now on what a compile-only warm-up leaves on the model. Clearing it ends that."""
+        for component, module in self.components.items():
+            self._watches[component] = watch_uncomputed(module)
+
+    def uncomputed(self) -> tuple[UncomputedValue, ...]:
+        """Return what on the model a compile-only warm-up has left without a value, component by component."""
+        return tuple(
+            replace(value, component=component)
+            for component, watch in self._watches.items()
+            for value in watch.values
         )
 
     def replays(self) -> list[int]:
@@ -210,6 +227,7 @@ class SwitchedModel:
             attention=", ".join(dict.fromkeys(names)),
             graphs=self.captured(),
             refusals=self.refusals(),
+            uncomputed=self.uncomputed(),
         )
 
     def _needed(self, settings: Settings) -> dict[str, Any]:

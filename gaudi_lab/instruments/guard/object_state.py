@@ -88,6 +88,11 @@ class State:
         """The tensors, by the name of their place."""
         return {_name(path): x for path, x in self._leaves.items() if isinstance(x, torch.Tensor)}
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """Everything that is read as one value, by the name of its place."""
+        return {_name(path): x for path, x in self._leaves.items()}
+
     def changes(self) -> list[StateChange]:
         """Return what has changed since, in the order in which it is found."""
         now = State(self._roots)

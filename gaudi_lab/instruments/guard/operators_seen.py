@@ -22,7 +22,8 @@ ARGUMENT_ON_HOST = "argument-on-host"
 HOST_WRITTEN = "host-tensor-written"
 
 _DEVICE = "hpu"
-_THIS = os.path.dirname(os.path.dirname(__file__))
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+_BRIDGE = f"{os.sep}habana_frameworks{os.sep}"
 # Indices choose by position, and only a mask chooses as many elements as it holds.
 _INDEXING = ("aten::index", "aten::_unsafe_index")
 _COMPARING = ("aten::equal", "aten::is_nonzero", "aten::allclose")
@@ -31,7 +32,7 @@ _ONLY_WARN = ("warn_if_padding_and_no_attention_mask",)
 # Frames of these are on the way to an operator, and not the line that asks for it.
 _ON_THE_WAY = (
     os.path.dirname(torch.__file__) + os.sep,
-    _THIS + os.sep,
+    _PACKAGE + os.sep,
     sysconfig.get_paths()["stdlib"] + os.sep + "contextlib",
 )
 
@@ -116,7 +117,7 @@ class OperatorsSeen(TorchDispatchMode):
                         self._find(HOST_WRITTEN, name)
 
     def _find(self, code: str, name: str) -> None:
-        function, line = _asker()
+        function, line = asker()
         if function not in _ONLY_WARN and not any(x.code == code and x.name == name for x in self.findings):
             self.findings.append(HostWork(code, name, line))
 
@@ -153,11 +154,18 @@ def _readable(func: Any) -> str:
     return {"_local_scalar_dense": "item", "_to_copy": "to"}.get(name, name)
 
 
-def _asker() -> tuple[str, str]:
-    """Return the function and line of the model's own code that runs now: the first frame that is not torch's."""
-    frame = sys._getframe(2)  # noqa: SLF001 - `inspect` would read every source file on the way
-    while frame is not None and frame.f_code.co_filename.startswith(_ON_THE_WAY):
+def asker() -> tuple[str, str]:
+    """Return which function of the model's own, or of a library of models, runs now, and its line as "file:line".
+
+    That is the innermost frame that is not of torch, the bridge or Gaudi Lab; empty texts if there is none.
+    """
+    frame = sys._getframe(1)  # noqa: SLF001 - `inspect` would read every source file on the way
+    while frame is not None and _is_on_the_way(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
     if frame is None:
         return "", ""
     return frame.f_code.co_name, f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _is_on_the_way(file: str) -> bool:
+    return file.startswith(_ON_THE_WAY) or _BRIDGE in file
