@@ -279,6 +279,11 @@ def capturing() -> bool:
     return is_lazy() and bool(_module("hpu").is_current_stream_capturing())
 
 
+def is_own_code(file: str) -> bool:
+    """Whether a source file belongs to the bridge, emulated or not."""
+    return f"{os.sep}habana_frameworks{os.sep}" in file
+
+
 def compile_only() -> bool:
     """Whether the bridge compiles and computes nothing now (`PT_COMPILE_ONLY_MODE`)."""
     return loaded() and bool(_module("internal.bridge_config").get_pt_compile_only_mode())

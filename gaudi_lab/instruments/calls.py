@@ -46,6 +46,10 @@ class _CallSlot:
                 watching.enter_context(watcher(module, args, kwargs))
             return call(*args, **kwargs)
 
+    def __bool__(self) -> bool:
+        """Whether the module is compiled: other libraries ask the place for that."""
+        return (self.compiled or self.before) is not None
+
     def close_if_unused(self) -> None:
         """Leave, unless there is something left to do here or someone else has taken the place."""
         module = self._module()
@@ -120,7 +124,7 @@ def watch_calls(module: nn.Module, note: Callable[[Shapes], None]) -> Handle:
 def is_compiled(module: nn.Module) -> bool:
     """Whether calls of `module` go through `torch.compile`."""
     here = vars(module).get(_PLACE)
-    return (here.compiled or here.before) is not None if isinstance(here, _CallSlot) else here is not None
+    return bool(here) if isinstance(here, _CallSlot) else here is not None
 
 
 def _slot_of(module: nn.Module) -> _CallSlot:

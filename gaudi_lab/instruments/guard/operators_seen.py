@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gaudi_lab import bridge
+
 READS_VALUE = "reads-value"
 RANDOM_ON_HOST = "random-on-host"
 ARGUMENT_ON_HOST = "argument-on-host"
@@ -23,7 +25,6 @@ HOST_WRITTEN = "host-tensor-written"
 
 _DEVICE = "hpu"
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-_BRIDGE = f"{os.sep}habana_frameworks{os.sep}"
 # Indices choose by position, and only a mask chooses as many elements as it holds.
 _INDEXING = ("aten::index", "aten::_unsafe_index")
 _COMPARING = ("aten::equal", "aten::is_nonzero", "aten::allclose")
@@ -168,4 +169,4 @@ def asker() -> tuple[str, str]:
 
 
 def _is_on_the_way(file: str) -> bool:
-    return file.startswith(_ON_THE_WAY) or _BRIDGE in file
+    return file.startswith(_ON_THE_WAY) or bridge.is_own_code(file)
