@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from torch import nn
@@ -18,7 +18,7 @@ from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.shapes import Shapes
 
 Call = Callable[..., Any]
-Watcher = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], AbstractContextManager[Any]]
+Watcher = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], AbstractContextManager[Any] | None]
 
 # `nn.Module.__call__` calls this instead of `_call_impl` if it is set. It is neither copied nor pickled.
 _PLACE = "_compiled_call_impl"
@@ -41,9 +41,12 @@ class _CallSlot:
         call = self.compiled or self.before or module._call_impl  # noqa: SLF001 - what torch calls
         if not self.watchers:
             return call(*args, **kwargs)
+        around = [x for watcher in tuple(self.watchers) if (x := watcher(module, args, kwargs)) is not None]
+        if not around:
+            return call(*args, **kwargs)
         with ExitStack() as watching:
-            for watcher in tuple(self.watchers):
-                watching.enter_context(watcher(module, args, kwargs))
+            for x in around:
+                watching.enter_context(x)
             return call(*args, **kwargs)
 
     def __bool__(self) -> bool:
@@ -82,7 +85,8 @@ def watch(module: nn.Module, watcher: Watcher) -> Handle:
     module
         Any module, compiled or not, under HPU graphs or not. It computes as before.
     watcher
-        Returns a context manager. It runs outside of whatever is compiled or captured.
+        Returns a context manager, or None for a call that it does not care for. It runs outside of whatever is
+        compiled or captured.
     """
     slot = _slot_of(module)
     slot.watchers.append(watcher)
@@ -112,11 +116,8 @@ def watch_calls(module: nn.Module, note: Callable[[Shapes], None]) -> Handle:
         Removing it ends the watch.
     """
 
-    def before(
-        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> AbstractContextManager[None]:
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         note(call_shapes.read_shapes(module.forward, args, kwargs))
-        return nullcontext()
 
     return watch(module, before)
 

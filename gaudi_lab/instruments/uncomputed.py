@@ -6,7 +6,7 @@ import math
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -63,7 +63,7 @@ class _Watch:
         self._set: dict[str, tuple[Any, str]] = {}
         self._told = False
 
-    def __call__(self, module: nn.Module, *_: Any) -> AbstractContextManager[Any]:
+    def __call__(self, module: nn.Module, *_: Any) -> AbstractContextManager[Any] | None:
         if bridge.compile_only():
             self._told = False
             return self._watching(module)
@@ -71,7 +71,7 @@ class _Watch:
             self._told = True
             for value in self.values():
                 warnings.warn(f"Gaudi Lab: {type(module).__name__}: {value}", stacklevel=5)
-        return nullcontext()
+        return None
 
     @contextmanager
     def _watching(self, module: nn.Module) -> Iterator[None]:
