@@ -158,8 +158,8 @@ def test_every_switch_on_a_stock_pipeline(build, kernel_calls):
     pipeline.set_progress_bar_config(disable=True)
     expected = draw(name, pipeline)
     pipeline.to("hpu", hpu_migration=False)
-    gaudi_lab.attach(pipeline, "pipeline")
     forwards = {part: vars(module).copy() for part, module in _networks(pipeline).items()}
+    gaudi_lab.attach(pipeline, "pipeline")
 
     def check(what):
         for _ in range(2):
