@@ -4,11 +4,14 @@ from gaudi_lab.api import apply as apply
 from gaudi_lab.api import attach as attach
 from gaudi_lab.api import compile as compile  # noqa: A004
 from gaudi_lab.api import detach as detach
+from gaudi_lab.api import freeze as freeze
 from gaudi_lab.api import fused_sdpa as fused_sdpa
 from gaudi_lab.api import hpu_graphs as hpu_graphs
 from gaudi_lab.api import mode as mode
+from gaudi_lab.api import no_compiles as no_compiles
 from gaudi_lab.api import status as status
 from gaudi_lab.api import warmup as warmup
+from gaudi_lab.api import why as why
 from gaudi_lab.diffusers import GaudiDDIMScheduler as GaudiDDIMScheduler
 from gaudi_lab.diffusers import GaudiStableDiffusionPipeline as GaudiStableDiffusionPipeline
 from gaudi_lab.errors import LabError as LabError

@@ -5,12 +5,16 @@ What moves a switch returns a `ChangeHandle`, which puts it back; what raises ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, overload
 
+from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
 from gaudi_lab.measure import recorder
 from gaudi_lab.measure.timeline import Iteration, Timeline
+from gaudi_lab.measure.why import Why
 from gaudi_lab.report import Change, Status
 from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Softmax, Switch
 from gaudi_lab.workbench import lab
@@ -213,6 +217,65 @@ def warmup(
     """
     watching = recorder.Recorder(lab.current().watch(), on_iteration=on_iteration)
     return recorder.run(function, watching, n=n, until_steady=until_steady, over=over)
+
+
+def why(since: Why | None = None) -> Why:
+    """Say what was compiled since a model was attached, why, what it took, and what to change.
+
+    In a notebook: `%gaudi_why`.
+
+    Parameters
+    ----------
+    since
+        An earlier answer: only what has come on top is told then.
+
+    Examples
+    --------
+    >>> before = gaudi_lab.why()
+    >>> model(**batch)
+    >>> gaudi_lab.why(since=before).to_frame()
+    """
+    # Whoever has something to be told of has torch. Before that it stays out.
+    watching = sys.modules.get("gaudi_lab.measure.causes.watching")
+    identity = bridge.identity()
+    costs = watching.watching.history.costs if watching is not None else ()
+    complete = identity.emulated or not (bridge.loaded() and bridge.is_lazy())
+    found = Why(costs, emulated=identity.emulated, complete=complete)
+    return found.since(since) if since is not None else found
+
+
+def freeze(on: bool = True) -> None:
+    """Forbid compiling, or allow it again: what would compile raises, with its cause.
+
+    In a notebook: `%gaudi_freeze [on|off]`. Models stay as they are. Intel's bridge says nothing before it compiles a
+    recorded program; what torch.compile and HPU graphs would do is stopped there too.
+
+    Parameters
+    ----------
+    on
+        False to allow it again.
+    """
+    lab.current().freeze(on)
+
+
+@contextmanager
+def no_compiles() -> Iterator[None]:
+    """Forbid compiling meanwhile, for tests and for what must not wait.
+
+    Raises
+    ------
+    gaudi_lab.measure.causes.freeze.Frozen
+        Something would have been compiled; it says why, and what to change.
+
+    Examples
+    --------
+    >>> with gaudi_lab.no_compiles():
+    ...     model(**batch)
+    """
+    from gaudi_lab.measure.causes import freeze
+
+    with freeze.freeze():
+        yield
 
 
 def _switch(switch: Switch, model: Any, on: bool, **options: Any) -> ChangeHandle:

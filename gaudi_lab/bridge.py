@@ -12,7 +12,7 @@ import importlib.metadata
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -232,6 +232,29 @@ def counters() -> Counters:
         fallback_operators=dict(fallback.get("FallbackOps", None) or {}),
         miscompiled=emulator.disagreements(),
     )
+
+
+def watch_programs(
+    before: Callable[[Any], None], after: Callable[[str, float, bool], None]
+) -> Callable[[], None]:
+    """Follow which recorded programs are compiled, and why; see `gaudi_lab.emulator.watch_programs`.
+
+    Only the emulated bridge tells. Intel's counts, and nothing is called then.
+    """
+    return emulator.watch_programs(before, after) if emulator.active() else lambda: None
+
+
+def recording() -> tuple[int, int]:
+    """Return the number of the program in the making, as `watch_programs` names it, and how many operators it has.
+
+    Zeros where nothing is recorded, or nobody tells.
+    """
+    return emulator.recording() if emulator.active() and is_lazy() else (0, 0)
+
+
+def holder_of(tensor: Any) -> Any:
+    """Return what holds the value of a tensor, as `watch_programs` names it; None where it does not."""
+    return emulator.holder_of(tensor)
 
 
 def memory() -> Memory | None:

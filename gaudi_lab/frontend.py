@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 def in_notebook() -> bool:
     """Whether this runs in a kernel, whose output can show pictures and replace them."""
+    return getattr(_shell(), "kernel", None) is not None
+
+
+def cell_number(file: str) -> int | None:
+    """Return the number of the cell that Python knows as `file`; None if it is a file, or not known."""
+    compiler = getattr(_shell(), "compile", None)
+    if compiler is None:
+        return None
+    named = compiler.format_code_name(file)  # such as ("Cell", "In[7]")
+    number = named[1].removeprefix("In[").removesuffix("]") if named and named[0] == "Cell" else ""
+    return int(number) if number.isdigit() else None
+
+
+def _shell() -> Any:
     # Not imported: where nobody has done so, there is no notebook.
     ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return getattr(shell, "kernel", None) is not None
+    return None if ipython is None else ipython.get_ipython()

@@ -9,7 +9,7 @@ from typing import Any
 
 from gaudi_lab import bridge
 from gaudi_lab.diffusers import fingerprint
-from gaudi_lab.measure.causes import SeenShapes
+from gaudi_lab.measure.causes.seen import SeenShapes
 from gaudi_lab.measure.recorder import Watch
 from gaudi_lab.report import CapturedGraph
 from gaudi_lab.settings import HPU_GRAPHS, Mode

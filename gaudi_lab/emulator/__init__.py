@@ -9,11 +9,23 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from gaudi_lab.emulator.process import finder, migration
 from gaudi_lab.emulator.process.autoload import is_enabled, is_refused
 
-__all__ = ["active", "appear", "autoload", "disagreements", "install", "set_lazy"]
+__all__ = [
+    "active",
+    "appear",
+    "autoload",
+    "disagreements",
+    "holder_of",
+    "install",
+    "recording",
+    "set_lazy",
+    "watch_programs",
+]
 
 _BRIDGE = "habana_frameworks.torch"
 
@@ -57,6 +69,53 @@ def disagreements() -> tuple[str, ...]:
     """Return which graphs were compiled wrongly and run step by step: a sentence each, without a full stop."""
     found = sys.modules.get("gaudi_lab.emulator.lazy.agreement")
     return tuple(map(str, found.disagreements)) if found is not None else ()
+
+
+def watch_programs(
+    before: Callable[[Any], None], after: Callable[[str, float, bool], None]
+) -> Callable[[], None]:
+    """Follow which recorded programs are compiled from now on, and why.
+
+    Parameters
+    ----------
+    before
+        Called with a `gaudi_lab.emulator.lazy.departure.Departure` before a program is compiled. Whoever raises there
+        stops it: what was recorded is lost then.
+    after
+        Called with its name, the seconds that it took, and whether it was found on disk.
+
+    Returns
+    -------
+    callable
+        Ends it.
+    """
+    from gaudi_lab import origin
+    from gaudi_lab.emulator.lazy import recipes, record
+
+    record.watchers.append(before)
+    recipes.watchers.append(after)
+    origin.watched = True
+
+    def undo() -> None:
+        record.watchers.remove(before)
+        recipes.watchers.remove(after)
+        origin.watched = bool(record.watchers)
+
+    return undo
+
+
+def holder_of(tensor: Any) -> Any:
+    """Return what holds the value of an `hpu` tensor, by which a departure names its inputs; None for other tensors."""
+    return getattr(tensor, "_cell", None)
+
+
+def recording() -> tuple[int, int]:
+    """Return the number of the recording that operators go into now, as a departure names it, and how many went."""
+    found = sys.modules.get("gaudi_lab.emulator.lazy.record")
+    if found is None:
+        return 0, 0
+    now = found.tape.recording
+    return now.number, now.steps
 
 
 def set_lazy(lazy: bool) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
-from gaudi_lab.instruments.guard import call_arguments
 from gaudi_lab.shapes import Shape, Shapes
 
 
@@ -24,24 +24,46 @@ def read_shapes(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapp
         The call's arguments. Containers are looked into.
     """
     return tuple(
-        Shape(name, tuple(x.shape))
-        for name, x in call_arguments.tensors(named(forward, args, kwargs)).items()
+        [
+            Shape(name, tuple(value.shape))
+            for name, value in read_values(forward, args, kwargs)
+            if isinstance(value, torch.Tensor)
+        ]
     )
 
 
-def named(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call by name; `argument 3` where the signature has no name for it.
+def read_values(
+    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """Yield what a call is given, by argument name: tensors and other values, containers taken apart.
 
     Parameters
     ----------
-    forward
-        What is called; its signature names the positional arguments.
-    args, kwargs
-        The call's arguments.
+    forward, args, kwargs
+        As for `read_shapes`.
     """
-    names = _positional_names(forward)
+    names = _signature(forward).positional
+    for position, value in enumerate(args):
+        yield from _values_in(names[position] if position < len(names) else f"argument {position}", value)
+    for name, value in kwargs.items():
+        yield from _values_in(name, value)
+
+
+def named(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by name, containers whole; `argument 3` where the signature has no name for it."""
+    names = list(read_positional(forward))
     names += [f"argument {position}" for position in range(len(names), len(args))]
     return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+def read_positional(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the arguments that a call may give by position."""
+    return _signature(forward).positional
+
+
+def read_defaults(forward: Callable[..., Any]) -> Mapping[str, Any]:
+    """Return the plain values that a call gets where it gives none, by argument name."""
+    return _signature(forward).defaults
 
 
 def graph_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
@@ -53,36 +75,69 @@ def graph_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
     return hash((_key(list(args)), _key(dict(kwargs)), torch.is_autocast_enabled("hpu")))
 
 
-def _positional_names(forward: Callable[..., Any]) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class _Signature:
+    positional: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _signature(forward: Callable[..., Any]) -> _Signature:
     # A method is a new object each time it is asked for; its function stays.
     function = getattr(forward, "__func__", forward)
-    bound = function is not forward
     try:
-        if function not in _NAMES:
-            _NAMES[function] = _read_positional_names(function)
-        return _NAMES[function][bound:]
+        if function not in _SIGNATURES:
+            _SIGNATURES[function] = _read_signature(forward)
+        return _SIGNATURES[function]
     except TypeError:  # not every callable can be a key
-        return _read_positional_names(forward)
+        return _read_signature(forward)
 
 
 # Reading a signature takes longer than a small model's call.
-_NAMES: WeakKeyDictionary[Callable[..., Any], list[str]] = WeakKeyDictionary()
+_SIGNATURES: WeakKeyDictionary[Callable[..., Any], _Signature] = WeakKeyDictionary()
 
 
-def _read_positional_names(forward: Callable[..., Any]) -> list[str]:
+def _read_signature(forward: Callable[..., Any]) -> _Signature:
     try:
         parameters = inspect.signature(forward).parameters.values()
     except (TypeError, ValueError):
-        return []
-    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        return _Signature()
+    return _Signature(
+        tuple([p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]),
+        {p.name: p.default for p in parameters if p.default.__class__ in _PLAIN},
+    )
+
+
+def _values_in(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if value.__class__ in _PLAIN or isinstance(value, torch.Tensor) or not _is_container(value):
+        yield name, value
+    else:
+        for label, item in _items(value):
+            yield from _values_in(f"{name}.{label}", item)
+
+
+_PLAIN = {int, float, bool, str, type(None)}
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, (Mapping, list, tuple)) or (
+        dataclasses.is_dataclass(value) and not isinstance(value, type)
+    )
+
+
+def _items(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, (list, tuple)):
+        yield from enumerate(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
 
 
 def _key(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return ("tensor", tuple(value.shape))
-    inner = call_arguments.items(value)
-    if inner is not None:
-        return (type(value).__name__, tuple((label, _key(item)) for label, item in inner))
+    if _is_container(value):
+        return (type(value).__name__, tuple((label, _key(item)) for label, item in _items(value)))
     try:
         return hash(value)
     except TypeError:

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
+import torch
 from torch import nn
 
-from gaudi_lab.instruments import call_shapes
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.shapes import Shapes
 
 Call = Callable[..., Any]
 Watcher = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], AbstractContextManager[Any] | None]
@@ -41,13 +40,20 @@ class _CallSlot:
         call = self.compiled or self.before or module._call_impl  # noqa: SLF001 - what torch calls
         if not self.watchers:
             return call(*args, **kwargs)
-        around = [x for watcher in tuple(self.watchers) if (x := watcher(module, args, kwargs)) is not None]
-        if not around:
-            return call(*args, **kwargs)
-        with ExitStack() as watching:
-            for x in around:
-                watching.enter_context(x)
-            return call(*args, **kwargs)
+        # Dynamo looks away but for the call itself: what watchers do is nothing to compile.
+        looking = _set_eval_frame(None)
+        try:
+            with ExitStack() as watching:
+                for watcher in tuple(self.watchers):
+                    if (around := watcher(module, args, kwargs)) is not None:
+                        watching.enter_context(around)
+                _set_eval_frame(looking)
+                try:
+                    return call(*args, **kwargs)
+                finally:
+                    _set_eval_frame(None)
+        finally:
+            _set_eval_frame(looking)
 
     def __bool__(self) -> bool:
         """Whether the module is compiled: other libraries ask the place for that."""
@@ -85,8 +91,8 @@ def watch(module: nn.Module, watcher: Watcher) -> Handle:
     module
         Any module, compiled or not, under HPU graphs or not. It computes as before.
     watcher
-        Returns a context manager, or None for a call that it does not care for. It runs outside of whatever is
-        compiled or captured.
+        Returns a context manager, or None for a call that it does not care for. It runs outside of whatever
+        is compiled or captured.
     """
     slot = _slot_of(module)
     slot.watchers.append(watcher)
@@ -98,34 +104,27 @@ def watch(module: nn.Module, watcher: Watcher) -> Handle:
     return Handle(undo)
 
 
-def watch_calls(module: nn.Module, note: Callable[[Shapes], None]) -> Handle:
-    """Tell `note` the input shapes of each call of `module`, before it is made.
-
-    It does not become part of what is compiled.
-
-    Parameters
-    ----------
-    module
-        The module to watch.
-    note
-        Called with the shapes.
-
-    Returns
-    -------
-    Handle
-        Removing it ends the watch.
-    """
-
-    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        note(call_shapes.read_shapes(module.forward, args, kwargs))
-
-    return watch(module, before)
-
-
 def is_compiled(module: nn.Module) -> bool:
     """Whether calls of `module` go through `torch.compile`."""
     here = vars(module).get(_PLACE)
     return bool(here) if isinstance(here, _CallSlot) else here is not None
+
+
+_set_eval_frame = torch._C._dynamo.eval_frame.set_eval_frame  # noqa: SLF001 - importing torch._dynamo takes seconds
+
+
+def _skip_frame(function: Any) -> None:
+    """Keep Dynamo from tracing `function` itself. What it calls may be traced.
+
+    This is `torch._dynamo.eval_frame.skip_code`, whose import takes seconds.
+    """
+    dynamo = torch._C._dynamo.eval_frame  # noqa: SLF001
+    skip = dynamo._FrameExecStrategy(dynamo._FrameAction.SKIP, dynamo._FrameAction.DEFAULT)  # noqa: SLF001
+    dynamo.set_code_exec_strategy(function.__code__, skip)
+
+
+# A module that is watched may be under somebody's own torch.compile: the model is to be traced then, and this is not.
+_skip_frame(_CallSlot.__call__)
 
 
 def _slot_of(module: nn.Module) -> _CallSlot:

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -63,6 +65,37 @@ class GraphRecord:
     shapes: Shapes
     replays: int = 0
     size: int | None = None
+
+
+_replays = 0
+
+
+def replaying() -> bool:
+    """Return True while a graph is replayed: inputs are copied into it then, and nothing else is recorded."""
+    return _replays > 0
+
+
+@contextmanager
+def _replay() -> Iterator[None]:
+    global _replays
+    _replays += 1
+    try:
+        yield
+    finally:
+        _replays -= 1
+
+
+class CaptureWatcher(Protocol):
+    """Who is told of captures."""
+
+    def before_capture(self) -> None:
+        """Be told that a graph is about to be captured. Whoever raises stops it."""
+
+    def captured(self, seconds: float) -> None:
+        """Be told that it was, and what its call took."""
+
+
+watchers: list[CaptureWatcher] = []
 
 
 class GraphHandle(Handle):
@@ -225,7 +258,7 @@ class _GuardedForward:
                 return self.original(*args, **given)
             if graph.checks:
                 return self._check(key, graph, args, kwargs, given)
-            with bridge.plain_errors():
+            with bridge.plain_errors(), _replay():
                 result = graph.carrier.call(*args, **kwargs)
             graph.record.replays += 1
             return graph_check.copies_of(result) if self._copies else result
@@ -273,6 +306,8 @@ class _GuardedForward:
         return self._capture(key, args, given, kwargs)
 
     def _capture(self, key: int, args: tuple[Any, ...], given: dict[str, Any], kwargs: dict[str, Any]) -> Any:
+        for watcher in watchers:
+            watcher.before_capture()
         shapes = call_shapes.read_shapes(self.original, args, given)
         memory = bridge.memory()
         # The tensors of the first call become the graph's inputs, which later calls write into.
@@ -292,6 +327,7 @@ class _GuardedForward:
         carrier = _Carrier(run, self._options)
         for_the_bridge = {name: x for name, x in kwargs.items() if name in _OF_THE_BRIDGE}
         inside_another = bridge.capturing()
+        started = time.perf_counter()
         try:
             with bridge.plain_errors():
                 result = carrier.call(*copies.args, **copies.kwargs, **for_the_bridge)
@@ -308,6 +344,8 @@ class _GuardedForward:
             _hand_over(self._module, copies)
             carrier.release()
             return _with_originals(result, copies)
+        for watcher in watchers:
+            watcher.captured(time.perf_counter() - started)
         now = bridge.memory()
         size = None if memory is None or now is None else max(now.in_use - memory.in_use, 0)
         objects = watch.objects()
@@ -331,7 +369,7 @@ class _GuardedForward:
         """Replay, take that back, and run plain: the plain results count."""
         with bridge.plain_errors():
             result, difference = graph_check.compare(
-                lambda: graph.carrier.call(*args, **kwargs),
+                lambda: _replayed(graph.carrier.call, args, kwargs),
                 lambda: self.original(*args, **given),
                 graph.written,
             )
@@ -393,6 +431,11 @@ class _GuardedForward:
         said = os.environ.get("PT_HPUGRAPH_DISABLE_TENSOR_CACHE", "").lower()
         keeps = said in ("0", "false") or (not said and not self._options.get("disable_tensor_cache"))
         return keeps and not self._options.get("dry_run")
+
+
+def _replayed(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    with _replay():
+        return call(*args, **kwargs)
 
 
 def _hand_over(module: nn.Module, copies: Copies) -> None:

@@ -6,14 +6,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gaudi_lab import bridge
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.measure import causes
+from gaudi_lab.measure.causes.cause import Cause
+from gaudi_lab.measure.causes.history import Compile
+from gaudi_lab.measure.causes.seen import NotedCall, SeenShapes, ShapedCall
+from gaudi_lab.measure.iterations import make_iteration
 from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.shapes import Shapes
+
+if TYPE_CHECKING:
+    from gaudi_lab.measure.causes.watching import Watching
 
 STEADY_AFTER = 3
 """Steady iterations in a row after which `until_steady` stops."""
@@ -41,7 +46,7 @@ class Watch:
     modules: Mapping[str, Any] = field(default_factory=dict)
     settings: str = ""
     graphs: Callable[[], list[int]] = list
-    seen: causes.SeenShapes = field(default_factory=causes.SeenShapes)
+    seen: SeenShapes = field(default_factory=SeenShapes)
 
 
 class Recorder:
@@ -78,17 +83,15 @@ class Recorder:
         self._on_iteration = on_iteration
         self._clock = clock
         self._iterations: list[Iteration] = []
-        self._calls: list[causes.Call] = []
+        self._calls: list[ShapedCall] = []
+        self._compiled = 0
         self._watches: list[Handle] = []
         self._interrupted = False
 
     def __enter__(self) -> Recorder:
         if self._watch.modules:
-            # Imported here: watching needs torch, and a recorder without models does not.
-            from gaudi_lab.instruments.calls import watch_calls
-
             for name, module in self._watch.modules.items():
-                self._watches.append(watch_calls(module, partial(self._note, name, module)))
+                self._watches.append(_watching().follow(name, module, self._calls.append))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
@@ -105,6 +108,7 @@ class Recorder:
         """
         self._calls.clear()
         bridge.settle()
+        self._compiled = _watching().history.number if self._watches else 0
         counted, graphs, started = bridge.counters(), self._watch.graphs(), self._clock()
         yield
         bridge.settle()
@@ -124,7 +128,7 @@ class Recorder:
         """
         seen = self._watch.seen
         # What has no model to belong to belongs to the record itself.
-        call = causes.Call(name, seen, shapes)
+        call = NotedCall(name, seen, shapes)
         self._calls.append(call)
         return seen.is_new(call, self._watch.settings)
 
@@ -149,7 +153,7 @@ class Recorder:
         return count
 
     def _finish(self, wall_time: float, cost: bridge.Counters, graphs: list[int]) -> None:
-        iteration = causes.iteration(
+        iteration = make_iteration(
             len(self._iterations) + 1,
             wall_time,
             cost,
@@ -157,13 +161,25 @@ class Recorder:
             calls=self._calls,
             settings=self._watch.settings,
             seen=self._watch.seen,
+            compiles=self._compiles(),
+            likely=self._likely(),
         )
         self._iterations.append(iteration)
         if self._on_iteration is not None:
             self._on_iteration(iteration)
 
-    def _note(self, name: str, module: Any, sizes: Shapes) -> None:
-        self._calls.append(causes.Call(name, module, sizes))
+    def _compiles(self) -> list[Compile]:
+        return _watching().history.since(self._compiled) if self._watches else []
+
+    def _likely(self) -> tuple[Cause, ...]:
+        return _watching().likely(self._calls) if self._watches else ()
+
+
+def _watching() -> Watching:
+    # Imported when a model is there: watching needs torch, and a recorder without models does not.
+    from gaudi_lab.measure.causes.watching import watching
+
+    return watching
 
 
 def run(

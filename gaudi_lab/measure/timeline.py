@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.rendered import Rendered
 from gaudi_lab.shapes import Shape
 
@@ -14,25 +15,6 @@ def spread(times: Sequence[float]) -> float:
     """Return half the width of the middle half of two times or more."""
     lower, _, upper = statistics.quantiles(times, n=4, method="inclusive")
     return (upper - lower) / 2
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why an iteration was not yet steady.
-
-    Attributes
-    ----------
-    kind
-        "shape", "switch", "graph", "fallback", "compiler" or "unknown"; see `gaudi_lab.measure.causes`.
-    text
-        The same for people, such as "new shape 7×14".
-    """
-
-    kind: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,6 +30,9 @@ class Iteration(Rendered):
     compilations, compile_time
         Graphs compiled meanwhile, and the seconds it took. With several compile threads these seconds can
         overlap, and they leave out tracing: they are a part of `wall_time`, not all that warm-up adds.
+    compiling_again
+        Seconds, tracing and captures included, for what was compiled or captured before in another form; None if
+        nobody tells.
     captures
         HPU graphs captured meanwhile.
     new_shapes
@@ -63,6 +48,7 @@ class Iteration(Rendered):
     captures: int = 0
     new_shapes: tuple[Shape, ...] = ()
     causes: tuple[Cause, ...] = ()
+    compiling_again: float | None = None
 
     @property
     def steady(self) -> bool:
@@ -110,6 +96,19 @@ class Timeline(Rendered):
     def compile_time(self) -> float:
         """Seconds spent compiling in all iterations."""
         return sum(iteration.compile_time for iteration in self.iterations)
+
+    @property
+    def compiling_share(self) -> float | None:
+        """Which part of the wall time was compiling, between 0 and 1; None if nothing ran."""
+        wall_time = sum(iteration.wall_time for iteration in self.iterations)
+        return min(self.compile_time / wall_time, 1.0) if wall_time else None
+
+    @property
+    def compiling_again(self) -> float | None:
+        """Seconds for what was compiled before in another form; None if nobody tells."""
+        times = [iteration.compiling_again for iteration in self.iterations]
+        known = [time for time in times if time is not None]
+        return sum(known) if known else None
 
     @property
     def iterations_to_steady(self) -> int | None:

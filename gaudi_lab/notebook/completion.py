@@ -50,6 +50,7 @@ def candidates(magic: str, words: list[str], models: Iterable[str]) -> list[str]
         "gaudi_mode": lambda: [] if positional else [str(mode) for mode in Mode],
         "gaudi_attach": lambda: [*models, "--detach"],
         "gaudi_panel": lambda: list(models),
+        "gaudi_freeze": lambda: [] if positional else ["on", "off"],
         "gaudi_warmup": lambda: [] if positional else ["-n", "--until-steady"],
     }
     return [word for word in free.get(magic, list)() if word not in words]

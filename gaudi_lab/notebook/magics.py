@@ -16,6 +16,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from gaudi_lab import api
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.measure.timeline import Timeline
+from gaudi_lab.measure.why import Why
 from gaudi_lab.notebook import namespace
 from gaudi_lab.notebook.repeat import repeat
 from gaudi_lab.notebook.switch_magics import make_parser
@@ -132,7 +133,43 @@ class GaudiMagics(Magics):
         if not source.strip():
             raise UsageError("There is nothing to run. Run: %gaudi_warmup -n 5 model(**batch)")
         self._attach_all()
-        return repeat(self.shell, source, n=arguments.n, until_steady=arguments.until_steady)
+        return repeat(
+            self.shell,
+            source,
+            n=arguments.n,
+            until_steady=arguments.until_steady,
+            first_line=1 if cell is None else 2,
+        )
+
+    @line_magic
+    @explain_refusals
+    @magic_arguments()
+    @_help
+    def gaudi_why(self, line: str) -> Why:
+        """Show what was compiled, why, what it took, and what to change, the dearest first.
+
+        Told is what was compiled since a model was attached; equal causes are one row.
+
+        In Python: gaudi_lab.why()
+        """
+        parse_argstring(self.gaudi_why, line)
+        self._attach_all()
+        return api.why()
+
+    @line_magic
+    @explain_refusals
+    @magic_arguments()
+    @_help
+    @argument("switch", nargs="?", choices=["on", "off"], default="on", help="Default: on.")
+    def gaudi_freeze(self, line: str) -> None:
+        """Forbid compiling: what would compile raises, with its cause and what to change. off allows it again.
+
+        In Python: gaudi_lab.freeze(), or with gaudi_lab.no_compiles(): for a part
+        """
+        on = parse_argstring(self.gaudi_freeze, line).switch == "on"
+        self._attach_all()
+        api.freeze(on)
+        print("Frozen: what would compile raises now." if on else "Not frozen: things compile again.")  # noqa: T201
 
     def switch(self, switch: Switch, arguments: dict[str, Any]) -> None:
         """Move a switch as its magic asks for it."""

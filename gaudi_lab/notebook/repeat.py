@@ -6,14 +6,13 @@ import ast
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+from gaudi_lab import frontend, origin
 from gaudi_lab.measure import recorder
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.workbench import lab
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-_NAME = "<gaudi_warmup>"
 
 
 class Interrupted(Exception):
@@ -23,7 +22,9 @@ class Interrupted(Exception):
         return []
 
 
-def repeat(shell: InteractiveShell, source: str, *, n: int, until_steady: bool = False) -> Timeline:
+def repeat(
+    shell: InteractiveShell, source: str, *, n: int, until_steady: bool = False, first_line: int = 1
+) -> Timeline:
     """Run code repeatedly and return what it cost.
 
     Parameters
@@ -34,13 +35,15 @@ def repeat(shell: InteractiveShell, source: str, *, n: int, until_steady: bool =
         The code, as IPython takes it.
     n, until_steady
         As in `gaudi_lab.warmup`.
+    first_line
+        Which line of its cell the code begins at.
 
     Raises
     ------
     Interrupted
         After an interrupt, once the iterations before it are shown.
     """
-    once, again = parts(shell.transform_cell(source))
+    once, again = parts(*_known_to_ipython(shell, source, first_line))
     watching = recorder.Recorder(lab.current().watch())
     run(once, shell.user_ns)
     try:
@@ -50,18 +53,33 @@ def repeat(shell: InteractiveShell, source: str, *, n: int, until_steady: bool =
         raise Interrupted from None
 
 
-def parts(source: str) -> tuple[CodeType, CodeType]:
+def _known_to_ipython(shell: InteractiveShell, source: str, first_line: int) -> tuple[str, str]:
+    """Return the code as Python takes it, and a name by which IPython finds its lines and the number of its cell."""
+    code = "\n" * (first_line - 1) + shell.transform_cell(source)
+    cell = origin.caller()
+    number = frontend.cell_number(cell.file) if cell is not None else None
+    return code, shell.compile.cache(code, number=shell.execution_count if number is None else number)
+
+
+def parts(source: str, name: str = "<gaudi_warmup>") -> tuple[CodeType, CodeType]:
     """Part code into what is run once and what is run again and again.
+
+    Parameters
+    ----------
+    source
+        The code.
+    name
+        The name of its file, for tracebacks.
 
     Returns
     -------
     tuple of code
         If it ends in an expression: all before it, and the expression. Otherwise nothing, and all of it.
     """
-    tree = ast.parse(source, _NAME)
+    tree = ast.parse(source, name)
     ends_in_expression = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
     cut = len(tree.body) - 1 if ends_in_expression else 0
-    return _compile(tree.body[:cut]), _compile(tree.body[cut:])
+    return _compile(tree.body[:cut], name), _compile(tree.body[cut:], name)
 
 
 def run(code: CodeType, user_ns: dict[str, Any]) -> None:
@@ -69,5 +87,5 @@ def run(code: CodeType, user_ns: dict[str, Any]) -> None:
     exec(code, user_ns)
 
 
-def _compile(body: list[ast.stmt]) -> CodeType:
-    return compile(ast.Module(body, type_ignores=[]), _NAME, "exec")
+def _compile(body: list[ast.stmt], name: str) -> CodeType:
+    return compile(ast.Module(body, type_ignores=[]), name, "exec")

@@ -36,6 +36,7 @@ def summary(timeline: Timeline) -> list[str]:
     if timeline.compilations:
         compiled = units.count(timeline.compilations, "graph")
         phrases.append(f"{compiled} compiled in {units.seconds(timeline.compile_time)}")
+        phrases.append(_share(timeline))
     to_steady = timeline.iterations_to_steady
     if to_steady is None:
         phrases.append("not steady yet")
@@ -52,6 +53,16 @@ def summary(timeline: Timeline) -> list[str]:
         )
         phrases.append(f"then {median} ({runs})")
     return phrases
+
+
+def _share(timeline: Timeline) -> str:
+    """Return which part of the time was compiling, and which part of that was for what was there in another form."""
+    share = timeline.compiling_share
+    if share is None or not timeline.compile_time:
+        return ""
+    again = timeline.compiling_again
+    text = f"{share:.0%} compiling"
+    return f"{text}, {min(again / timeline.compile_time, 1.0):.0%} of that again" if again else text
 
 
 @layout.text.register

@@ -12,8 +12,9 @@ from transformers.trainer_utils import has_length
 from transformers.utils import logging
 
 from gaudi_lab import bridge
+from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.measure.recorder import Recorder, Watch
-from gaudi_lab.measure.timeline import Cause, Timeline
+from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.shapes import Shape, Shapes
 from gaudi_lab.transformers.evaluation_display import Phase, Silent
 from gaudi_lab.transformers.evaluation_metrics import Metrics, summarize
@@ -198,8 +199,10 @@ def explain_last_batch(timeline: Timeline, sizes: Sequence[int]) -> Timeline:
 
 
 def _name_last_batch(cause: Cause, rest: int, full: int) -> Cause:
-    return Cause(
-        "last batch",
-        f"{cause.text}, for the last batch with {rest} of {full} samples (dataloader_drop_last=True drops {rest}, "
+    return dataclasses.replace(
+        cause,
+        kind="last batch",
+        text=f"{cause.text}, for the last batch with {rest} of {full} samples (dataloader_drop_last=True drops {rest}, "
         "pad_last_batch=True fills it up)",
+        remedy="dataloader_drop_last=True, or pad_last_batch=True",
     )

@@ -18,7 +18,7 @@ from transformers.utils import logging
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.gaudi_config import GaudiConfig, find_gaudi_config
-from gaudi_lab.measure.causes import SeenShapes
+from gaudi_lab.measure.causes.seen import SeenShapes
 from gaudi_lab.measure.recorder import Watch
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.transformers import (

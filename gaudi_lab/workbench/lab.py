@@ -13,8 +13,8 @@ from weakref import WeakKeyDictionary
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.measure.causes import SeenShapes
+from gaudi_lab.instruments.handle import Handle, together
+from gaudi_lab.measure.causes.seen import SeenShapes
 from gaudi_lab.measure.recorder import Watch
 from gaudi_lab.report import Change, ModelChange, Status
 from gaudi_lab.settings import (
@@ -67,6 +67,9 @@ class Lab:
         # What each attached model asked for by itself before, and asks for again afterwards.
         self._own_request: dict[str, Settings] = {}
         self._requested = Settings()
+        # What remembers the calls of each attached model, and what was compiled for them.
+        self._followed: dict[str, Handle] = {}
+        self._frozen: Handle | None = None
         self._subscribers: list[Subscriber] = []
         self._seen = SeenShapes()
 
@@ -131,6 +134,7 @@ class Lab:
         attached.requested = requested
         attached.watch_for_uncomputed()
         self._models[attached.name] = attached
+        self._follow(attached)
         self._own_request[attached.name] = own
         change = self._change(self.mode, self.mode, [ModelChange(attached.name, None, attached.settings)])
         self._tell(change)
@@ -147,6 +151,7 @@ class Lab:
         attached = self.get(name)
         change = self._change(self.mode, self.mode, [ModelChange(name, attached.settings, None)])
         attached.clear()
+        self._followed.pop(name).remove()
         attached.requested = self._own_request.pop(name)
         del self._models[name]
         self._tell(change)
@@ -274,8 +279,25 @@ class Lab:
         self._subscribers.append(callback)
         return Handle(lambda: self._subscribers.remove(callback))
 
+    @property
+    def frozen(self) -> bool:
+        """Whether compiling is forbidden."""
+        return self._frozen is not None
+
+    def freeze(self, on: bool) -> None:
+        """Forbid compiling, or allow it again."""
+        if on and self._frozen is None:
+            from gaudi_lab.measure.causes.freeze import freeze
+
+            bridge.load()
+            self._frozen = freeze()
+        elif not on and self._frozen is not None:
+            self._frozen.remove()
+            self._frozen = None
+
     def close(self) -> None:
         """Detach every model, as it was before it was attached, and forget the switches."""
+        self.freeze(on=False)
         for name in list(self._models):
             self.detach(name)
         self._requested = Settings()
@@ -367,6 +389,14 @@ class Lab:
             entered.clear()
             if self.find(entered.model) is None:
                 del self._entered[entered]
+
+    def _follow(self, attached: SwitchedModel) -> None:
+        from gaudi_lab.measure.causes.watching import watching
+
+        parts = attached.components.items()
+        self._followed[attached.name] = together(
+            [watching.follow(".".join(filter(None, (attached.name, part))), module) for part, module in parts]
+        )
 
     def _put_on(self, entered: SwitchedModel, *, graphs: bool) -> None:
         from gaudi_lab.instruments import components

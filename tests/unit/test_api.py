@@ -3,7 +3,7 @@ import torch
 
 import gaudi_lab
 from gaudi_lab.errors import LabError
-from gaudi_lab.instruments import calls
+from gaudi_lab.instruments.calls import is_compiled
 from gaudi_lab.settings import Mode, Settings
 
 
@@ -46,8 +46,8 @@ def test_a_switch_attaches_its_model_and_its_handle_moves_only_that_switch_back(
 def test_compile_compiles_the_model_in_place(net, workbench):
     with gaudi_lab.compile(net):
         assert workbench.status().models[0].settings.mode is Mode.COMPILE
-        assert calls.is_compiled(net)
-    assert not calls.is_compiled(net)
+        assert is_compiled(net)
+    assert not is_compiled(net)
 
 
 def test_without_a_model_a_switch_says_how_to_attach_one(workbench):

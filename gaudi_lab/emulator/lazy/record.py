@@ -16,11 +16,13 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
+from gaudi_lab import origin
 from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.schema import Alias
 from gaudi_lab.emulator.device.tensor import HpuTensor
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.compile import CompiledProgram
+from gaudi_lab.emulator.lazy.departure import Departure, programs
 from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
 from gaudi_lab.emulator.process import flags
 
@@ -31,14 +33,17 @@ _Held = TypeVar("_Held")
 class Node:
     """One step of every program that begins with the same steps.
 
-    `compiled` holds the compiled programs that end here, by the slots they return.
+    `compiled` holds the compiled programs that end here, by the slots they return; `key` is what its parent finds it
+    by, and `origin` where it was first seen.
     """
 
-    __slots__ = ("compiled", "next", "parent", "step")
+    __slots__ = ("compiled", "key", "next", "origin", "parent", "step")
 
-    def __init__(self, parent: Node | None, step: Step | None) -> None:
+    def __init__(self, parent: Node | None, key: Any = None, step: Step | None = None) -> None:
         self.parent = parent
+        self.key = key
         self.step = step
+        self.origin = origin.here() if step is not None else None
         self.next: dict[Any, Node] = {}
         self.compiled: dict[tuple[int, ...], CompiledProgram] = {}
 
@@ -66,10 +71,12 @@ class Outside:
 class Recording:
     """One program in the making."""
 
-    __slots__ = ("_tape", "dtype", "inferring", "inputs", "live", "node", "slots", "steps")
+    __slots__ = ("_tape", "dtype", "inferring", "inputs", "live", "node", "number", "slots", "steps")
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
+        tape.begun += 1
+        self.number = tape.begun
         # What an operator makes of integers depends on it, so it chooses the trie.
         self.dtype = torch.get_default_dtype()
         self.node = trie.root(self.dtype)
@@ -96,9 +103,8 @@ class Recording:
         slot = self.slots
         node = self.node.next.get(signature)
         if node is None:
-            node = self.node.next[signature] = trie.grow(
-                Node(self.node, Step(None, signature, {}, None, slot))
-            )
+            step = Step(None, signature, {}, None, slot)
+            node = self.node.next[signature] = trie.grow(Node(self.node, signature, step))
         self.node = node
         self.slots = slot + 1
         self.inputs.append(holder)
@@ -168,7 +174,7 @@ class Recording:
         _, named, *parts = key
         step_args = [_argument(x) for x in parts]
         step_kwargs = {name: _argument(x) for name, x in named}
-        node = Node(self.node, Step(func, step_args, step_kwargs, result, self.slots))
+        node = Node(self.node, key, Step(func, step_args, step_kwargs, result, self.slots))
         self.node.next[key] = trie.grow(node)
         return node
 
@@ -229,6 +235,11 @@ class Recording:
         program = self.node.compiled.get(wanted)
         if program is None:
             program = CompiledProgram(self.node.program(), wanted, self.dtype, self.inferring)
+            if watchers:
+                departure = programs.compare(program.name, self.node, wanted, self.inputs, self.number)
+                for tell in watchers:
+                    tell(departure)
+            programs.note(program.name, self.node, wanted)
             self.node.compiled[wanted] = program
         return program
 
@@ -255,13 +266,14 @@ class Trie:
     def clear(self) -> None:
         """Forget every program."""
         self.size = 0
+        programs.forget()
         self._roots: dict[torch.dtype, Node] = {}
 
     def root(self, dtype: torch.dtype) -> Node:
         """Return where the programs begin that are recorded under the default dtype `dtype`."""
         root = self._roots.get(dtype)
         if root is None:
-            root = self._roots[dtype] = Node(None, None)
+            root = self._roots[dtype] = Node(None)
         return root
 
     def grow(self, node: Node) -> Node:
@@ -282,9 +294,12 @@ class Tape:
     limit
         The number of operators at which a recording runs by itself, ``PT_HPU_MAX_COMPOUND_OP_SIZE`` when the
         bridge loaded.
+    begun
+        How many recordings have begun.
     """
 
     def __init__(self) -> None:
+        self.begun = 0
         self.capture: Listener | None = None
         self.limit: int = flags.get("PT_HPU_MAX_COMPOUND_OP_SIZE")
         self.recording = Recording(self)
@@ -328,6 +343,9 @@ class Listener(Protocol):
     def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
         """Take down what happened between two programs: every replay does it again."""
 
+
+watchers: list[Callable[[Departure], None]] = []
+"""Told why a program is compiled, before it is. Whoever raises there stops it."""
 
 # In steps; one takes about 2 kB.
 trie = Trie(capacity=int(os.environ.get("GAUDI_LAB_TRIE_CAPACITY", "100000")))

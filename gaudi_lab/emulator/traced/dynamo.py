@@ -51,7 +51,7 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
         compiled = _inductor(graph_module, example_inputs)
     graph = CheckedGraph(name, traced, compiled, "Inductor")
     micros = (time.perf_counter() - started) * 1e6
-    publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=name)
+    publish(EventId.GRAPH_COMPILATION, duration=round(micros), recipe=name)
     return _on_device(graph, devices)
 
 

@@ -15,7 +15,9 @@ from typing import Any
 from gaudi_lab import bridge, shapes
 from gaudi_lab.instruments import call_shapes, calls
 from gaudi_lab.instruments.handle import Handle, together
-from gaudi_lab.measure import causes
+from gaudi_lab.measure.causes.seen import NotedCall, SeenShapes
+from gaudi_lab.measure.causes.watching import watching
+from gaudi_lab.measure.iterations import make_iteration
 from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.workbench.model import SwitchedModel
 
@@ -77,6 +79,7 @@ class _Open:
     started: float
     counted: bridge.Counters
     replays: list[int]
+    compiled: int
     inside: float | None = None
 
 
@@ -102,7 +105,7 @@ class CallLog:
         self._clock = clock
         self._calls: list[LoggedCall] = []
         self._total = 0
-        self._seen = causes.SeenShapes()
+        self._seen = SeenShapes()
         self._open: _Open | None = None
         self._followed: dict[str, tuple[SwitchedModel, Handle]] = {}
 
@@ -171,7 +174,10 @@ class CallLog:
             before = self.last_inputs.setdefault(attached.name, {}).get(part)
             sizes = call_shapes.read_shapes(module.forward, args, kwargs)
             settings, replays = str(attached), attached.replays()
-            current = self._open = _Open(attached, label, module, sizes, settings, now, counted, replays)
+            compiled = watching.history.number
+            current = self._open = _Open(
+                attached, label, module, sizes, settings, now, counted, replays, compiled
+            )
             try:
                 yield
             except BaseException:
@@ -184,14 +190,15 @@ class CallLog:
         return calls.watch(module, watcher)
 
     def _log(self, call: _Open, wall_time: float, cost: bridge.Counters) -> None:
-        iteration = causes.iteration(
+        iteration = make_iteration(
             self._total + 1,
             wall_time,
             cost,
             (call.replays, call.attached.replays()),
-            calls=[causes.Call("", call.module, call.shapes)],
+            calls=[NotedCall("", call.module, call.shapes)],
             settings=call.settings,
             seen=self._seen,
+            compiles=watching.history.since(call.compiled),
         )
         logged = LoggedCall(
             call.label, shapes.text(call.shapes), call.settings, call.inside or 0.0, iteration

@@ -1,6 +1,6 @@
 """Other people's programs and test suites, fetched and run unmodified on the emulated device.
 
-    python tests/conformance/runner/suites.py [transformers] [optimum]
+    python tests/conformance/runner/suites.py [transformers] [optimum] [intel]
 
 What it needs, it makes or fetches: an environment for each suite (`.venv-transformers`, `.venv-optimum`) and
 checkouts from GitHub, because no package on PyPI carries the tests. ``GAUDI_LAB_SUITES`` names a folder that may
@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import sys
 
+import intel_python_suite
 import optimum_suite
 import transformers_suite
 from conformance_table import Row, text
 
-SUITES = {"transformers": transformers_suite, "optimum": optimum_suite}
+SUITES = {"transformers": transformers_suite, "optimum": optimum_suite, "intel": intel_python_suite}
 
 
 def rows(workers: int, names: list[str] | None = None) -> tuple[list[Row], list[str]]:

@@ -1,7 +1,8 @@
 import gc
 
-from gaudi_lab.measure.causes import Call, SeenShapes, all_causes
-from gaudi_lab.measure.timeline import Cause
+from gaudi_lab.measure.causes.cause import Cause
+from gaudi_lab.measure.causes.seen import NotedCall, SeenShapes
+from gaudi_lab.measure.iterations import all_causes
 from gaudi_lab.shapes import Shape
 
 
@@ -10,7 +11,7 @@ class Model:
 
 
 def call(model, *dims, name=""):
-    return Call(name, model, (Shape("input", dims),))
+    return NotedCall(name, model, (Shape("input", dims),))
 
 
 def texts(causes):

@@ -6,7 +6,7 @@ import torch
 from gaudi_lab import bridge
 from gaudi_lab.instruments.compiling import compile_in_place
 from gaudi_lab.measure import recorder
-from gaudi_lab.measure.causes import SeenShapes
+from gaudi_lab.measure.causes.seen import SeenShapes
 from gaudi_lab.measure.recorder import Recorder, Watch
 from gaudi_lab.shapes import Shape
 

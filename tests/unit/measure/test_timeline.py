@@ -1,6 +1,7 @@
 import pytest
 
-from gaudi_lab.measure.timeline import Cause, Iteration, Timeline
+from gaudi_lab.measure.causes.cause import Cause
+from gaudi_lab.measure.timeline import Iteration, Timeline
 
 NEW = (Cause("shape", "new shape 2×4"),)
 

@@ -6,7 +6,8 @@ import pytest
 
 from gaudi_lab import render
 from gaudi_lab.bridge import Counters, Identity, Memory
-from gaudi_lab.measure.timeline import Cause, Iteration, Timeline
+from gaudi_lab.measure.causes.cause import Cause
+from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.report import CapturedGraph, Change, ModelChange, ModelStatus, Status
 from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.shapes import Shape

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from gaudi_lab import render
-from gaudi_lab.measure.timeline import Cause, Iteration, Timeline
+from gaudi_lab.measure.causes.cause import Cause
+from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.render.timelines import summary
 
 NEW = (Cause("shape", "new shape 2×4"),)

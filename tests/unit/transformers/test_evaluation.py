@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.measure.recorder import Recorder
-from gaudi_lab.measure.timeline import Cause, Iteration, Timeline
+from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.shapes import Shape
 from gaudi_lab.transformers import evaluation
 

@@ -3,7 +3,8 @@
 import pytest
 
 from gaudi_lab.bridge import Counters, Memory
-from gaudi_lab.measure.timeline import Cause, Iteration, Timeline
+from gaudi_lab.measure.causes.cause import Cause
+from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.transformers.evaluation_metrics import Metrics, summarize
 
 NEW = (Cause("shape", "new shape 4×8"),)

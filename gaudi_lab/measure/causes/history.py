@@ -1,0 +1,116 @@
+"""All that was compiled since the watching began, equal causes together, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+from gaudi_lab.measure.causes.cause import Cause
+
+MOST_CAUSES = 500
+"""So many different causes are kept; what comes later is counted as one more."""
+
+LATEST = 2000
+"""So many compiles are kept one by one, for whoever measures a part of the time."""
+
+OTHERS = Cause("unknown", "causes beyond those that are kept", established=False)
+
+
+@dataclass(frozen=True)
+class Compile:
+    """One thing that was compiled.
+
+    Attributes
+    ----------
+    layer
+        "recipe" for a recorded program, "Dynamo" for what torch.compile traced and its backend compiled, "HPU graph"
+        for a capture.
+    cause
+        Why.
+    seconds
+        What it took: for a capture without the recipes compiled meanwhile.
+    tracing
+        How many of these seconds Dynamo traced; the rest is the backend's.
+    loaded
+        Whether it was found on disk instead.
+    """
+
+    layer: str
+    cause: Cause
+    seconds: float = 0.0
+    tracing: float = 0.0
+    loaded: bool = False
+
+
+@dataclass(frozen=True)
+class CauseCost:
+    """What one cause has cost so far.
+
+    Attributes
+    ----------
+    cause
+        As it was the last time.
+    count
+        How often something was compiled for it; `loaded` of these were found on disk.
+    seconds
+        What that took in all.
+    layers
+        Which layers compiled, in the order in which they first did.
+    """
+
+    cause: Cause
+    count: int = 0
+    seconds: float = 0.0
+    loaded: int = 0
+    layers: tuple[str, ...] = ()
+
+    def add(self, compiled: Compile) -> CauseCost:
+        """Return the same with one more."""
+        layers = self.layers if compiled.layer in self.layers else (*self.layers, compiled.layer)
+        return replace(
+            self,
+            cause=compiled.cause,
+            count=self.count + 1,
+            seconds=self.seconds + compiled.seconds,
+            loaded=self.loaded + compiled.loaded,
+            layers=layers,
+        )
+
+
+@dataclass
+class History:
+    """Keeps what was compiled.
+
+    Attributes
+    ----------
+    number
+        How many compiles there were so far; `since` takes it.
+    """
+
+    number: int = 0
+    _costs: dict[tuple[object, ...], CauseCost] = field(default_factory=dict)
+    _latest: deque[Compile] = field(default_factory=lambda: deque(maxlen=LATEST))
+
+    def add(self, compiled: Compile) -> None:
+        """Take note of one compile."""
+        self.number += 1
+        self._latest.append(compiled)
+        cause = compiled.cause
+        if cause.alike not in self._costs and len(self._costs) >= MOST_CAUSES:
+            cause, compiled = OTHERS, replace(compiled, cause=OTHERS)
+        self._costs[cause.alike] = self._costs.get(cause.alike, CauseCost(cause)).add(compiled)
+
+    def since(self, number: int) -> list[Compile]:
+        """Return what was compiled after the first `number`, as far as it is still kept."""
+        latest = self.number - number
+        return list(self._latest)[-latest:] if latest > 0 else []
+
+    @property
+    def costs(self) -> tuple[CauseCost, ...]:
+        """Every cause with what it has cost, the dearest first."""
+        return tuple(sorted(self._costs.values(), key=lambda cost: -cost.seconds))
+
+    def clear(self) -> None:
+        """Forget everything; the count goes on."""
+        self._costs.clear()
+        self._latest.clear()

@@ -1,0 +1,85 @@
+"""How the causes of compiles are laid out."""
+
+from __future__ import annotations
+
+from gaudi_lab.measure.causes.history import CauseCost
+from gaudi_lab.measure.why import Why
+from gaudi_lab.render import layout, units
+
+NOTHING = "nothing was compiled"
+_ONLY_PART = "Intel's bridge does not tell of recorded programs one by one: a warm-up counts them"
+
+
+@layout.line.register
+def _(why: Why) -> str:
+    return layout.join(*_summary(why), layout.NO_GAUDI_TIMES if why.emulated and why.costs else "")
+
+
+@layout.text.register
+def _(why: Why) -> str:
+    if not why.costs:
+        return str(why)
+    rows = [
+        (units.seconds(cost.seconds), _times(cost), cost.cause.text, _where(cost), ", ".join(cost.layers))
+        for cost in why.costs
+    ]
+    table = layout.table(("took", "times", "why", "where", "what"), rows, left={2, 3, 4})
+    lines = [table[0]]
+    for line, cost in zip(table[1:], why.costs, strict=True):
+        lines.append(line)
+        if cost.cause.remedy:
+            lines.append(f"{'':{_indent(table[0])}}→ {cost.cause.remedy}")
+    sites = _sites(why)
+    return "\n".join([*lines, *([f"by call: {sites}"] if sites else []), str(why)])
+
+
+@layout.html.register
+def _(why: Why) -> str:
+    rows = [
+        {
+            "took": units.seconds(cost.seconds),
+            "times": _times(cost),
+            "why": cost.cause.text,
+            "where": _where(cost),
+            "source": cost.cause.source.source if cost.cause.source else "",
+            "what": ", ".join(cost.layers),
+            "remedy": cost.cause.remedy,
+        }
+        for cost in why.costs
+    ]
+    return layout.rendered(
+        "why.html.j2", why=why, rows=rows, summary=layout.join(*_summary(why)), sites=_sites(why)
+    )
+
+
+def _summary(why: Why) -> list[str]:
+    if not why.costs:
+        return [NOTHING, "" if why.complete else _ONLY_PART]
+    again = why.again
+    count = sum(cost.count for cost in again)
+    return [
+        f"{units.count(why.count, 'compile')} in {units.seconds(why.seconds)}",
+        f"{count} of them again, in {units.seconds(sum(cost.seconds for cost in again))}" if count else "",
+        "" if why.complete else _ONLY_PART,
+    ]
+
+
+def _times(cost: CauseCost) -> str:
+    return f"{cost.count} ({cost.loaded} from disk)" if cost.loaded else str(cost.count)
+
+
+def _where(cost: CauseCost) -> str:
+    cause = cost.cause
+    model = ".".join(filter(None, (cause.model, cause.module)))
+    places = dict.fromkeys(str(place) for place in (cause.source, cause.call) if place is not None)
+    return layout.join(model, " from ".join(places)) or "–"
+
+
+def _sites(why: Why) -> str:
+    if len(why.sites) < 2:
+        return ""
+    return ", ".join(f"{site.call or 'elsewhere'} {units.seconds(site.seconds)}" for site in why.sites[:5])
+
+
+def _indent(heads: str) -> int:
+    return heads.index("why")
