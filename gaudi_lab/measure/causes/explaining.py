@@ -13,6 +13,7 @@ from gaudi_lab.measure.causes import places, recorded, remedies, signature
 from gaudi_lab.measure.causes.cause import Cause, Difference, Place
 from gaudi_lab.measure.causes.guards import Tracing, recompile_limit
 from gaudi_lab.measure.causes.signature import Signature
+from gaudi_lab.report import GraphRefusal
 
 MOST_LIKELY = 3
 """With more differences than these between two calls, none of them is named as the likely one."""
@@ -201,6 +202,11 @@ def capture(differences: tuple[Difference, ...] | None, about: About) -> Cause:
         return _cause("graph", "captured an HPU graph again", about, established=False)
     remedy = remedies.for_differences(differences)
     return _cause("graph", f"HPU graph for {text_of(differences)}", about, differences, remedy=remedy)
+
+
+def refusal(reason: GraphRefusal, about: About) -> Cause:
+    """Return why a call runs without an HPU graph."""
+    return _cause("refused", f"no HPU graph: {reason.text}", about, remedy=reason.remedy)
 
 
 def first_replay(about: About) -> Cause:

@@ -28,6 +28,7 @@ from gaudi_lab.measure.causes.cause import Cause, Difference, Place
 from gaudi_lab.measure.causes.explaining import Made
 from gaudi_lab.measure.causes.history import Compile, History
 from gaudi_lab.measure.causes.signature import Signature
+from gaudi_lab.report import GraphRefusal
 from gaudi_lab.shapes import Shape, Shapes
 
 MOST_CALLS = 256
@@ -355,6 +356,10 @@ class Watching:
             call.followed.captured.append(call.signature)
             del call.followed.captured[:-MOST_CALLS]
             self.history.add(Compile("HPU graph", cause, max(seconds - self._captured_meanwhile, 0.0)))
+
+    def refused(self, reason: GraphRefusal) -> None:
+        """Be told why some calls of a model run without a graph."""
+        self.history.add(Compile("no HPU graph", explaining.refusal(reason, self._here())))
 
     def _cause_of_capture(self) -> Cause:
         differences = None
