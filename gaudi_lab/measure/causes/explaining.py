@@ -110,7 +110,10 @@ def program(departure: Any, name_of: recorded.Namer, about: About, made: Made, e
         return _cause("unknown", "other operators or values", about, established=False)
     remedy = remedies.for_differences(differences)
     cause = _cause(differences[0].kind, text_of(differences), about, differences, remedy=remedy)
-    other_operators = all(x.kind in ("operator", "results") for x in differences)
+    # What nobody has passed by name follows from something in the call.
+    other_operators = all(
+        x.kind in ("operator", "results") or x.what == recorded.UNNAMED for x in differences
+    )
     return _with_likely(cause, of_calls if other_operators and about.inside else ())
 
 
@@ -227,7 +230,7 @@ def text_of(differences: Iterable[Difference]) -> str:
     for x in differences:
         alike.setdefault((x.before, x.now), []).append(x.what)
     return ", ".join(
-        [str(Difference(", ".join(names), "", before, now)) for (before, now), names in alike.items()]
+        [str(Difference(recorded.some_of(names), "", before, now)) for (before, now), names in alike.items()]
     )
 
 

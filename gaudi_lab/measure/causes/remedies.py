@@ -55,6 +55,8 @@ def _for(difference: Difference, *, traced: bool) -> str:
         return _for_shape(difference, what, traced=traced)
     if difference.kind == "mode":
         return _MODES.get(difference.what, "")
+    if difference.kind == "object" and difference.before:
+        return f"the same kind of {what} in every call"
     if difference.what.startswith("length of "):
         return f"the same number of {difference.what.removeprefix('length of ')} in every call"
     if difference.kind == "scalar" and "tensor" in difference.now + difference.before:
@@ -67,6 +69,8 @@ def _for_shape(difference: Difference, what: str, *, traced: bool) -> str:
     if any(word in what.lower() for word in _CACHES):
         return 'model.generate(..., cache_implementation="static")'
     before, now = (_sizes(text) for text in (difference.before, difference.now))
+    if what == "an input":
+        return ""
     if before is None or now is None or len(before) != len(now):
         return ""
     changed = [dim for dim, (a, b) in enumerate(zip(before, now, strict=True)) if a != b]

@@ -22,6 +22,8 @@ from torch import nn
 
 from gaudi_lab import bridge, origin
 from gaudi_lab.instruments import call_shapes, calls, graphs
+from gaudi_lab.instruments.guard.call_arguments import is_constant
+from gaudi_lab.instruments.guard.object_state import State
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.measure.causes import explaining, guards, places, signature
 from gaudi_lab.measure.causes.cause import Cause, Difference, Place
@@ -251,12 +253,19 @@ class Watching:
             return _NOTHING
         call = Call(self, followed, module, signature.read(module, args, kwargs))
         if bridge.is_lazy():
-            for name, value in call_shapes.read_values(module.forward, args, kwargs):
-                if isinstance(value, torch.Tensor) and (holder := bridge.holder_of(value)) is not None:
-                    self._names[holder] = name
+            self._name_tensors(call_shapes.read_values(module.forward, args, kwargs))
         if note is not None:
             note(call)
         return call
+
+    def _name_tensors(self, values: Iterable[tuple[str, Any]]) -> None:
+        """Remember what tensors are called, those inside of objects too: the layers of a cache."""
+        for name, value in values:
+            if isinstance(value, torch.Tensor):
+                if (holder := bridge.holder_of(value)) is not None:
+                    self._names[holder] = name
+            elif not is_constant(value):
+                self._name_tensors(State({name: value}).tensors.items())
 
     # What the emulated bridge tells of recorded programs.
 
