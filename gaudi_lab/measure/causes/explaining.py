@@ -235,11 +235,16 @@ def text_of(differences: Iterable[Difference]) -> str:
 
 
 def _in_words_of_the_call(found: Difference, of_calls: tuple[Difference, ...]) -> Difference:
-    """Return a number that an operator was given as the argument or attribute that went from and to the same values."""
+    """Return a number that an operator was given as the argument or attribute that went from and to the same values.
+
+    So it is with the size of an argument that was made on the device: the operator that made it was told the size.
+    """
     if found.kind != "scalar":
         return found
-    same = [x for x in of_calls if (x.before, x.now) == (found.before, found.now)]
-    return same[0] if len(same) == 1 else found
+    values = found.before, found.now
+    sizes = tuple([value.strip("[]").replace(", ", "×") for value in values])
+    same = [x for x in of_calls if (x.before, x.now) in (values, sizes)]
+    return same[0] if len({(x.kind, x.before) for x in same}) == 1 else found
 
 
 def _cause(

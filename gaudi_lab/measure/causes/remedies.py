@@ -59,6 +59,8 @@ def _for(difference: Difference, *, traced: bool) -> str:
         return f"the same kind of {what} in every call"
     if difference.what.startswith("length of "):
         return f"the same number of {difference.what.removeprefix('length of ')} in every call"
+    if difference.kind == "scalar" and difference.now.startswith("["):
+        return ""
     if difference.kind == "scalar" and "tensor" in difference.now + difference.before:
         return f"pass a tensor for {what} in every call, or a number in every call"
     remedy = _REMEDIES.get(difference.kind, "")
