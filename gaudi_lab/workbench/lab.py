@@ -6,7 +6,7 @@ Models are edited only from here. A change is made as a whole or not at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -134,7 +134,7 @@ class Lab:
         attached.requested = requested
         attached.watch_for_uncomputed()
         self._models[attached.name] = attached
-        self._follow(attached)
+        self._followed[attached.name] = self._follow(attached, attached.name)
         self._own_request[attached.name] = own
         change = self._change(self.mode, self.mode, [ModelChange(attached.name, None, attached.settings)])
         self._tell(change)
@@ -360,7 +360,9 @@ class Lab:
                     python=f'gaudi_lab.hpu_graphs("{owner.name}", False)',
                     magic=f"%{HPU_GRAPHS.magic} off",
                 )
-            yield owner
+            follows = not training and self.find(owner.model) is None
+            with self._follow(owner, owner.name) if follows else nullcontext():
+                yield owner
         except BaseException:
             if self.find(owner.model) is None:
                 owner.clear()
@@ -390,12 +392,13 @@ class Lab:
             if self.find(entered.model) is None:
                 del self._entered[entered]
 
-    def _follow(self, attached: SwitchedModel) -> None:
+    def _follow(self, entered: SwitchedModel, name: str) -> Handle:
+        """Have the calls of a model remembered, and what is compiled for them, until the handle is removed."""
         from gaudi_lab.measure.causes.watching import watching
 
-        parts = attached.components.items()
-        self._followed[attached.name] = together(
-            [watching.follow(".".join(filter(None, (attached.name, part))), module) for part, module in parts]
+        parts = entered.components.items()
+        return together(
+            [watching.follow(".".join(filter(None, (name, part))), module) for part, module in parts]
         )
 
     def _put_on(self, entered: SwitchedModel, *, graphs: bool) -> None:
