@@ -76,7 +76,8 @@ def read(batches: Any, forward: Callable[..., Any], most: int) -> BatchSizes:
     else:
         source, shuffled, drops_last = batches, False, False
     counted: Counter[Shapes] = Counter()
-    read_so_far, last = 0, ()
+    last: Shapes = ()
+    read_so_far = 0
     generator = getattr(batches, "generator", None)
     samplers = [getattr(batches, name, None) for name in ("sampler", "batch_sampler")]
     generators = [generator, *(getattr(sampler, "generator", None) for sampler in samplers)]
@@ -166,14 +167,12 @@ def _random_state_kept(generators: list[torch.Generator | None]) -> Iterator[Non
 
 
 def _sizes(batch: Any, forward: Callable[..., Any]) -> Shapes:
-    if isinstance(batch, torch.Tensor) or _is_size(batch):
-        args, kwargs = (batch,), {}
-    elif isinstance(batch, Mapping):
+    args: tuple[Any, ...] = (batch,)
+    kwargs: dict[str, Any] = {}
+    if isinstance(batch, Mapping):
         args, kwargs = (), dict(batch)
-    elif isinstance(batch, (list, tuple)):
-        args, kwargs = tuple(batch), {}
-    else:
-        args, kwargs = (batch,), {}
+    elif isinstance(batch, (list, tuple)) and not _is_size(batch):
+        args = tuple(batch)
     sizes = {name: size for name, size in kwargs.items() if _is_size(size)}
     kwargs = {name: value for name, value in kwargs.items() if name not in sizes}
     if args and _is_size(args[0]):

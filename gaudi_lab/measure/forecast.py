@@ -80,7 +80,7 @@ class Trade:
 
 
 @dataclass(frozen=True)
-class _Start:
+class _MadeFrom:
     """Where a forecast was made from: what `outcome` compares with."""
 
     module: weakref.ref[Any]
@@ -136,7 +136,7 @@ class Forecast(Plotted):
     epochs: int = 1
     complete: bool = True
     emulated: bool = False
-    start: _Start | None = field(default=None, compare=False)
+    made_from: _MadeFrom | None = field(default=None, compare=False)
 
     @property
     def batches(self) -> int:
@@ -170,16 +170,16 @@ class Forecast(Plotted):
         """
         from gaudi_lab.measure.bucket_collator import PadToBuckets
 
-        start = self.start
+        made_from = self.made_from
         if not any(name == "input_ids" or "mask" in name for name in self.lengths):
             why = next(iter(self.notes), "") if not self.lengths else _UNMASKED
             raise LabValueError(f"Buckets of lengths do not apply to these batches. {why}".strip())
         return PadToBuckets(
             self._chosen(buckets),
             tokenizer,
-            collate=start.collate if start else None,
+            collate=made_from.collate if made_from else None,
             names=self.lengths,
-            pad_token_id=start.pad_token_id if start else 0,
+            pad_token_id=made_from.pad_token_id if made_from else 0,
         )
 
     def outcome(self) -> Outcome:
@@ -190,19 +190,19 @@ class Forecast(Plotted):
         LabError
             If the model is gone, or nobody follows its calls.
         """
-        start = self.start
-        module = start.module() if start is not None else None
-        if start is None or module is None:
+        made_from = self.made_from
+        module = made_from.module() if made_from is not None else None
+        if made_from is None or module is None:
             raise LabError("The model of this forecast is gone.", python="gaudi_lab.forecast(batches, model)")
-        observed = start.observed(module)
+        observed = made_from.observed(module)
         if not observed.followed:
             raise LabError(
                 f"Nobody follows the calls of {self.model or 'this model'}: it is not attached.",
                 python="gaudi_lab.attach(model)",
                 magic="%gaudi_attach model",
             )
-        met = {_accepted(x, start.accepted) for x in observed.calls() - start.known}
-        compiles = [x for x in observed.since(start.number) if not x.loaded]
+        met = {_accepted(x, made_from.accepted) for x in observed.calls() - made_from.known}
+        compiles = [x for x in observed.since(made_from.number) if not x.loaded]
         return Outcome(
             self,
             len(met),
@@ -263,7 +263,9 @@ class Outcome(Rendered):
     compile_time: float
 
 
-_UNMASKED = "nothing in a batch tells the model what is padding: there is no attention_mask, and no input_ids to make one for"
+_UNMASKED = (
+    "nothing tells the model what is padding: there is no attention_mask, and no input_ids to make one for"
+)
 
 
 def make_forecast(
@@ -318,17 +320,21 @@ def make_forecast(
     def trade(plan: Plan) -> Trade:
         return _trade(plan, elements * epochs, epochs, prices)
 
+    a_shape, an_element = _in_one_unit(prices, epochs)
     plans = best_plans(
         loads,
-        {(rows, length) for shapes in calls if (x := _of(shapes, lengths)) for rows, length in (x,)},
+        {found for shapes in calls if (found := _of(shapes, lengths)) is not None},
+        a_shape=a_shape,
+        an_element=an_element,
         multiple_of=multiple_of,
-        **_in_one_unit(prices, epochs),
     )
     notes = [why_not] if why_not else []
     if lengths and not any(x == "input_ids" or "mask" in x for x in lengths):
         notes.append(_UNMASKED)
     if not observed.compiling:
         notes.append("eager mode compiles no graph: these would be compiled in lazy or compile mode")
+    if (limit := observed.limit()) is not None and new + len(calls) > limit:
+        notes.append(f"torch.compile stops at {limit} graphs, later sizes run uncompiled: {remedies.LIMIT}")
     if read.shuffled:
         notes.append("the order is shuffled: another pass has other batches")
     if not read.drops_last and _is_short(read.last, read.shapes):
@@ -347,7 +353,7 @@ def make_forecast(
         epochs,
         read.complete,
         emulated,
-        _Start(
+        _MadeFrom(
             weakref.ref(module),
             observe,
             observed.number(),
@@ -373,11 +379,11 @@ def _trade(plan: Plan, elements: int, epochs: int, prices: Prices) -> Trade:
     )
 
 
-def _in_one_unit(prices: Prices, epochs: int) -> dict[str, float]:
+def _in_one_unit(prices: Prices, epochs: int) -> tuple[float, float]:
     """Return the prices to optimise for; without both of them, padding alone counts."""
     if prices.seconds_per_shape is None or prices.seconds_per_element is None:
-        return {}
-    return {"a_shape": prices.seconds_per_shape, "an_element": prices.seconds_per_element * epochs}
+        return 0.0, 1.0
+    return prices.seconds_per_shape, prices.seconds_per_element * epochs
 
 
 def _find_lengths(shapes: Sequence[Shapes]) -> tuple[tuple[str, ...], str]:

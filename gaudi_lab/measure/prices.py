@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaudi_lab.measure.causes.history import Compile
-from gaudi_lab.measure.steady import seconds_per_element, steady_times
+from gaudi_lab.measure.steady import met_calls, seconds_per_element, steady_times
 from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.shapes import Shape, Shapes
 
@@ -77,21 +77,16 @@ class Observed:
         return self._followed is not None
 
     def calls(self) -> set[Shapes]:
-        """Return what the model was called with under these switches, and need not be compiled for again.
+        """Return the sizes that the model was called with under these switches, and need not be compiled for again."""
+        return {_shapes(x) for x in met_calls.signatures(self._module, self._switches)}
 
-        The calls that are remembered do not say under which switches they were made. They count where all that was
-        compiled for the model was compiled by what compiles now.
-        """
-        found = {shapes for shapes, _ in steady_times.medians(self._module, self._settings)}
-        followed = self._followed
-        if followed is None or not self.compiling:
-            return found
-        if self._switches.hpu_graphs:
-            return found | {_shapes(x) for x in followed.captured}
-        mine = [x for x in _history().since(0) if x.cause.model == followed.name]
-        if mine and all(self._is_ours(x) for x in mine):
-            found |= {_shapes(x) for x in followed.signatures}
-        return found
+    def limit(self) -> int | None:
+        """Return how many graphs of one function torch.compile keeps; None where it does not compile."""
+        if self._switches.mode is not Mode.COMPILE:
+            return None
+        from gaudi_lab.measure.causes import guards
+
+        return guards.recompile_limit()
 
     def number(self) -> int:
         """Return how many compiles there were so far, in all."""
@@ -123,7 +118,8 @@ class Observed:
         else:
             shapes = len({_main(x) for x in self.calls()})
             if later := [x for x in compiles if not _is_first(x)]:
-                compiles, shapes = later, shapes - 1
+                # The first call pays for more than its shape, such as loading a compiler.
+                compiles, shapes = later, shapes - (len(later) < len(compiles))
         return self._with_elements(
             Prices(
                 max(len(compiles) / max(shapes, 1), 1.0),

@@ -1,23 +1,53 @@
-"""What steady calls took, by size: what the cost of a size is read from."""
+"""What models were called with, under which switches, and what steady calls took."""
 
 from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from gaudi_lab.measure.causes.seen import ShapedCall
 from gaudi_lab.shapes import Shapes
 
 MOST_SIZES = 256
-"""So many sizes of a model are remembered, the latest."""
+"""So many sizes, and so many calls, of a model are remembered, the latest."""
 
 LATEST_TIMES = 100
 """So many times of each size are kept."""
 
 _Times = dict[tuple[str, Shapes], deque[float]]
+
+
+class SignedCall(Protocol):
+    """A call of a model that is followed."""
+
+    @property
+    def module(self) -> Any: ...  # noqa: D102
+    @property
+    def signature(self) -> Any: ...  # noqa: D102
+
+
+class MetCalls:
+    """Which calls were made of each model under which switches. Keeps no model alive."""
+
+    def __init__(self) -> None:
+        self._met: WeakKeyDictionary[Any, dict[tuple[Hashable, Any], None]] = WeakKeyDictionary()
+
+    def note(self, call: SignedCall, switches: Hashable) -> None:
+        """Take note of a call."""
+        module = call.module
+        if module is None:
+            return
+        met = self._met.setdefault(module, {})
+        met[switches, call.signature] = None
+        if len(met) > MOST_SIZES:
+            del met[next(iter(met))]
+
+    def signatures(self, module: Any, switches: Hashable) -> list[Any]:
+        """Return the different calls of a model under these switches."""
+        return [signature for under, signature in self._met.get(module, {}) if under == switches]
 
 
 class SteadyTimes:
@@ -74,6 +104,9 @@ def seconds_per_element(medians: Sequence[tuple[int, float]]) -> float | None:
         return statistics.mean(times) / sizes[0]
     return max(statistics.linear_regression(sizes, times).slope, 0.0)
 
+
+met_calls = MetCalls()
+"""Those of this process."""
 
 steady_times = SteadyTimes()
 """Those of this process."""

@@ -128,6 +128,7 @@ def _(forecast: Forecast) -> Any:
     )
     if forecast.as_is.seconds is not None:
         axes.axhline(forecast.as_is.seconds, color="grey", linestyle="--", label="batches as they are")
+    axes.margins(y=0.1)
     axes.set_xlabel("number of buckets")
     axes.set_ylabel("seconds" + (", emulated on CPU" if forecast.emulated else ""))
     axes.set_xticks(numbers)
@@ -223,7 +224,11 @@ def _measured(forecast: Forecast) -> str:
             if prices.sizes > 1
             else "from one size, all its time taken for its elements': too much"
         )
-        found.append(f"{units.seconds(prices.seconds_per_element)} an element ({sizes})")
+        found.append(
+            f"{units.seconds(prices.seconds_per_element)} an element ({sizes})"
+            if prices.seconds_per_element
+            else f"larger sizes took no longer ({sizes})"
+        )
     elif forecast.trades:
         found.append("no steady call yet: what padding takes is not told")
     passes = f"{units.count(forecast.epochs, 'pass', 'passes')} over the batches" if forecast.trades else ""

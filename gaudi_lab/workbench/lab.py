@@ -16,6 +16,7 @@ from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments.handle import Handle, together
 from gaudi_lab.measure.causes.seen import SeenShapes
 from gaudi_lab.measure.recorder import Watch
+from gaudi_lab.measure.steady import SignedCall, met_calls
 from gaudi_lab.report import Change, ModelChange, Status
 from gaudi_lab.settings import (
     COMPILE,
@@ -392,9 +393,15 @@ class Lab:
     def _follow(self, attached: SwitchedModel) -> None:
         from gaudi_lab.measure.causes.watching import watching
 
+        def note(call: SignedCall) -> None:
+            met_calls.note(call, attached.settings)
+
         parts = attached.components.items()
         self._followed[attached.name] = together(
-            [watching.follow(".".join(filter(None, (attached.name, part))), module) for part, module in parts]
+            [
+                watching.follow(".".join(filter(None, (attached.name, part))), module, note)
+                for part, module in parts
+            ]
         )
 
     def _put_on(self, entered: SwitchedModel, *, graphs: bool) -> None:
