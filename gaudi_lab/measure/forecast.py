@@ -201,7 +201,7 @@ class Forecast(Plotted):
                 python="gaudi_lab.attach(model)",
                 magic="%gaudi_attach model",
             )
-        met = {_accepted(x, made_from.accepted) for x in observed.calls() - made_from.known}
+        met = {tuple(sorted(_accepted(x, made_from.accepted))) for x in observed.calls() - made_from.known}
         compiles = [x for x in observed.since(made_from.number) if not x.loaded]
         return Outcome(
             self,
@@ -444,6 +444,5 @@ def _parameters(forward: Callable[..., Any]) -> frozenset[str] | None:
 
 
 def _accepted(shapes: Shapes, names: frozenset[str] | None) -> Shapes:
-    """Return the shapes of the arguments that a model takes, in one order; all if it takes none of them."""
-    found = [shape for shape in shapes if names is None or shape.name.partition(".")[0] in names]
-    return tuple(sorted(found or shapes))
+    """Return the shapes of the arguments that a model takes; all if it takes none of them."""
+    return tuple([x for x in shapes if names is None or x.name.partition(".")[0] in names]) or shapes

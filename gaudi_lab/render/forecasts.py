@@ -7,7 +7,7 @@ from typing import Any
 
 from gaudi_lab import shapes
 from gaudi_lab.errors import LabError
-from gaudi_lab.measure.forecast import Forecast, Outcome, Trade
+from gaudi_lab.measure.forecast import Forecast, Outcome, Size, Trade
 from gaudi_lab.render import layout, units
 
 _AS_IS = "as they are"
@@ -72,6 +72,7 @@ def _(outcome: Outcome) -> str:
         f"{outcome.unforeseen} of {units.count(outcome.new_shapes, 'new shape')} not foreseen"
         if outcome.unforeseen
         else "",
+        _MORE if outcome.compiles > forecast.as_is.compiles else "",
         _not_gaudi(forecast),
     )
 
@@ -90,6 +91,7 @@ def _(outcome: Outcome) -> str:
         heads=_OUTCOME_HEADS,
         rows=_outcome_rows(outcome),
         unforeseen=outcome.unforeseen,
+        more=_MORE if outcome.compiles > outcome.forecast.as_is.compiles else "",
     )
 
 
@@ -136,6 +138,7 @@ def _(forecast: Forecast) -> Any:
     return figure
 
 
+_MORE = "more than forecast: gaudi_lab.why() says for what"
 _OUTCOME_HEADS = ("", "new shapes", "compiles", "compiling")
 
 
@@ -200,12 +203,18 @@ def _buckets(trade: Trade) -> str:
 
 def _sizes(forecast: Forecast) -> str:
     ordered = sorted(forecast.sizes, key=lambda size: -size.batches)
-    named = [
-        f"{shapes.text(size.shapes)}{f' ({size.batches}×)' if size.batches > 1 else ''}{'' if size.known else ' new'}"
-        for size in ordered[:MOST_SIZES]
-    ]
+    named = []
+    for size in ordered[:MOST_SIZES]:
+        times = f" ({size.batches}×)" if size.batches > 1 else ""
+        named.append(f"{_size(size, forecast.lengths)}{times}{'' if size.known else ' new'}")
     more = len(ordered) - len(named)
     return "; ".join([*named, *([f"{more} more"] if more else [])])
+
+
+def _size(size: Size, lengths: Sequence[str]) -> str:
+    """Return one combination in short: the tensor whose length changes stands for all, if there is one."""
+    changing = next((x for name in lengths for x in size.shapes if x.name == name), None)
+    return f"{changing.name} {changing}" if changing is not None else shapes.text(size.shapes)
 
 
 def _measured(forecast: Forecast) -> str:

@@ -116,6 +116,25 @@ def test_padded_to_buckets_what_happens_is_what_was_forecast(reader):
     assert (outcome.new_shapes, outcome.unforeseen) == (3, 1)
 
 
+@pytest.mark.parametrize(("mode", "for_each"), [("compile", 1), ("HPU graphs", 3)])
+def test_in_every_mode_what_happens_is_what_was_forecast(reader, mode, for_each):
+    if mode == "compile":
+        gaudi_lab.mode("eager")
+        gaudi_lab.mode("compile")
+    else:
+        gaudi_lab.hpu_graphs(reader)
+    gaudi_lab.warmup(lambda x: call(reader, x), n=3, over=[batch(5), batch(7)])
+    batches = [batch(n) for n in (5, 7, 11, 13)]
+    forecast = gaudi_lab.forecast(batches, reader)
+    assert (forecast.as_is.new_shapes, forecast.as_is.compiles) == (2, 2 * for_each)
+    assert forecast.as_is.seconds > 0
+    assert forecast.prices.sizes == 2
+    for x in batches:
+        call(reader, x)
+    outcome = forecast.outcome()
+    assert (outcome.new_shapes, outcome.unforeseen, outcome.compiles) == (2, 0, 2 * for_each)
+
+
 def test_a_shape_is_known_under_the_switches_it_was_compiled_under(reader):
     call(reader, batch(5))
     assert gaudi_lab.forecast([batch(5)], reader).as_is.new_shapes == 0

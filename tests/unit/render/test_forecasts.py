@@ -43,7 +43,7 @@ def test_a_forecast_is_a_line_a_table_and_what_to_do():
         )
     )
     assert lines[1:6] == [
-        "sizes: 8×5 (3×); 8×9 new; 8×12 new",
+        "sizes: input_ids 8×5 (3×); input_ids 8×9 new; input_ids 8×12 new",
         "  pad to       new shapes  compiles  compiling  padding   takes  in all",
         "  as they are           2         4     4.00 s        –       –  4.00 s",
         "  12                    1         2     2.00 s      25%  500 ms  2.50 s",
@@ -114,6 +114,10 @@ def test_what_happened_stands_beside_what_was_forecast():
         "1 of 2 new shapes not foreseen"
     )
     assert "was not foreseen" in render.html(outcome)
+    more = replace(outcome, compiles=5)
+    assert "gaudi_lab.why()" in str(more)
+    assert "gaudi_lab.why()" in render.html(more)
+    assert "gaudi_lab.why()" not in str(outcome) + render.html(outcome)
 
 
 def test_a_plot_has_a_bar_for_each_number_of_buckets():
