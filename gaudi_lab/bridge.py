@@ -244,9 +244,12 @@ def watch_programs(
     return emulator.watch_programs(before, after) if emulator.active() else lambda: None
 
 
-def recording() -> int:
-    """Return the number of the program in the making, as `watch_programs` names it; 0 where none is told of."""
-    return emulator.recording() if emulator.active() else 0
+def recording() -> tuple[int, int]:
+    """Return the number of the program in the making, as `watch_programs` names it, and how many operators it has.
+
+    Zeros where nothing is recorded, or nobody tells.
+    """
+    return emulator.recording() if emulator.active() and is_lazy() else (0, 0)
 
 
 def holder_of(tensor: Any) -> Any:

@@ -109,10 +109,13 @@ def holder_of(tensor: Any) -> Any:
     return getattr(tensor, "_cell", None)
 
 
-def recording() -> int:
-    """Return the number of the recording that operators go into now: what a departure names itself by."""
+def recording() -> tuple[int, int]:
+    """Return the number of the recording that operators go into now, as a departure names it, and how many went."""
     found = sys.modules.get("gaudi_lab.emulator.lazy.record")
-    return found.tape.recording.number if found is not None else 0
+    if found is None:
+        return 0, 0
+    now = found.tape.recording
+    return now.number, now.steps
 
 
 def set_lazy(lazy: bool) -> None:

@@ -6,7 +6,7 @@ from gaudi_lab.measure.causes.history import CauseCost
 from gaudi_lab.measure.why import Why
 from gaudi_lab.render import layout, units
 
-NOTHING = "nothing was compiled since a model was attached"
+NOTHING = "nothing was compiled"
 _ONLY_PART = "Intel's bridge does not tell of recorded programs one by one: a warm-up counts them"
 
 

@@ -33,8 +33,8 @@ class Deviation(NamedTuple):
     Attributes
     ----------
     kind
-        "input", "scalar", "operator", "more operators", "fewer operators", "kept result", "dropped result" or "default
-        dtype".
+        "input", "scalar", "operator", "more operators", "fewer operators", "more inputs", "fewer inputs", "kept
+        result", "dropped result" or "default dtype".
     operator
         The operator that it is about; empty for an input.
     argument
@@ -91,7 +91,8 @@ class Departure(NamedTuple):
 class _Program:
     """A program that was compiled."""
 
-    def __init__(self, name: str, node: Known, wanted: tuple[int, ...]) -> None:
+    def __init__(self, name: str, node: Known, wanted: tuple[int, ...], number: int = 0) -> None:
+        self.number = number
         self.name = name
         self.path = list(_path(node))
         self.wanted = wanted
@@ -150,18 +151,20 @@ class Programs:
         if alike:
             closest = min(reversed(alike), key=lambda program: _distance(program, new))
             return "changed", closest.name, tuple(_differences(closest, new, inputs))
-        latest = [program for group in self._alike.values() for program in group[-1:]][-MOST_COMPARED:]
-        nearest = min(reversed(latest), key=lambda program: -_shared(program, new)[2], default=None)
+        latest = sorted([group[-1] for group in self._alike.values()], key=lambda program: -program.number)
+        nearest = max(latest[:MOST_COMPARED], key=lambda program: _shared(program, new)[2], default=None)
         if nearest is None or _shared(nearest, new)[2] < 0.5:
             return "first", "", ()
+        alike = self._alike[nearest.operators][-MOST_COMPARED:]
+        nearest = min(reversed(alike), key=lambda program: _distance_at_the_ends(program, new))
         return "changed", nearest.name, (_other_operators(nearest, new),)
 
     def _catch_up(self) -> None:
         # Reading a program's path takes time that only whoever asks should pay.
         for name, node, wanted in self._nodes[self._read :]:
-            program = _Program(name, node, wanted)
+            program = _Program(name, node, wanted, number=self._read)
+            self._read += 1
             self._alike.setdefault(program.operators, []).append(program)
-        self._read = len(self._nodes)
 
 
 def _path(node: Known) -> list[Known]:
@@ -177,6 +180,15 @@ def _distance(one: _Program, other: _Program) -> int:
     if one.path[-1] is other.path[-1]:
         return 0
     return sum(a is not b and a.key != b.key for a, b in zip(one.path, other.path, strict=True))
+
+
+def _distance_at_the_ends(one: _Program, other: _Program) -> int:
+    """Return how many steps differ of those whose operators two programs share."""
+    beginning, end, _ = _shared(one, other)
+    pairs = [*zip(one.path[:beginning], other.path[:beginning], strict=True)]
+    if end:
+        pairs += zip(one.path[-end:], other.path[-end:], strict=True)
+    return sum(a is not b and a.key != b.key for a, b in pairs)
 
 
 def _differences(earlier: _Program, new: _Program, inputs: Sequence[Any]) -> Iterator[Deviation]:
@@ -246,6 +258,9 @@ def _other_operators(earlier: _Program, new: _Program) -> Deviation:
     now = [x for x in new.operators[beginning : len(new.operators) - end] if x is not None]
     there = new.path[min(beginning, len(new.path) - 1)].origin
     gone = earlier.path[min(beginning, len(earlier.path) - 1)].origin
+    if not before and not now:
+        had, has = (sum(x is None for x in program.operators) for program in (earlier, new))
+        return Deviation("more inputs" if has > had else "fewer inputs", "", "", had, has, None, there)
     if before and not now:
         return Deviation("fewer operators", name_of(before[0]), "", len(before), 0, None, gone)
     if now and not before:

@@ -283,7 +283,8 @@ def _explain(leaf: Any, source: str, value: Any, names: Any, scope: Any, first: 
         of = "scalar" if source.startswith("L['") and "." not in source else _kind_of(source)
         differences = [Difference(what, of, guard.partition(" == ")[2], repr(value))]
     elif kind == "NONE_MATCH":
-        differences = [Difference(what, "optional", "None", _describe(value))]
+        of = "global" if source.startswith("G[") else "optional"
+        differences = [Difference(what, of, "None", _describe(value))]
     elif kind == "NOT_NONE" or (kind in ("TYPE_MATCH", "TENSOR_MATCH") and value is None):
         differences = [Difference(what, "optional", "a tensor" if kind == "TENSOR_MATCH" else "", "None")]
     elif kind in ("ID_MATCH", "TRUE_MATCH", "FALSE_MATCH") and isinstance(value, bool):
@@ -319,9 +320,23 @@ def _tensors(what: str, guard: str, value: torch.Tensor) -> list[Difference]:
         gradient.group(1) == "True" if gradient else now.requires_grad,
     )
     found = signature.differ(what, before, now)
-    if not found and value.is_inference() and "Autograd" in guard:
-        return [Difference("inference mode", "mode", "off", "on")]
+    if not found and "DispatchKeySet" in guard:
+        return _inference(what, guard, value)
     return found or [Difference(what, "guard", guard)]
+
+
+def _inference(what: str, guard: str, value: torch.Tensor) -> list[Difference]:
+    """Return what inference mode has changed in the keys that a tensor is dispatched by."""
+    keys = guard.partition("DispatchKeySet(")[2].partition(")")[0]
+    # Within inference mode no tensor has the key of autograd; one that was made there has not even the other.
+    was_made_there, is_made_there = "ADInplaceOrView" not in keys, value.is_inference()
+    if was_made_there != is_made_there:
+        words = ("made outside of inference mode", "made in inference mode")
+        return [Difference(what, "mode", words[was_made_there], words[is_made_there])]
+    was, now = "Autograd" not in keys, torch.is_inference_mode_enabled()
+    if was != now:
+        return [Difference("inference mode", "mode", _ON[was], _ON[now])]
+    return [Difference(what, "guard", guard)]
 
 
 def _numbers(guard: str, name: str) -> list[int | None] | None:
@@ -362,7 +377,7 @@ def name_of(source: str) -> str:
         text = "global " + re.sub(r"^G\['(?:__import_)?([^']+)'\]", r"\1", text).replace("_dot_", ".")
     text = re.sub(r"^L\['args'\]\[(\d+)\]", r"argument \1", text)
     text = re.sub(r"^L\['kwargs'\]\['(\w+)'\]", r"\1", text)
-    text = re.sub(r"^L\['self'\]\.?", "", text)
+    text = re.sub(r"^L\['(?:self|module)'\]\.?", "", text)
     text = re.sub(r"^L\['(\w+)'\]", r"\1", text)
     text = re.sub(r"\.?(?:_modules|_parameters|_buffers|__dict__)\['([^']+)'\]", r".\1", text)
     return text.strip(".") or "the module"

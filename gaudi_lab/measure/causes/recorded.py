@@ -51,6 +51,10 @@ def differences_of(changes: Iterable[Any], name_of: Namer) -> tuple[Difference, 
             consequences.add(change.before, change.now)
         elif change.kind == "operator":
             found.append(Difference("operator", "operator", change.before, change.now))
+        elif change.kind.endswith("inputs"):
+            number = abs(change.now - change.before)
+            kind = change.kind if number > 1 else change.kind.removesuffix("s")
+            found.append(Difference(f"{number} {kind}", "operator"))
         elif change.kind.endswith("operators"):
             number = change.now or change.before
             kind = change.kind if number > 1 else change.kind.removesuffix("s")
@@ -81,9 +85,10 @@ class _Consequences:
     def explain(self, before: Any, now: Any) -> bool:
         """Return whether a change of whole numbers may follow from those noted."""
         pairs = _pairs(before, now)
+        # Two dims that are made one change in the ratio of both.
+        ratios = {one * other for one in (*self._ratios, Fraction(1)) for other in self._ratios}
         return bool(pairs) and all(
-            new - old in self._steps or (new != 0 and Fraction(old, new) in self._ratios)
-            for old, new in pairs
+            new - old in self._steps or (new != 0 and Fraction(old, new) in ratios) for old, new in pairs
         )
 
 

@@ -53,6 +53,8 @@ def _for(difference: Difference, *, traced: bool) -> str:
         return _for_shape(difference, what, traced=traced)
     if difference.kind == "mode":
         return _MODES.get(difference.what, "")
+    if difference.kind == "scalar" and "tensor" in difference.now + difference.before:
+        return f"pass a tensor for {what} in every call, or a number in every call"
     remedy = _REMEDIES.get(difference.kind, "")
     return remedy.format(what=what, name=name, now=difference.now, before=difference.before)
 

@@ -63,6 +63,8 @@ class SeenShapes:
         causes: dict[Cause, None] = {}
         for call in calls:
             met = self._met.setdefault(call.module, {})
+            if call.shapes not in met and _known(call):
+                met[call.shapes] = {settings}
             if call.shapes not in met:
                 known = {shape for sizes in met for shape in sizes}
                 fresh = [shape for shape in call.shapes if shape not in known]
@@ -72,6 +74,11 @@ class SeenShapes:
                 causes[Cause("switch", f"first time with {settings}")] = None
             met.setdefault(call.shapes, set()).add(settings)
         return tuple(new), tuple(causes)
+
+
+def _known(call: ShapedCall) -> bool:
+    """Return whether the model was called like this since it is followed, though nobody has noted the sizes here."""
+    return getattr(call, "differences", None) == ()
 
 
 def _new_shape(call: ShapedCall) -> Cause:

@@ -83,7 +83,7 @@ class Call:
         self.differences = followed.remember(now)
         self.line = origin.caller()
         self._began = bridge.recording()
-        self._ended: int | None = None
+        self._ended: tuple[int, int] | None = None
 
     @property
     def module(self) -> nn.Module | None:
@@ -103,10 +103,13 @@ class Call:
             [Shape(name, x.size) for name, x in self.signature.values if isinstance(x, signature.TensorFacts)]
         )
 
-    @property
-    def recordings(self) -> range:
-        """The numbers of the recordings that it went into so far."""
-        return range(self._began, (bridge.recording() if self._ended is None else self._ended) + 1)
+    def is_in(self, recording: int) -> bool:
+        """Return whether something of this call was recorded in a recording, given its number."""
+        first, steps_before = self._began
+        last, steps = bridge.recording() if self._ended is None else self._ended
+        if recording == last:
+            return steps > (steps_before if first == last else 0)
+        return first <= recording < last
 
     def __enter__(self) -> None:
         self._watching.running.append(self)
@@ -195,7 +198,7 @@ class Watching:
     def finished(self, call: Call) -> None:
         """Keep a call that is over, for as long as what it recorded may still compile."""
         self._capturing = None  # if it was captured, and that did not end well
-        if call.recordings.start:
+        if bridge.is_lazy():
             self._finished.append(call)
 
     def likely(self, made: Iterable[object]) -> tuple[Cause, ...]:
@@ -265,7 +268,7 @@ class Watching:
             self._waiting[departure.name] = explaining.first_replay(self._about(departure, self.running))
             return
         calls = (*self._finished, *self.running)
-        calls = tuple([call for call in calls if departure.recording in call.recordings])
+        calls = tuple([call for call in calls if call.is_in(departure.recording)])
         made = Made.by(calls)
         cause = explaining.program(
             departure,
