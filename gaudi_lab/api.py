@@ -278,7 +278,7 @@ def forecast(
 
     Examples
     --------
-    >>> gaudi_lab.warmup(lambda: model(**batch))  # what a compile and a steady call take
+    >>> gaudi_lab.warmup(lambda batch: model(**batch), n=3, over=batches[:2])  # what a compile and a call take
     >>> forecast = gaudi_lab.forecast(loader, model, epochs=3)
     >>> trainer = Trainer(model, arguments, data_collator=forecast.collator(tokenizer))
     """

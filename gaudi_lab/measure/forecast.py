@@ -224,9 +224,9 @@ class Forecast(Plotted):
             return buckets
         if self.best is None:
             raise LabError(
-                "Which buckets cost least is not known: that takes the seconds of a compile and of some steady calls.",
-                python="gaudi_lab.warmup(lambda: model(**batch)), then gaudi_lab.forecast again; or "
-                f"forecast.collator(tokenizer, buckets={min(len(self.trades), 4)})",
+                "Which buckets cost least is not known: a compile and some steady calls have to be measured first, "
+                "by a warm-up over batches of two sizes or more. Or say how many buckets.",
+                python=f"forecast.collator(tokenizer, buckets={min(len(self.trades), 4)})",
             )
         if not self.best.buckets:
             raise LabError("Padding costs more than it saves: these batches are best left as they are.")
@@ -253,7 +253,8 @@ class Outcome(Rendered):
     unforeseen
         How many of them are neither among the batches of the forecast nor padded to one of its lengths.
     compiles, compile_time
-        What was compiled for the model since, and the seconds it took. What was found on disk does not count.
+        What was compiled for the model since, and the seconds it took: of the latest 2000 compiles at most. What was
+        found on disk does not count.
     """
 
     forecast: Forecast

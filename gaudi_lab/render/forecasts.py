@@ -100,15 +100,10 @@ def _(forecast: Forecast) -> Any:
     trades = [trade for trade in forecast.trades if trade.seconds is not None]
     if not trades:
         raise LabError(
-            "There is nothing to draw: "
-            + (
-                "what a compile and an element of padding take was not measured."
-                if forecast.trades
-                else "padding does not apply to these batches."
-            ),
-            python="gaudi_lab.warmup(lambda: model(**batch)), then gaudi_lab.forecast again"
+            "There is nothing to draw: what a compile and an element of padding take was not measured."
             if forecast.trades
-            else None,
+            else "There is nothing to draw: padding does not apply to these batches.",
+            python="gaudi_lab.warmup(model, over=batches)" if forecast.trades else None,
         )
     try:
         from matplotlib import pyplot
@@ -252,7 +247,7 @@ def _remedy(forecast: Forecast) -> str:
         return ""
     number = min(len(forecast.trades), 4)
     return (
-        "gaudi_lab.warmup(lambda: model(**batch)) measures what is missing; without that, "
+        "gaudi_lab.warmup(model, over=batches) of two sizes or more measures what is missing; without that, "
         f"forecast.collator(tokenizer, buckets={number}) pads to {_buckets(forecast.trades[number - 1])}"
     )
 
