@@ -2,7 +2,8 @@
 
 The cost of a plan is a plain sum: new shapes × seconds for a new shape, and elements of padding × seconds for an
 element, times the passes over the batches. Both prices are what was measured for this model (see `prices`); a sum with
-a price that was not measured is not made.
+a price that was not measured is not made. A new size costs a little more than its compiles, such as the tracing that a
+recorded program's seconds leave out: what is saved is told too low rather than too high.
 """
 
 from __future__ import annotations
