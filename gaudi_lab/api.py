@@ -114,11 +114,12 @@ def detach(model: Any) -> Change:
     return lab.current().detach(_name(model))
 
 
-def hpu_graphs(model: Any = None, on: bool = True) -> ChangeHandle:
+def hpu_graphs(model: Any = None, on: bool = True, *, verify: bool | None = None) -> ChangeHandle:
     """Capture each model's forward once per input shape, then replay it. In a notebook: `%gaudi_graphs on`.
 
     HPU graphs exist in lazy mode. A replay writes into the same output tensors each time: clone what you
-    keep from one call to the next.
+    keep from one call to the next. Calls that a graph cannot hold run without one, such as those with a growing
+    cache, and a warning and the status say why.
 
     Parameters
     ----------
@@ -126,13 +127,15 @@ def hpu_graphs(model: Any = None, on: bool = True) -> ChangeHandle:
         A model or its name; attached if it is not yet. None for all attached models.
     on
         False takes them off.
+    verify
+        Compare the first replays of each graph with a plain call, and do without the graph if they differ.
 
     Raises
     ------
     LabError
         Outside lazy mode, or if there is no such model. Nothing has changed.
     """
-    return _switch(HPU_GRAPHS, model, on)
+    return _switch(HPU_GRAPHS, model, on, verify=verify)
 
 
 def fused_sdpa(

@@ -302,6 +302,32 @@ def capturing() -> bool:
     return is_lazy() and bool(_module("hpu").is_current_stream_capturing())
 
 
+def is_own_code(file: str) -> bool:
+    """Whether a source file belongs to the bridge, emulated or not."""
+    return f"{os.sep}habana_frameworks{os.sep}" in file
+
+
+def compile_only() -> bool:
+    """Whether the bridge compiles and computes nothing now (`PT_COMPILE_ONLY_MODE`)."""
+    # Asked at each call of a watched model, where finding a module by `import_module` would be most of the cost.
+    config = sys.modules.get(f"{_BRIDGE}.internal.bridge_config")
+    if config is None:
+        if not loaded():
+            return False
+        config = _module("internal.bridge_config")
+    return bool(config.get_pt_compile_only_mode())
+
+
+def random_state() -> Any:
+    """Return where the device's generator stands, for `set_random_state`."""
+    return _module("hpu.random").get_rng_state()
+
+
+def set_random_state(state: Any) -> None:
+    """Put the device's generator where it stood: the same numbers come again."""
+    _module("hpu.random").set_rng_state(state)
+
+
 def fused_sdpa_kernel() -> Any:
     """Return the bridge's `FusedSDPA`, an autograd function whose `apply` takes positional arguments only."""
     load()

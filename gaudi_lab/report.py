@@ -33,6 +33,66 @@ class CapturedGraph:
 
 
 @dataclass(frozen=True)
+class GraphRefusal:
+    """Why some calls of a model run without an HPU graph: a replay would give other results than a plain call.
+
+    Attributes
+    ----------
+    code
+        What kind of reason it is, such as "argument-replaced"; `instruments.guard.graph_refusals` has the list.
+    text
+        The reason, as a sentence without a full stop.
+    remedy
+        What to do about it, as a line to run where there is one; empty if nothing is known to help.
+    name
+        The argument, attribute or operator that it is about, such as "cache.layers.0.keys".
+    line
+        Where in the model's code, as "file:line"; empty if that was not established.
+    component
+        The part of a Trainer or pipeline; empty for a module.
+    """
+
+    code: str
+    text: str
+    remedy: str = ""
+    name: str = ""
+    line: str = ""
+    component: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.component} " if self.component else ""
+        told = f"{where}runs without a graph: {self.text}"
+        return f"{told}. Instead: {self.remedy}" if self.remedy else told
+
+
+@dataclass(frozen=True)
+class UncomputedValue:
+    """Something on a model that still holds what a compile-only warm-up left there, which nothing has computed.
+
+    Attributes
+    ----------
+    name
+        The attribute or buffer, such as "encoder.running".
+    line
+        Where the value was made, as "file:line"; empty if that was not established.
+    component
+        The part of a Trainer or pipeline; empty for a module.
+    """
+
+    name: str
+    line: str = ""
+    component: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.component}.{self.name}" if self.component else self.name
+        made = f", made in {self.line}" if self.line else ""
+        return (
+            f"{where} holds a value that was never computed{made}: it was set while PT_COMPILE_ONLY_MODE was on. "
+            "Instead: set it back after the warm-up, or warm up without it"
+        )
+
+
+@dataclass(frozen=True)
 class ModelStatus:
     """One attached model.
 
@@ -50,6 +110,10 @@ class ModelStatus:
         The attention it computes with, such as "sdpa" or "FusedSDPA (recompute)"; empty if unknown.
     graphs
         Its captured HPU graphs, oldest first.
+    refusals
+        Why some of its calls run without one.
+    uncomputed
+        What on it a compile-only warm-up has left without a value.
     """
 
     name: str
@@ -59,6 +123,8 @@ class ModelStatus:
     settings: Settings
     attention: str
     graphs: tuple[CapturedGraph, ...] = ()
+    refusals: tuple[GraphRefusal, ...] = ()
+    uncomputed: tuple[UncomputedValue, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)

@@ -169,6 +169,14 @@ HPU_GRAPHS = Switch(
     meaning="One per input shape, replayed without Python",
     needs=Mode.LAZY,
     why_off="HPU graphs exist only in lazy mode",
+    options=(
+        Option(
+            "verify",
+            "verified HPU graphs",
+            {True: "--verify"},
+            note="The first replays of each graph are compared with a plain call.",
+        ),
+    ),
     arguments=("use_hpu_graphs_for_inference=True",),
 )
 FUSED_SDPA = Switch(
@@ -248,6 +256,8 @@ class Settings:
         FusedSDPA's recompute mode: do not store the attention matrix. None leaves the bridge's own default.
     softmax
         FusedSDPA's softmax mode, "fast" or "fp32"; None leaves the bridge's own.
+    verify
+        Compare the first replays of each HPU graph with a plain call. None does not.
     """
 
     mode: Mode = Mode.EAGER
@@ -255,6 +265,7 @@ class Settings:
     fused_sdpa: bool = False
     recompute: bool | None = None
     softmax: Softmax | None = None
+    verify: bool | None = None
 
     def replace(self, **changes: Any) -> Settings:
         """Return a copy with some fields changed."""
@@ -315,8 +326,9 @@ class Settings:
                     return refusal
             elif switch.chosen(self):
                 names = " and ".join(option.field for option in switch.options)
+                are = "are options" if len(switch.options) > 1 else "is an option"
                 return LabValueError(
-                    f"{names} are options of {switch.label}, and {switch.label} is off.",
+                    f"{names} {are} of {switch.label}, and {switch.label} is off.",
                     python=f"gaudi_lab.{switch.name}(model)",
                     magic=f"%{switch.magic} on",
                 )

@@ -17,8 +17,15 @@ from gaudi_lab.emulator.device import events, tensor
 from gaudi_lab.emulator.device.random import generator as device_generator
 from gaudi_lab.emulator.lazy import recipes
 from gaudi_lab.emulator.operators import autocast, dispatch, factories
-from gaudi_lab.emulator.torch_patches import assigned_data, generator, module_moves, storage
-from gaudi_lab.emulator.traced import higher_order
+from gaudi_lab.emulator.torch_patches import (
+    accelerator,
+    assigned_data,
+    backward_errors,
+    generator,
+    module_moves,
+    storage,
+)
+from gaudi_lab.emulator.traced import constants, higher_order
 
 _libraries: list[torch.library.Library] = []
 
@@ -36,14 +43,19 @@ def set_up(backend: ModuleType) -> None:
     # An autograd thread that ends while Python is being torn down aborts the process: let none be waited for.
     os.environ.setdefault("TORCH_AUTOGRAD_SHUTDOWN_WAIT_LIMIT", "0")
     events.subscribe(events.EventId.DEVICE_ACQUIRED, recipes.open_cache)
-    _setup_privateuseone_for_python_backend("hpu", backend_module=backend)
+    _setup_privateuseone_for_python_backend(
+        "hpu", backend_module=backend, device_guard=backward_errors.DeviceGuard()
+    )
     sys.modules["torch.hpu"] = backend
     tensor.wire(dispatch.dispatch, storage.reduce, storage.storage_of)
     _libraries.extend(factories.register())
     _libraries.extend(autocast.register())
+    backward_errors.register()
     generator.set_up()
     storage.register()
     higher_order.register()
+    constants.register()
     module_moves.register()
     assigned_data.register()
+    accelerator.register()
     device_generator.manual_seed(torch.initial_seed())

@@ -49,6 +49,13 @@ def read_values(
         yield from _values_in(name, value)
 
 
+def named(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by name, containers whole; `argument 3` where the signature has no name for it."""
+    names = list(read_positional(forward))
+    names += [f"argument {position}" for position in range(len(names), len(args))]
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
 def read_positional(forward: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of the arguments that a call may give by position."""
     return _signature(forward).positional

@@ -17,7 +17,7 @@ from torch import nn
 from gaudi_lab.instruments.handle import Handle
 
 Call = Callable[..., Any]
-Watcher = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], AbstractContextManager[Any]]
+Watcher = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], AbstractContextManager[Any] | None]
 
 # `nn.Module.__call__` calls this instead of `_call_impl` if it is set. It is neither copied nor pickled.
 _PLACE = "_compiled_call_impl"
@@ -45,7 +45,8 @@ class _CallSlot:
         try:
             with ExitStack() as watching:
                 for watcher in tuple(self.watchers):
-                    watching.enter_context(watcher(module, args, kwargs))
+                    if (around := watcher(module, args, kwargs)) is not None:
+                        watching.enter_context(around)
                 _set_eval_frame(looking)
                 try:
                     return call(*args, **kwargs)
@@ -53,6 +54,10 @@ class _CallSlot:
                     _set_eval_frame(None)
         finally:
             _set_eval_frame(looking)
+
+    def __bool__(self) -> bool:
+        """Whether the module is compiled: other libraries ask the place for that."""
+        return (self.compiled or self.before) is not None
 
     def close_if_unused(self) -> None:
         """Leave, unless there is something left to do here or someone else has taken the place."""
@@ -86,7 +91,8 @@ def watch(module: nn.Module, watcher: Watcher) -> Handle:
     module
         Any module, compiled or not, under HPU graphs or not. It computes as before.
     watcher
-        Returns a context manager. It runs outside of whatever is compiled or captured.
+        Returns a context manager, or None for a call that it does not care for. It runs outside of whatever
+        is compiled or captured.
     """
     slot = _slot_of(module)
     slot.watchers.append(watcher)
@@ -101,7 +107,7 @@ def watch(module: nn.Module, watcher: Watcher) -> Handle:
 def is_compiled(module: nn.Module) -> bool:
     """Whether calls of `module` go through `torch.compile`."""
     here = vars(module).get(_PLACE)
-    return (here.compiled or here.before) is not None if isinstance(here, _CallSlot) else here is not None
+    return bool(here) if isinstance(here, _CallSlot) else here is not None
 
 
 _set_eval_frame = torch._C._dynamo.eval_frame.set_eval_frame  # noqa: SLF001 - importing torch._dynamo takes seconds

@@ -58,6 +58,11 @@ def is_trainer(model: Any) -> bool:
     return _is_a(model, "transformers", "Trainer")
 
 
+def generates(model: Any) -> bool:
+    """Whether `model` is a transformers model that can `generate`. Does not import transformers."""
+    return _is_a(model, "transformers", "GenerationMixin")
+
+
 def device_type(model: Any) -> str | None:
     """Return where the weights of `model` are, such as "hpu" or "cpu".
 

@@ -1,18 +1,23 @@
-"""Put a model's forward under HPU graphs and take it out again, knowing which graphs were captured.
+"""Put a model's forward under HPU graphs and take it out again; refuse the calls of which a replay would lie.
 
-The bridge's `wrap_in_hpu_graph` has no unwrap: it sets `forward`, `clear_cache` and `clear_inputs` on the
-instance and keeps the original in a closure. So what was there before is remembered here. Nor does it say
-which graphs it holds: an observer around the wrapped forward keeps account by the bridge's own key rule.
+The bridge's `wrap_in_hpu_graph` has no unwrap, does not say which graphs it holds, and frees them only all together.
+So the user's module is never wrapped: each graph has a carrier, a module of its own with the same forward, and an
+observer around the user's forward chooses the carrier by the bridge's own key rule.
+
+A call is watched while its graph is captured. What the graph could not hold makes it a refused one: from then on such
+calls run as without graphs. Calls with an object among their arguments, such as a cache, run plain and watched before
+anything is captured, because what happens to the object cannot be taken back.
 """
 
 from __future__ import annotations
 
 import functools
-import sys
+import os
 import time
-import traceback
+import warnings
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,20 +26,26 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from gaudi_lab import bridge
+from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import call_shapes
+from gaudi_lab.instruments.guard import call_arguments, graph_check, graph_refusals
+from gaudi_lab.instruments.guard.call_arguments import Copies
+from gaudi_lab.instruments.guard.object_state import State, structure
+from gaudi_lab.instruments.guard.open_captures import close_capture
+from gaudi_lab.instruments.guard.watched_call import Verdict, WatchedCall
 from gaudi_lab.instruments.handle import Handle
+from gaudi_lab.report import GraphRefusal
 from gaudi_lab.shapes import Shapes
 
-_SET_BY_BRIDGE = ("forward", "clear_cache", "clear_inputs")
+_SET_HERE = ("forward", "clear_cache", "clear_inputs")
 
-CLOSED = (
-    "Gaudi Lab: this ended the capture of an HPU graph. The unfinished graph was discarded and the capture is closed: "
-    "other cells run as usual, and the next call with these shapes captures anew."
-)
-STILL_OPEN = (
-    "Gaudi Lab: this ended the capture of an HPU graph, and something still holds the unfinished graph, so the capture "
-    "is open: no other graph can be captured. Run: import gc; gc.collect(). If that does not help, restart the kernel."
-)
+# Arguments that the bridge takes away from the forward and reads itself.
+_OF_THE_BRIDGE = frozenset({"bypass_hpu_graphs", "warmup_mode", "cache_tensors_list"})
+# What a call fills at its first use is filled at its second, or it is no first use.
+_TRIALS = 2
+# A graph keeps the cache alive that it was captured with, and `generate` makes a new cache each time.
+_GRAPHS_OF_LIKE_OBJECTS = 2
+_TRIED_AT_MOST = 4096
 
 
 @dataclass
@@ -83,6 +94,9 @@ class CaptureWatcher(Protocol):
     def captured(self, seconds: float) -> None:
         """Be told that it was, and what its call took."""
 
+    def refused(self, reason: GraphRefusal) -> None:
+        """Be told why some calls run without a graph."""
+
 
 watchers: list[CaptureWatcher] = []
 
@@ -90,25 +104,36 @@ watchers: list[CaptureWatcher] = []
 class GraphHandle(Handle):
     """HPU graphs of one module."""
 
-    def __init__(self, undo: Callable[[], None], account: _Account) -> None:
+    def __init__(self, undo: Callable[[], None], guard: _GuardedForward) -> None:
         super().__init__(undo)
-        self._account = account
+        self._guard = guard
 
     @property
     def graphs(self) -> tuple[GraphRecord, ...]:
         """The captured graphs, oldest first."""
-        return tuple(self._account.graphs.values())
+        return tuple(graph.record for graph in self._guard.graphs.values())
+
+    @property
+    def refusals(self) -> tuple[GraphRefusal, ...]:
+        """Why some calls run without a graph; each reason once, in the order in which they were met."""
+        return tuple(self._guard.refusals.values())
 
     def free(self) -> None:
         """Let go of the captured graphs and their memory; the next calls capture anew."""
-        self._account.free()
+        self._guard.free()
 
 
-def hpu_graphs(module: nn.Module, *, copies: bool = False, **options: Any) -> GraphHandle:
+def hpu_graphs(
+    module: nn.Module, *, copies: bool = False, verify: bool = False, **options: Any
+) -> GraphHandle:
     """Capture `module.forward` once per input shape and replay it.
 
     As the bridge does it, a replay writes into the same output tensors each time: clone what you keep, or
     ask for copies.
+
+    A call that a graph cannot hold runs as without graphs, and a warning says once why: if it replaces tensors of a
+    cache, sets attributes, reads values or draws random numbers on the host, writes into its arguments. Random numbers
+    of the device are no reason, the bridge draws anew in each replay; nor are buffers that are written in place.
 
     Parameters
     ----------
@@ -116,8 +141,11 @@ def hpu_graphs(module: nn.Module, *, copies: bool = False, **options: Any) -> Gr
         An inference module on `hpu`; edited in place.
     copies
         Return copies of the outputs, for a caller that keeps them from one call to the next.
+    verify
+        Compare the first replays of each graph with a plain call, and refuse the graph if they differ.
     **options
-        Passed to the bridge's `wrap_in_hpu_graph`, such as `max_graphs` or `disable_tensor_cache`.
+        Passed to the bridge's `wrap_in_hpu_graph` for each graph, such as `disable_tensor_cache`. `max_graphs` counts
+        all graphs of `module`.
 
     Returns
     -------
@@ -129,132 +157,321 @@ def hpu_graphs(module: nn.Module, *, copies: bool = False, **options: Any) -> Gr
     LabError
         In eager mode, or for an option this bridge does not know.
     """
-    before = {name: module.__dict__[name] for name in _SET_BY_BRIDGE if name in module.__dict__}
-    original = module.forward
-    try:
-        bridge.wrap_in_hpu_graph(module, **options)
-    except BaseException:
-        _restore(module, before)
-        raise
-
-    account = _Account(module.forward, original, options.get("max_graphs"), copies)
-    release = module.__dict__.get("clear_cache")
-    observed = account.observer()
-    vars(module)["forward"] = observed
-    if release is not None:
-        account.release = release
-        vars(module)["clear_cache"] = account.free
+    before = {name: module.__dict__[name] for name in _SET_HERE if name in module.__dict__}
+    guard = _GuardedForward(module, copies=copies, verify=verify, options=options)
+    _Carrier(guard.original, options)  # says what cannot be before anything is changed
+    observed = guard.observer()
+    vars(module).update(forward=observed, clear_cache=guard.free, clear_inputs=guard.clear_inputs)
 
     def undo() -> None:
-        account.bypass = True
-        account.free()
+        guard.bypass = True
+        guard.free()
         # If someone wrapped our forward in the meantime, cutting it out would cut theirs out too. It then
         # stays, and only passes calls on to the original.
         if module.__dict__.get("forward") is observed:
-            _restore(module, before)
+            for name in _SET_HERE:
+                vars(module).pop(name, None)
+            vars(module).update(before)
 
-    return GraphHandle(undo, account)
+    return GraphHandle(undo, guard)
 
 
-class _Account:
-    """Keeps account of what is captured and replayed through one wrapped forward."""
+class _Carrier:
+    """One graph of the bridge: a module with somebody else's forward, wrapped."""
 
-    def __init__(
-        self, wrapped: Callable[..., Any], original: Callable[..., Any], limit: int | None, copies: bool
-    ) -> None:
-        self.graphs: dict[int, GraphRecord] = {}
+    def __init__(self, forward: Callable[..., Any], options: dict[str, Any]) -> None:
+        module = nn.Module()
+        vars(module)["forward"] = forward
+        bridge.wrap_in_hpu_graph(module, **options)
+        self.call: Callable[..., Any] = module.forward
+        self.release: Callable[[], Any] = getattr(module, "clear_cache", lambda: None)
+        self.clear_inputs: Callable[[], Any] = getattr(module, "clear_inputs", lambda: None)
+
+
+@dataclass
+class _Graph:
+    """A captured graph, and what must still hold when it is replayed.
+
+    `objects` are those among the arguments as they were after the capture, `family` what two graphs have in common that
+    differ in which objects they were captured with, `written` the tensors that a replay writes besides its results.
+    """
+
+    record: GraphRecord
+    carrier: _Carrier
+    objects: State | None
+    family: Any
+    written: list[torch.Tensor]
+    checks: int = 0
+
+
+@dataclass
+class _Tried:
+    """What is known of the calls with one key that has no graph: how often one was seen that cannot be captured.
+
+    The key knows objects by their identity, which another object can get later: `objects` tells.
+    """
+
+    objects: list[Callable[[], Any]]
+    failures: int = 0
+    clean: bool = False
+    refused: bool = False
+
+    @property
+    def valid(self) -> bool:
+        return all(ref() is not None for ref in self.objects)
+
+
+class _GuardedForward:
+    """A forward that runs as a graph where that gives what it would give itself, and plain elsewhere."""
+
+    def __init__(self, module: nn.Module, *, copies: bool, verify: bool, options: dict[str, Any]) -> None:
+        self.graphs: dict[int, _Graph] = {}
+        self.refusals: dict[tuple[str, str], GraphRefusal] = {}
         self.bypass = False
-        # What the bridge frees its graphs with, where its release has that.
-        self.release: Callable[[], Any] | None = None
-        self._wrapped = wrapped
-        self._original = original
-        self._limit = limit
+        self.original = module.forward
+        self._module = module
         self._copies = copies
+        self._checks = graph_check.CHECKS if verify else 0
+        self._options = options
+        self._limit = options.get("max_graphs")
+        self._tried: dict[int, _Tried] = {}
+        self._refused_structures: dict[Any, None] = {}
 
     def observer(self) -> Callable[..., Any]:
-        @functools.wraps(self._original)
+        """Return what stands in place of the forward."""
+
+        @functools.wraps(self.original)
         def forward(*args: Any, **kwargs: Any) -> Any:
             if self.bypass:
-                return self._original(*args, **kwargs)
-            if kwargs.get("bypass_hpu_graphs"):
-                return self._wrapped(*args, **kwargs)
-            # Read before the call: the forward may change the containers it is given.
-            key = call_shapes.graph_key(args, kwargs)
-            shapes = call_shapes.read_shapes(self._original, args, kwargs)
-            memory = None
-            if key not in self.graphs:
-                for watcher in watchers:
-                    watcher.before_capture()
-                memory = bridge.memory()
-                # The tensors of the first call become the graph's inputs, which later calls write into.
-                args, kwargs = tree_map_only(torch.Tensor, torch.clone, (args, kwargs))
-            inside_another = bridge.capturing()
-            started = time.perf_counter()
-            try:
-                with bridge.plain_errors(), _replay() if key in self.graphs else nullcontext():
-                    result = self._wrapped(*args, **kwargs)
-            except BaseException as error:
-                if not inside_another:
-                    _close_capture(error)
-                raise
-            self._enter(key, shapes, memory, started)
-            return tree_map_only(torch.Tensor, torch.clone, result) if self._copies else result
+                return self.original(*args, **kwargs)
+            given = kwargs
+            if not _OF_THE_BRIDGE.isdisjoint(kwargs):
+                given = {name: x for name, x in kwargs.items() if name not in _OF_THE_BRIDGE}
+                if kwargs.get("bypass_hpu_graphs"):
+                    return self.original(*args, **given)
+            key = call_shapes.graph_key(args, given)
+            graph = self.graphs.get(key)
+            if graph is None:
+                return self._without_graph(key, args, given, kwargs)
+            if graph.objects is not None and not graph.objects.intact():
+                names = [change.name for change in graph.objects.changes()]
+                self._refuse(
+                    key, Verdict(graph_refusals.of_moved_on(names[:1] or ["an argument"])), args, given
+                )
+                return self.original(*args, **given)
+            if graph.checks:
+                return self._check(key, graph, args, kwargs, given)
+            with bridge.plain_errors(), _replay():
+                result = graph.carrier.call(*args, **kwargs)
+            graph.record.replays += 1
+            return graph_check.copies_of(result) if self._copies else result
 
         return forward
 
     def free(self) -> None:
-        self.graphs.clear()
-        if self.release is not None:
-            self.release()
+        """Let go of every graph. What was refused is tried again."""
+        for key in list(self.graphs):
+            self._drop(key)
+        self._tried.clear()
+        self._refused_structures.clear()
 
-    def _enter(self, key: int, shapes: Shapes, memory: bridge.Memory | None, started: float) -> None:
-        if key in self.graphs:
-            self.graphs[key].replays += 1
-        elif self._limit is None or len(self.graphs) < self._limit:
-            now = bridge.memory()
-            size = None if memory is None or now is None else max(now.in_use - memory.in_use, 0)
-            self.graphs[key] = GraphRecord(shapes, size=size)
+    def clear_inputs(self) -> None:
+        """Have the bridge let go of inputs that were updated in place and are held as outputs."""
+        for graph in self.graphs.values():
+            graph.carrier.clear_inputs()
+
+    def _without_graph(
+        self, key: int, args: tuple[Any, ...], given: dict[str, Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run a call that has no graph: plain, plain and watched, or captured."""
+        tried = self._tried.get(key)
+        if tried is not None and not tried.valid:
+            del self._tried[key]
+            tried = None
+        if (tried is not None and tried.refused) or (
+            self._limit is not None and len(self.graphs) >= self._limit
+        ):
+            return self.original(*args, **given)
+        call = call_shapes.named(self.original, args, given)
+        objects = call_arguments.objects(call)
+        if objects and any(structure(x) in self._refused_structures for x in objects.values()):
+            return self.original(*args, **given)
+        for name, x in objects.items():
+            if not _hashable(x):
+                self._refuse(key, Verdict(graph_refusals.of_unhashable(name, type(x))), args, given)
+                return self.original(*args, **given)
+        needs_trial = bool(objects) or not self._computes_at_capture or _twice(call_arguments.tensors(call))
+        if needs_trial and not (tried is not None and tried.clean):
+            watch = WatchedCall(self._module, call)
+            result = watch.run(self.original, args, given)
+            self._judge(key, watch, args, given)
+            return result
+        return self._capture(key, args, given, kwargs)
+
+    def _capture(self, key: int, args: tuple[Any, ...], given: dict[str, Any], kwargs: dict[str, Any]) -> Any:
+        for watcher in watchers:
+            watcher.before_capture()
+        shapes = call_shapes.read_shapes(self.original, args, given)
+        memory = bridge.memory()
+        # The tensors of the first call become the graph's inputs, which later calls write into.
+        copies = Copies(args, given)
+        call = call_shapes.named(self.original, copies.args, copies.kwargs)
+        watch = WatchedCall(self._module, call)
+        watching: list[WatchedCall] = [watch]
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            # A second time only if the bridge tells two calls apart that have one key here; it captures both.
+            return (
+                watching.pop().run(self.original, args, kwargs)
+                if watching
+                else self.original(*args, **kwargs)
+            )
+
+        carrier = _Carrier(run, self._options)
+        for_the_bridge = {name: x for name, x in kwargs.items() if name in _OF_THE_BRIDGE}
+        inside_another = bridge.capturing()
+        started = time.perf_counter()
+        try:
+            with bridge.plain_errors():
+                result = carrier.call(*copies.args, **copies.kwargs, **for_the_bridge)
+        except BaseException as error:
+            if not inside_another:
+                close_capture(error)
+            raise
+        if not self._judge(key, watch, args, given):
+            if not self._computes_at_capture:
+                raise LabError(
+                    f"The call before this one could be captured and this one cannot: {watch.verdict()}. Without a "
+                    "tensor cache nothing was computed, so what it left on the model is not valid."
+                )
+            _hand_over(self._module, copies)
+            carrier.release()
+            return _with_originals(result, copies)
+        for watcher in watchers:
+            watcher.captured(time.perf_counter() - started)
+        now = bridge.memory()
+        size = None if memory is None or now is None else max(now.in_use - memory.in_use, 0)
+        objects = watch.objects()
+        family = tuple(map(structure, call_arguments.objects(call).values()))
+        self.graphs[key] = _Graph(
+            GraphRecord(shapes, size=size),
+            carrier,
+            objects if family else None,
+            (family, shapes),
+            watch.written,
+            self._checks,
+        )
+        self._tried.pop(key, None)
+        if family:
+            self._keep_few(self.graphs[key].family)
+        return graph_check.copies_of(result) if self._copies else result
+
+    def _check(
+        self, key: int, graph: _Graph, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
+    ) -> Any:
+        """Replay, take that back, and run plain: the plain results count."""
+        with bridge.plain_errors():
+            result, difference = graph_check.compare(
+                lambda: _replayed(graph.carrier.call, args, kwargs),
+                lambda: self.original(*args, **given),
+                graph.written,
+            )
+        graph.checks -= 1
+        graph.record.replays += 1
+        if difference is not None:
+            self._refuse(key, Verdict(graph_refusals.of_difference(difference)), args, given)
+        return result
+
+    def _judge(self, key: int, watch: WatchedCall, args: tuple[Any, ...], given: dict[str, Any]) -> bool:
+        """Note what a watched call has shown, and return whether it can be captured."""
+        verdict = watch.verdict()
+        tried = self._tried_of(key, args, given)
+        if verdict is None:
+            tried.clean = True
+            return True
+        tried.failures += 1
+        tried.clean = False
+        if not verdict.first_use or tried.failures >= _TRIALS:
+            self._refuse(key, verdict, args, given)
+        return False
+
+    def _refuse(self, key: int, verdict: Verdict, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+        self._drop(key)
+        self._tried_of(key, args, given).refused = True
+        if verdict.structure is not None:
+            self._refused_structures[verdict.structure] = None
+        reason = verdict.refusal
+        # One reason has many places: each layer of a cache, each element of a list.
+        known_as = reason.code, reason.name.partition(".")[0]
+        if known_as not in self.refusals:
+            self.refusals[known_as] = reason
             for watcher in watchers:
-                watcher.captured(time.perf_counter() - started)
+                watcher.refused(reason)
+            warnings.warn(f"Gaudi Lab: a call of {type(self._module).__name__} {reason}", stacklevel=4)
+
+    def _tried_of(self, key: int, args: tuple[Any, ...], given: dict[str, Any]) -> _Tried:
+        tried = self._tried.get(key)
+        if tried is None or not tried.valid:
+            objects = call_arguments.objects(call_shapes.named(self.original, args, given))
+            if len(self._tried) >= _TRIED_AT_MOST:
+                self._tried.clear()
+            for other in [other for other, known in self._tried.items() if not known.valid]:
+                del self._tried[other]
+            tried = self._tried[key] = _Tried([_reference(x) for x in objects.values()])
+        return tried
+
+    def _keep_few(self, family: Any) -> None:
+        alike = [key for key, graph in self.graphs.items() if graph.family == family]
+        for key in alike[:-_GRAPHS_OF_LIKE_OBJECTS]:
+            self._drop(key)
+
+    def _drop(self, key: int) -> None:
+        graph = self.graphs.pop(key, None)
+        if graph is not None:
+            graph.carrier.release()
+
+    @property
+    def _computes_at_capture(self) -> bool:
+        """Whether the results of a capture are there when it ends, and not only after a replay."""
+        said = os.environ.get("PT_HPUGRAPH_DISABLE_TENSOR_CACHE", "").lower()
+        keeps = said in ("0", "false") or (not said and not self._options.get("disable_tensor_cache"))
+        return keeps and not self._options.get("dry_run")
 
 
-def _restore(module: nn.Module, before: dict[str, Any]) -> None:
-    for name in _SET_BY_BRIDGE:
-        vars(module).pop(name, None)
-    vars(module).update(before)
+def _replayed(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    with _replay():
+        return call(*args, **kwargs)
 
 
-def _close_capture(error: BaseException) -> None:
-    """Let go of the graph that `error` left under capture, and note on the error what became of it.
-
-    The bridge has no `finally` there: its capture stays open until the graph object dies, and what keeps that alive is
-    the traceback, which a notebook holds on to. Until then every operator goes into the dead graph, and no other graph
-    can be captured. So the frames are let go here.
-
-    To be called where the error is handled, only if no capture was open before the call that failed. An error
-    outside of a capture, such as one in a replay, is left as it is.
-    """
-    if not bridge.capturing():
-        return
-    for link in _chain_of(error):
-        traceback.clear_frames(link.__traceback__)
-    _note(error, STILL_OPEN if bridge.capturing() else CLOSED)
+def _hand_over(module: nn.Module, copies: Copies) -> None:
+    """Make everything that a captured call has left behind hang on the caller's tensors, and not on their copies."""
+    with torch.no_grad():
+        copies.give_back()
+    for holder, key, value in State({"": module}).places:
+        original = copies.original(value)
+        if original is not value and not isinstance(holder, tuple):
+            holder[key] = original
 
 
-def _chain_of(error: BaseException) -> list[BaseException]:
-    """Return `error` and the errors that it was raised from or while handling: each has frames of its own."""
-    found: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        link = waiting.pop()
-        if link is not None and link not in found:
-            found.append(link)
-            waiting += [link.__cause__, link.__context__]
-    return found
+def _with_originals(result: Any, copies: Copies) -> Any:
+    return tree_map_only(torch.Tensor, copies.original, result)
 
 
-def _note(error: BaseException, line: str) -> None:
-    if sys.version_info >= (3, 11):
-        error.add_note(line)
-    else:
-        sys.stderr.write(line + "\n")
+def _twice(tensors: dict[str, torch.Tensor]) -> bool:
+    """Whether the caller passes a tensor twice: copies of it would go apart where the call writes into one."""
+    return len({id(x) for x in tensors.values()}) < len(tensors)
+
+
+def _hashable(x: Any) -> bool:
+    try:
+        hash(x)
+    except TypeError:
+        return False
+    return True
+
+
+def _reference(x: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(x)
+    except TypeError:
+        return lambda: x

@@ -20,7 +20,7 @@ def _(why: Why) -> str:
     if not why.costs:
         return str(why)
     rows = [
-        (units.seconds(cost.seconds), _times(cost), cost.cause.text, _where(cost), ", ".join(cost.layers))
+        (_took(cost), _times(cost), cost.cause.text, _where(cost), ", ".join(cost.layers))
         for cost in why.costs
     ]
     table = layout.table(("took", "times", "why", "where", "what"), rows, left={2, 3, 4})
@@ -37,7 +37,7 @@ def _(why: Why) -> str:
 def _(why: Why) -> str:
     rows = [
         {
-            "took": units.seconds(cost.seconds),
+            "took": _took(cost),
             "times": _times(cost),
             "why": cost.cause.text,
             "where": _where(cost),
@@ -62,6 +62,10 @@ def _summary(why: Why) -> list[str]:
         f"{count} of them again, in {units.seconds(sum(cost.seconds for cost in again))}" if count else "",
         "" if why.complete else _ONLY_PART,
     ]
+
+
+def _took(cost: CauseCost) -> str:
+    return units.seconds(cost.seconds) if cost.seconds else "–"
 
 
 def _times(cost: CauseCost) -> str:

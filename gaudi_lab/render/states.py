@@ -35,11 +35,13 @@ def _(status: Status) -> str:
 
 
 def facts(status: Status) -> list[str]:
-    """Return the counters and the memory of a status, in sentences without a full stop."""
+    """Return the counters, the memory and what graphs were refused, in sentences without a full stop."""
     if not status.loaded:
         return []
     counted = status.counters
-    told = [
+    told = [f"{model.name} {refusal}" for model in status.models for refusal in model.refusals]
+    told += [f"{model.name}: {value}" for model in status.models for value in model.uncomputed]
+    told += [
         f"{units.count(counted.compilations, 'graph')} compiled so far, "
         f"taking {units.seconds(counted.compile_time)}"
         if counted.compilations

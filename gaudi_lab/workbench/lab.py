@@ -133,6 +133,7 @@ class Lab:
         requested = self._join(attached, own.in_process(lazy), self._requested.in_process(lazy))
         self._move({attached: requested.in_mode(requested.mode)}, lazy)
         attached.requested = requested
+        attached.watch_for_uncomputed()
         self._models[attached.name] = attached
         self._follow(attached)
         self._own_request[attached.name] = own
@@ -411,7 +412,7 @@ class Lab:
         self._take_modules(entered)
         requested = entered.requested.in_process(bridge.is_lazy())
         settings = requested.in_mode(requested.mode)
-        settings = settings if graphs else settings.replace(hpu_graphs=False)
+        settings = settings if graphs else settings.replace(**HPU_GRAPHS.turn(False))
         entered.take_off(settings)
         entered.put_on(settings)
 
@@ -437,7 +438,9 @@ class Lab:
 
     def _join(self, attached: SwitchedModel, own: Settings, for_all: Settings) -> Settings:
         """Return the switches of all, with what a model asks for by itself."""
-        joined = for_all.replace(hpu_graphs=for_all.hpu_graphs or own.hpu_graphs)
+        joined = for_all
+        if own.hpu_graphs and not for_all.hpu_graphs:
+            joined = joined.replace(hpu_graphs=True, verify=own.verify)
         if own.fused_sdpa and not for_all.fused_sdpa:
             joined = joined.replace(fused_sdpa=True, recompute=own.recompute, softmax=own.softmax)
         if own.mode is Mode.COMPILE and not for_all.mode.is_lazy:

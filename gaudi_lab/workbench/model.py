@@ -6,7 +6,7 @@ Only this module calls instruments on a user's model, and only the workbench cal
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,8 +17,9 @@ from gaudi_lab.instruments import attention, components
 from gaudi_lab.instruments.compiling import Regions, compile_in_place, compile_regions
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
 from gaudi_lab.instruments.handle import Handle, all_or_none
-from gaudi_lab.report import CapturedGraph, ModelStatus
-from gaudi_lab.settings import COMPILE, FUSED_SDPA, Mode, Settings, Switch
+from gaudi_lab.instruments.uncomputed import UncomputedHandle, watch_uncomputed
+from gaudi_lab.report import CapturedGraph, GraphRefusal, ModelStatus, UncomputedValue
+from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Switch
 
 # It decides on values, on the host and for each image: no graph can contain that.
 _NEVER_CAPTURED = ("safety_checker",)
@@ -81,11 +82,14 @@ class SwitchedModel:
         self.components = components.of(model)
         self.settings = Settings()
         self.requested = requested or Settings()
-        # A stock Trainer keeps the outputs of its first batch until it joins them with those of the second.
-        self._options = options or ModelOptions(graphs={"copies": components.is_trainer(model)})
+        # A stock Trainer keeps the outputs of its first batch until it joins them with those of the second, and
+        # `generate` collects hidden states and attentions over all its steps.
+        keeps = components.is_trainer(model) or components.generates(model)
+        self._options = options or ModelOptions(graphs={"copies": keeps})
         # What is installed: for each instrument the value it was installed with, and its handle.
         self._installed: dict[str, tuple[Any, Handle]] = {}
         self._graphs: dict[str, GraphHandle] = {}
+        self._watches: dict[str, UncomputedHandle] = {}
 
     def __str__(self) -> str:
         """Say which switches are on, with the options that only a Trainer's arguments have."""
@@ -153,6 +157,8 @@ class SwitchedModel:
         while self._installed:
             _, (_, handle) = self._installed.popitem()
             handle.remove()
+        while self._watches:
+            self._watches.popitem()[1].remove()
         self.settings = Settings(Mode.of_process(self.settings.mode.is_lazy))
 
     def captured(self) -> tuple[CapturedGraph, ...]:
@@ -162,6 +168,28 @@ class SwitchedModel:
             for component, handle in self._graphs.items()
             if handle.active
             for graph in handle.graphs
+        )
+
+    def refusals(self) -> tuple[GraphRefusal, ...]:
+        """Return why some calls run without an HPU graph, component by component."""
+        return tuple(
+            replace(refusal, component=component)
+            for component, handle in self._graphs.items()
+            if handle.active
+            for refusal in handle.refusals
+        )
+
+    def watch_for_uncomputed(self) -> None:
+        """Report from now on what a compile-only warm-up leaves on the model. Clearing it ends that."""
+        for component, module in self.components.items():
+            self._watches[component] = watch_uncomputed(module)
+
+    def uncomputed(self) -> tuple[UncomputedValue, ...]:
+        """Return what on the model a compile-only warm-up has left without a value, component by component."""
+        return tuple(
+            replace(value, component=component)
+            for component, watch in self._watches.items()
+            for value in watch.values
         )
 
     def replays(self) -> list[int]:
@@ -177,7 +205,7 @@ class SwitchedModel:
     def recapture(self) -> None:
         """Put the model under HPU graphs anew, if it is: what was captured by halves or is outdated goes."""
         settings = self.settings
-        self.take_off(settings.replace(hpu_graphs=False))
+        self.take_off(settings.replace(**HPU_GRAPHS.turn(False)))
         self.put_on(settings)
 
     def in_use(self, module: nn.Module) -> nn.Module:
@@ -198,6 +226,8 @@ class SwitchedModel:
             settings=self.settings,
             attention=", ".join(dict.fromkeys(names)),
             graphs=self.captured(),
+            refusals=self.refusals(),
+            uncomputed=self.uncomputed(),
         )
 
     def _needed(self, settings: Settings) -> dict[str, Any]:
@@ -211,7 +241,7 @@ class SwitchedModel:
             if not settings.fused_sdpa:
                 needed["masks"] = True
             # A graph holds the attention it was captured with, so it is captured anew when that changes.
-            needed["graphs"] = needed.get("attention", "as it is")
+            needed["graphs"] = needed.get("attention", "as it is"), bool(settings.verify)
         if COMPILE.is_on(settings):
             needed["compiling"] = True
         return needed
@@ -228,7 +258,8 @@ class SwitchedModel:
             instrument = attention.static_masks
         elif name == "graphs":
             modules = {part: module for part, module in modules.items() if part not in _NEVER_CAPTURED}
-            instrument = lambda module: hpu_graphs(module, **options.graphs)  # noqa: E731
+            _, verify = value
+            instrument = lambda module: hpu_graphs(module, verify=verify, **options.graphs)  # noqa: E731
         elif isinstance(value, str):
             instrument = lambda module: attention.named(module, value)  # noqa: E731
         else:

@@ -20,7 +20,7 @@ def device():
     bridge.load()
     for module in (
         "internal.bridge_config",
-        "dynamo.compile_backend.backend",
+        "dynamo.compile_backend.backends",
         "hpex.optimizers",
         "hpex.movingavrg",
     ):

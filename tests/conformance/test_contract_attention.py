@@ -198,12 +198,33 @@ def test_without_heads_and_fp8_and_reference(attend):
     device = [x.to("hpu") for x in (q, k, v)]
     torch.testing.assert_close(attend(*device, None, 0.0, True).cpu(), expected)
     for plain in (PySDPA, PySDPAHinted):
-        torch.testing.assert_close(plain.apply(*device, None, 0.0, True).cpu(), expected)
+        heads = [x.unsqueeze(1) for x in device]
+        for sliced in (False, True):
+            torch.testing.assert_close(plain.apply(*heads, True, sliced).cpu().squeeze(1), expected)
     scaled = [(x.unsqueeze(1) * 8).to(torch.float8_e4m3fn) for x in device]
     by = torch.tensor(0.125, device="hpu")
     out, _, amax = fp8_fused_sdpa(*scaled, None, 0.0, True, None, "None", by, by, by, is_amax_o=True)
     torch.testing.assert_close(out.float().cpu()[:, 0], expected, atol=0.2, rtol=0.2)
     assert amax.item() == out.abs().max().item()
+
+
+@covers("sdpa-extra-results")
+def test_probabilities_come_before_the_dropout_mask(mode):
+    from habana_frameworks.torch.hpex.kernels import FusedSDPA
+
+    q, k, v = [random(1, 2, 6, 4) for _ in range(3)]
+    device = [x.to("hpu") for x in (q, k, v)]
+    probabilities = torch.softmax(q @ k.transpose(-2, -1) / 2, -1)
+
+    def attend(*wanted):
+        out = FusedSDPA.apply(*device, None, 0.5, False, None, "None", False, None, "left", *wanted)
+        return [x.cpu() for x in out]
+
+    out, mask = attend(True, False)
+    torch.testing.assert_close(out, (probabilities * mask / 0.5) @ v)
+    out, weights, mask = attend(True, True)
+    torch.testing.assert_close(weights, probabilities)
+    torch.testing.assert_close(out, (probabilities * mask / 0.5) @ v)
 
 
 @covers("stock-sdpa")

@@ -71,17 +71,23 @@ def test_a_recording_runs_at_its_limit(limit, graphs):
 @raises("not-on-cpu")
 @pytest.mark.parametrize(
     ("allowed", "refused"),
-    [("", False), ("none", True), ("unique,nonzero", False), ("aten::nonzero", False), ("unique", True)],
+    [
+        ("", False),
+        ("none", True),
+        ("nonzero,unique_consecutive", False),
+        ("aten::unique_consecutive", False),
+        ("nonzero", True),
+    ],
 )
 def test_which_operators_may_fall_back(allowed, refused):
     found = run(
         """
         import torch, habana_frameworks.torch as ht
         from habana_frameworks.torch.hpu.metrics import metric_localcontext
-        x = torch.tensor([0.0, 2.0], device="hpu")
+        x = torch.tensor([2.0, 2.0, 1.0], device="hpu")
         with metric_localcontext("cpu_fallback") as metric:
             try:
-                result["found"] = x.nonzero().tolist()
+                result["found"] = x.unique_consecutive().tolist()
             except RuntimeError as error:
                 result["message"] = str(error)
         result["fallbacks"] = dict(metric.stats())["TotalNumber"]
@@ -90,10 +96,10 @@ def test_which_operators_may_fall_back(allowed, refused):
         PT_HPU_PLACE_ON_CPU=allowed,
     )
     if refused:
-        assert found["message"] == message("not-on-cpu", operator="aten::nonzero")
+        assert found["message"] == message("not-on-cpu", operator="aten::unique_consecutive")
         assert found["fallbacks"] == 0
     else:
-        assert found["found"] == [[1]]
+        assert found["found"] == [2.0, 1.0]
         assert found["fallbacks"] == 1
 
 

@@ -173,7 +173,7 @@ def test_recompilation(tmp_path, capsys, caplog):
     batches = [torch.ones(2)] * 20 + [torch.ones(3)]
     assert data_dynamicity(batches) == {((2,),): 20, ((3,),): 1}
     assert "There is a little dynamicity" in caplog.text
-    assert len(list(const_shape_dataloader(batches))) == 20
+    assert len(list(const_shape_dataloader(batches, 20))) == 20
     emulator.set_lazy(False)
     with pytest.raises(AssertionError):
         detect_recompilation_auto_model(nn.Linear(1, 1))

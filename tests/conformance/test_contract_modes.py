@@ -193,7 +193,6 @@ _DEFAULTS = {
     "decomposition_mode": "habana",
     "keep_input_mutations": True,
     "use_eager_fallback": True,
-    "use_graph_freezing": False,
     "discard_frozen_params": False,
     "remove_unnecessary_clones": True,
     "use_inplace_allreduce": True,
@@ -207,12 +206,17 @@ _DEFAULTS = {
     "reassign_full_copy": True,
     "reassign_copy_": True,
     "use_boxed_input": True,
+    # since 1.21, which dropped use_graph_freezing
+    "dump_graph_repro": False,
+    "joint_graph_constant_folding": True,
+    "enable_waittensor_graph_split": True,
+    "use_generic_reinplacer": True,
+    "enable_synapse_input_reuse": True,
 }
 _VARIABLES = {
     "use_compiled_recipes": "PT_HPU_COMPILE_USE_RECIPES",
     "keep_input_mutations": "PT_HPU_KEEP_INPUT_MUTATIONS",
     "use_eager_fallback": "PT_HPU_USE_EAGER_FALLBACK",
-    "use_graph_freezing": "PT_HPU_COMPILE_GRAPH_FREEZE",
     "inference": "PT_HPU_USE_INFERENCE_COMPILER",
     "force_static_compile": "PT_HPU_FORCE_STATIC_COMPILE",
 }
@@ -229,6 +233,8 @@ _CONFIG = """
 @covers("compile-defaults")
 def test_settings_of_the_backend():
     assert run(_CONFIG, PT_HPU_LAZY_MODE="0")["config"] == _DEFAULTS
+    older = run(_CONFIG, PT_HPU_LAZY_MODE="0", GAUDI_LAB_BRIDGE_VERSION="1.19")["config"]
+    assert set(older) == {*list(_DEFAULTS)[:17], "use_graph_freezing"}
     other = {variable: str(int(not _DEFAULTS[name])) for name, variable in _VARIABLES.items()}
     asked = run(_CONFIG, PT_HPU_LAZY_MODE="0", PT_HPU_COMPILE_DECOMPOSITION_MODE="none", **other)["config"]
     assert asked == _DEFAULTS | {name: not _DEFAULTS[name] for name in _VARIABLES} | {

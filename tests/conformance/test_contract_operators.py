@@ -157,7 +157,7 @@ def test_layerwise_optimizers():
         return parameter.detach().cpu() - start
 
     # The first step of LAMB is as long as the parameter, times the rate: |p| = 5.
-    moved = stepped(lambda p: FusedLamb([p], lr=0.1, weight_decay=0.0, use_nvlamb=True))
+    moved = stepped(lambda p: FusedLamb([p], lr=0.1, weight_decay=0.0, use_lamb=True))
     assert moved.norm().item() == pytest.approx(0.5, rel=1e-4)
     moved = stepped(lambda p: FusedLars(torch.optim.SGD([p], lr=1.0), [1], eeta=0.01))
     torch.testing.assert_close(moved, -0.01 * 5 / 2 * grad)

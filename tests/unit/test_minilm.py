@@ -63,6 +63,7 @@ def test_answers_agree_and_only_new_shapes_compile(encoder, attached, settings):
 
 
 def test_the_model_is_the_one_it_was(encoder, attached):
+    # The workbench watches the calls of what is attached, and takes that place for it.
     before = set(vars(encoder[1])) - {"_compiled_call_impl"}, dict(vars(encoder[1].config))
     attached.apply(Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True))
     embed(encoder, SENTENCES, "hpu")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 
@@ -37,6 +39,15 @@ class on_the_host:  # noqa: N801 - reads as a statement
             guard.__exit__(*exc)
         if self._dtype is not None and self._dtype is not self._outer:
             torch.set_default_dtype(self._outer)
+
+
+def lasting() -> Any:
+    """Return the context in which host memory of the device is made: it may be written into whatever mode comes later.
+
+    What is made in inference mode may be changed in inference mode only, and recorded operators run outside of it. The
+    tensors over the memory are still inference mode's own where PyTorch makes them so.
+    """
+    return torch._C._InferenceMode(False)
 
 
 _AUTOCAST = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)

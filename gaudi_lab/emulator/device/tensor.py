@@ -117,7 +117,10 @@ class HpuTensor(torch.Tensor):
             host = self.detach().cpu()
             contents = tensor_contents or ("[]" if host.numel() == 0 else _tensor_str(host, len("tensor(")))
             text = _str_intern(self, tensor_contents=contents)
-        return text.replace(f"{type(self).__name__}(", "tensor(", 1)
+        text = text.replace(f"{type(self).__name__}(", "tensor(", 1)
+        if isinstance(self, torch.nn.Parameter):
+            return f"Parameter containing:\n{text.removeprefix('Parameter(').removesuffix(')')}"
+        return text
 
     def __format__(self, spec: str) -> str:
         """Format the value of a 0-dim tensor as a number, as PyTorch does for its own class."""
@@ -128,10 +131,7 @@ class HpuTensor(torch.Tensor):
         if id(self) in memo:
             return memo[id(self)]
         if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) "
-                "support the deepcopy protocol at the moment."
-            )
+            return super().__deepcopy__(memo)  # PyTorch's refusal
         with torch.no_grad():
             copy: Any = self.detach().clone()
         if isinstance(self, torch.nn.Parameter):
@@ -152,6 +152,8 @@ class HpuTensor(torch.Tensor):
         from torch._guards import detect_fake_mode
 
         if detect_fake_mode() is not None:
+            if self.numel() == 0:
+                return torch.UntypedStorage(0, device="meta")  # a compiler resizes that of an empty tensor
             # A compiler must not take wrapper and host for two views of one memory.
             return super().untyped_storage()
         return _storage_of(self)
@@ -184,6 +186,12 @@ class HpuTensor(torch.Tensor):
                 "Use Tensor.cpu() to copy the tensor to host memory first."
             )
         return self.detach().cpu().numpy()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """Refuse: no other library knows the device, and the capsule would hold no memory."""
+        raise ValueError(
+            "Unknown device type hpu for Dlpack. Use Tensor.cpu() to copy the tensor to host memory first."
+        )
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         return self.numpy()

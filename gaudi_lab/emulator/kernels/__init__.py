@@ -1,27 +1,38 @@
 """Gaudi's own operators, `torch.ops.hpu.*`, as host kernels that a recorded graph can hold.
 
-`library` defines them. `sdpa`, `rotary`, `softmax`, `normalization` and `experts` are parts of models in one kernel
-each; `casts`, `gemm` and `int4` work on numbers of eight and four bits, and `float8` says how those round and scale.
+`library` defines them. `sdpa`, `rotary`, `normalization`, `beams`, `experts` and the three of softmax are parts
+of models in one kernel each; `low_bits` computes with eight and four bits. `ctc` is a loss and `lamb` an optimizer;
+`plain` has operators of one step, and `twins` stand in for operators of PyTorch's.
 """
 
 from gaudi_lab.emulator.kernels import (
-    casts,
+    beams,
+    block_softmax,
+    ctc,
     experts,
-    gemm,
-    int4,
+    lamb,
+    low_bits,
+    masked_softmax,
     normalization,
+    plain,
     rotary,
     sdpa,
     softmax,
+    twins,
 )
 
 __all__ = [
-    "casts",
+    "beams",
+    "block_softmax",
+    "ctc",
     "experts",
-    "gemm",
-    "int4",
+    "lamb",
+    "low_bits",
+    "masked_softmax",
     "normalization",
+    "plain",
     "rotary",
     "sdpa",
     "softmax",
+    "twins",
 ]

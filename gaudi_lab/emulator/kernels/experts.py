@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from gaudi_lab.emulator.kernels.float8 import FLOAT8, LARGEST, round_to, spread
 from gaudi_lab.emulator.kernels.library import define
+from gaudi_lab.emulator.kernels.low_bits.float8 import FLOAT8, LARGEST, round_to, spread
 
 Weights = Sequence[torch.Tensor]
 Scales = Sequence[torch.Tensor | float] | None
@@ -106,8 +106,8 @@ class ExpertsCall:
         weight = weight.t() if self.permuted_weights else weight
         return weight if by is None else weight * by.reshape(-1)
 
-    def mix(self, inner: Half, outer: Half) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the sum over experts in float32 and the largest intermediate magnitude of each expert.
+    def mix(self, inner: Half, outer: Half) -> torch.Tensor:
+        """Return the sum over experts in float32.
 
         `inner` and `outer` are the two halves of an expert, given by its position: hidden to intermediate states, and
         back.
@@ -116,20 +116,18 @@ class ExpertsCall:
         if self.d_scale_hidden_states is not None:
             hidden = hidden * self.d_scale_hidden_states
         out = torch.zeros(hidden.shape, dtype=torch.float32)
-        amax = torch.zeros(len(self.w3), dtype=torch.float32)
         for position in range(min(len(self.w3), self.experts_max - self.experts_min + 1)):
             token, choice = torch.where(self.expert_routing_table == self.experts_min + position)
             if not len(token):
                 continue
             states = inner(position, hidden[token])
-            amax[position] = states.abs().amax()
             counts = self.router_weights[token, choice].unsqueeze(-1).float()
             out.index_add_(0, token, outer(position, states) * counts)
-        return out, amax
+        return out
 
 
-def _mix(call: ExpertsCall) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mixture of gated experts in float32, and the largest intermediate magnitudes, (experts,)."""
+def _mix(call: ExpertsCall) -> torch.Tensor:
+    """Return the mixture of gated experts in float32."""
     call.check()
     activation = _ACTIVATIONS[call.activation]
     gate, up = call.gate_and_up()
@@ -158,18 +156,30 @@ def _round_states(call: ExpertsCall, position: int, x: torch.Tensor) -> torch.Te
 
 def _plain(call: ExpertsCall) -> torch.Tensor:
     """Return the mixture in the dtype of the hidden states, which have not eight bits."""
-    return _measured(call)[0]
+    return _mix(call).to(call.hidden_states.dtype)
 
 
 def _measured(call: ExpertsCall) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mixture in the dtype of the hidden states, and the largest intermediate magnitudes, (experts,)."""
-    out, amax = _mix(call)
-    return out.to(call.hidden_states.dtype), amax
+    """Return the mixture in the dtype of the hidden states, and what `_largest_states` does."""
+    return _plain(call), _largest_states(call)
+
+
+def _largest_states(call: ExpertsCall) -> torch.Tensor:
+    """Return the largest intermediate state of each expert, (experts,), in float32.
+
+    It is over all tokens, whoever they are routed to, signed, and computed in the dtype of the hidden states.
+    """
+    hidden, activation = call.hidden_states, _ACTIVATIONS[call.activation]
+    found = [
+        (activation(hidden @ gate.to(hidden.dtype)) * (hidden @ up.to(hidden.dtype))).amax()
+        for gate, up in zip(*call.gate_and_up(), strict=True)
+    ]
+    return torch.stack(found).float()
 
 
 def _float8(call: ExpertsCall) -> torch.Tensor:
     """Return the mixture in bfloat16."""
-    return _mix(call)[0].to(torch.bfloat16)
+    return _mix(call).to(torch.bfloat16)
 
 
 def _with_bias(call: ExpertsCall) -> torch.Tensor:
@@ -188,7 +198,7 @@ def _with_bias(call: ExpertsCall) -> torch.Tensor:
     def outer(position: int, x: torch.Tensor) -> torch.Tensor:
         return x @ down[position] + call.w3_bias[position].float()
 
-    return call.mix(inner, outer)[0].to(call.hidden_states.dtype)
+    return call.mix(inner, outer).to(call.hidden_states.dtype)
 
 
 def _fake(call: ExpertsCall) -> torch.Tensor:

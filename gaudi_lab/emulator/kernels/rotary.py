@@ -2,8 +2,9 @@
 
 `sin` and `cos` broadcast to the data, (batch, heads, length, dim) or any other layout. With `position_ids`,
 (batch, length), they are tables (..., positions, dim) of which the rows are taken; without, rows `offset` and
-following. They may have half the data's dim, one angle for each pair. Mode 0 pairs the first half of a row with
-the second (blockwise), mode 1 pairs neighbours (pairwise).
+following, or columns `offset` and following of a table with so many more columns. They may have half the data's dim,
+one angle for each pair. Mode 0 pairs the first half of a row with the second (blockwise), mode 1 pairs neighbours
+(pairwise).
 """
 
 from __future__ import annotations
@@ -50,26 +51,14 @@ def _turn(x: torch.Tensor, mode: int) -> torch.Tensor:
 def _rows(
     table: torch.Tensor, data: torch.Tensor, position_ids: torch.Tensor | None, offset: int, mode: int
 ) -> torch.Tensor:
+    if offset and table.shape[-1] == offset + data.shape[-1]:
+        return table[..., offset:]
     if table.shape[-1] * 2 == data.shape[-1]:
         table = table.repeat_interleave(2, -1) if mode == PAIRWISE else torch.cat((table, table), -1)
     if position_ids is not None:
         return table.reshape(-1, table.shape[-1])[position_ids.long()].unsqueeze(1)
     length = data.shape[-2]
     return table[..., offset : offset + length, :] if table.dim() > 1 and table.shape[-2] > length else table
-
-
-def _rotate_cached(data: torch.Tensor, cache: torch.Tensor, inverse: bool) -> torch.Tensor:
-    """Rotate neighbours of `data` (length, batch, heads, dim) by `cache` (positions, ..., rotated / 2, 2).
-
-    The last axis of the cache is (cos, sin). Features beyond the rotated ones pass through.
-    """
-    length, heads, pairs = data.shape[0], data.shape[-2], cache.shape[-2]
-    turning, passing = data[..., : 2 * pairs], data[..., 2 * pairs :]
-    cos, sin = cache[:length].reshape(length, -1, 1, pairs, 2).unbind(-1)
-    sin = -sin if inverse else sin
-    first, second = turning.reshape(length, -1, heads, pairs, 2).unbind(-1)
-    turned = torch.stack((first * cos - second * sin, second * cos + first * sin), -1)
-    return torch.cat((turned.reshape(turning.shape), passing), -1).to(data.dtype)
 
 
 def _like_first(data, *rest):  # type: ignore[no-untyped-def]
@@ -79,8 +68,3 @@ def _like_first(data, *rest):  # type: ignore[no-untyped-def]
 _TAIL = "Tensor sin, Tensor cos, Tensor? position_ids, int offset, int mode) -> Tensor"
 define("rotary_pos_embedding(Tensor input, " + _TAIL, _rotate, _like_first)
 define("rotary_pos_embedding_backward(Tensor grad_in, " + _TAIL, _rotate_backward, _like_first)
-define(
-    "rotary_pos_embedding_cached(Tensor input, Tensor rope_cache, bool inverse) -> Tensor",
-    _rotate_cached,
-    _like_first,
-)

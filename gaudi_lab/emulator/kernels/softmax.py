@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from gaudi_lab.emulator.kernels.float8 import Scale, lay_out, round_to
 from gaudi_lab.emulator.kernels.library import define
+from gaudi_lab.emulator.kernels.low_bits.float8 import Scale, lay_out, round_to
 
 
 def _softmax(data: torch.Tensor, flavor: int) -> torch.Tensor:

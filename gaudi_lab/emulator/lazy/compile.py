@@ -23,7 +23,7 @@ import torch
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.lazy import agreement, inductor, recipes, replay
-from gaudi_lab.emulator.lazy.program import Step
+from gaudi_lab.emulator.lazy.program import Meta, Step
 from gaudi_lab.emulator.process import flags
 
 Runner = Callable[..., Sequence[torch.Tensor]]
@@ -106,7 +106,7 @@ class CompiledProgram:
     def __call__(self, holders: Sequence[Any]) -> Sequence[torch.Tensor]:
         """Run on the values of `holders`, the program's inputs in order.
 
-        With ``PT_COMPILE_ONLY_MODE`` nothing runs, and what is returned is whatever the memory held.
+        With ``PT_COMPILE_ONLY_MODE`` nothing runs, and what is returned nothing has computed.
         """
         if flags.get("PT_COMPILE_ONLY_MODE"):
             return self.compile_only()
@@ -141,6 +141,8 @@ class CompiledProgram:
     def compile_only(self) -> list[torch.Tensor]:
         """Compile, if that was not done yet, and return results that nothing has computed.
 
+        On hardware they are whatever the memory held. Here they are NaN where the dtype has it, so that one sees them.
+
         The runner is not kept: only a run shows in which strides the host lays out each result.
         """
         if self._runner is None and not self._counted:
@@ -152,10 +154,7 @@ class CompiledProgram:
             for step in self.steps
             for slot, meta in zip(replay.slots_of(step), step.metas(), strict=True)
         }
-        return [
-            torch.empty_strided(metas[slot].size, metas[slot].stride, dtype=metas[slot].dtype)
-            for slot in self.wanted
-        ]
+        return [_uncomputed(metas[slot]) for slot in self.wanted]
 
     def _count(self, started: float, cached: bool) -> None:
         if not self._counted:
@@ -207,4 +206,14 @@ class CompiledProgram:
         )
 
 
+def _uncomputed(meta: Meta) -> torch.Tensor:
+    if not (meta.dtype.is_floating_point or meta.dtype.is_complex) or meta.dtype in _WITHOUT_NAN:
+        return torch.empty_strided(meta.size, meta.stride, dtype=meta.dtype)
+    # The memory as a whole: where an expanded result lies, several elements are one.
+    extent = 1 + sum((n - 1) * step for n, step in zip(meta.size, meta.stride, strict=True))
+    memory = torch.empty(max(extent, 0), dtype=meta.dtype).fill_(float("nan"))
+    return memory.as_strided(meta.size, meta.stride)
+
+
+_WITHOUT_NAN = {getattr(torch, "float4_e2m1fn_x2", None)}
 _UNWRITTEN = ("aten::empty", "aten::new_empty")

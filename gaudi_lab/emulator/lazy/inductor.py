@@ -50,7 +50,9 @@ def fits(steps: list[Step], hosts: Sequence[Any]) -> bool:
     """
     if any(not isinstance(host, torch.Tensor) for host in hosts):
         return False
-    return not any(step.func is not None and (is_random(step.func) or _writes(step)) for step in steps)
+    return not any(
+        step.wider or (step.func is not None and (is_random(step.func) or _writes(step))) for step in steps
+    )
 
 
 def _writes(step: Step) -> bool:

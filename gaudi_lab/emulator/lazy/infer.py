@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import (
 from torch._subclasses.functional_tensor import FunctionalTensor
 
 from gaudi_lab.emulator.device.acquire import check_index
+from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.schema import Alias, returned_aliases, without_out, writes, written
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, no_sparse
 from gaudi_lab.emulator.lazy.program import Meta
@@ -67,7 +68,7 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             raise NotRecordable(str(func)) from error
         if before != [_shape(x) for x in written(func, stand_ins, named)]:
             raise NotRecordable(f"{func} resizes its output")
-    return _template(_mask(func, args, out), returned_aliases(func))
+    return _template(_mask(func, args, _with_bias(func, args, out)), returned_aliases(func))
 
 
 def distrust(func: Any) -> None:
@@ -80,6 +81,13 @@ _DISTRUSTED = {
     torch.ops.aten.multilabel_margin_loss_forward.output,
     torch.ops.aten._embedding_bag_forward_only.default,
 }
+
+
+def _with_bias(func: Any, args: tuple[Any, ...], out: Any) -> Any:
+    """Return `out` with a gradient of the bias for each output channel, whatever the call says of the bias's sizes."""
+    if func is not torch.ops.aten.convolution_backward.default or out[2] is None:
+        return out
+    return (*out[:2], out[2].new_empty(args[0].shape[1]))
 
 
 def _mask(func: Any, args: tuple[Any, ...], out: Any) -> Any:
@@ -147,7 +155,8 @@ def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
     if x.layout is not torch.strided:
         raise no_sparse(x)
     if x.dim() == 0 and x.device.type == "cpu":
-        return x.detach().clone()
+        with lasting():
+            return x.detach().clone()
     raise OnAnotherDevice(
         "Expected all tensors to be on the same device, but found at least two devices, "
         f"hpu:0 and {x.device}! Move the tensor first: tensor.to('hpu')"

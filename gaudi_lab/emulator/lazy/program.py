@@ -41,6 +41,8 @@ class Step:
         True once a result has been held against what `result` says.
     loose
         True if the host lays the result out in other strides, so that it has to be copied.
+    wider
+        True if the host's kernel does not know the dtype, so that it computes in a wider one.
     """
 
     func: Any
@@ -50,6 +52,7 @@ class Step:
     first: int
     checked: bool = False
     loose: bool = False
+    wider: bool = False
 
     def metas(self) -> list[Meta]:
         """Return what is known of the tensors that the step makes, in the order of their slots."""

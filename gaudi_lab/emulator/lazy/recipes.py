@@ -167,8 +167,7 @@ def count_compilation(name: str, started: float, *, cached: bool, inferring: flo
         tell(name, seconds, cached)
     if cached:
         return
-    micros = seconds * 1e6
-    events.publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=name)
+    events.publish(EventId.GRAPH_COMPILATION, duration=round(seconds * 1e6), recipe=name)
 
 
 watchers: list[Callable[[str, float, bool], None]] = []

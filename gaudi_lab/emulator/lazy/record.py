@@ -9,6 +9,7 @@ that end there, one for each set of results that were still wanted.
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -203,11 +204,14 @@ class Recording:
     def execute(self) -> None:
         """Run what was recorded; compile it first if this program was not seen before.
 
-        The tape goes on with an empty recording. What already runs, or has failed, does not run again.
+        The tape goes on with an empty recording. What already runs, or has failed, does not run again: a thread that
+        needs a result of what another one runs waits here.
         """
-        tape = self._tape
-        if self.steps == 0 or tape.recording is not self:
-            return
+        with self._tape.lock:
+            if self.steps and self._tape.recording is self:
+                self._execute(self._tape)
+
+    def _execute(self, tape: Tape) -> None:
         if trie.size > trie.capacity:
             trie.clear()
         tape.recording = Recording(tape)  # first, so that a failure leaves a clean slate
@@ -296,13 +300,21 @@ class Tape:
         bridge loaded.
     begun
         How many recordings have begun.
+    lock
+        Held while something is recorded or runs: every thread of the process records here, autograd's among them.
     """
 
     def __init__(self) -> None:
         self.begun = 0
         self.capture: Listener | None = None
         self.limit: int = flags.get("PT_HPU_MAX_COMPOUND_OP_SIZE")
+        self.lock = threading.RLock()
         self.recording = Recording(self)
+
+    def record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record one operator; see `Recording.record`."""
+        with self.lock:
+            return self.recording.record(func, args, kwargs)
 
     def flush(self) -> None:
         """Run what was recorded so far."""

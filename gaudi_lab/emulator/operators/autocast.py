@@ -167,7 +167,9 @@ def _tensors(values: Iterable[Any]) -> Iterable[torch.Tensor]:
 
 
 def _eligible(x: torch.Tensor) -> bool:
-    return x.device.type == "hpu" and x.is_floating_point() and x.dtype != torch.float64
+    # In a compiled graph the device's tensors are those of the host behind it.
+    on_device = x.device.type == "hpu" or torch._C._dispatch_tls_is_dispatch_key_included(_KEY)
+    return on_device and x.is_floating_point() and x.dtype != torch.float64
 
 
 def _cast(x: Any, dtype: torch.dtype) -> Any:

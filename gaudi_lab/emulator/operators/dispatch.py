@@ -9,7 +9,9 @@ import torch
 
 from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.events import EventId, publish
+from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
+from gaudi_lab.emulator.kernels import twins
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.record import tape
 from gaudi_lab.emulator.operators import (
@@ -51,7 +53,7 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if not mode.lazy():
         return eager.run(func, args, kwargs)
     try:
-        out = tape.recording.record(func, args, kwargs)
+        out = tape.record(func, args, kwargs)
     except infer.BeingTraced:
         return eager.run(func, args, kwargs)
     except infer.NotRecordable as error:
@@ -80,7 +82,8 @@ def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return in_place_views.refresh(func, eager.run(func, args, kwargs), args, kwargs)
     if tape.capture is not None:
         raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
-    out = in_place_views.refresh(func, eager.run_now(func, args, kwargs), args, kwargs)
+    with lasting():
+        out = in_place_views.refresh(func, eager.run_now(func, args, kwargs), args, kwargs)
     publish(EventId.CPU_FALLBACK, op_name=str(func))
     return out
 
@@ -159,11 +162,25 @@ def _index(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         raise RuntimeError(
             "indices should be either on cpu or on the same device as the indexed tensor (cpu)"
         )
-    moved = [
-        wrap(x.detach().clone()) if isinstance(x, torch.Tensor) and x.device.type == "cpu" else x
-        for x in indices
-    ]
+    moved = [_copied(x) if isinstance(x, torch.Tensor) and x.device.type == "cpu" else x for x in indices]
     return compute(func, (tensor, moved, *rest), kwargs)
+
+
+def _take(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Take by an index of 32 bits too, as the device does."""
+    tensor, index, *rest = args
+    index = index.long() if index.dtype is torch.int32 else index
+    return (fill if kwargs else compute)(func, (tensor, index, *rest), kwargs)
+
+
+def _resize_output_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    return in_place_views.resize_(aten.resize_.default, args[:2], {})
+
+
+def _copied(x: torch.Tensor) -> HpuTensor:
+    with lasting():
+        host = x.detach().clone()
+    return wrap(host)
 
 
 def _fused_cell(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -188,6 +205,9 @@ _SPECIAL: dict[Any, Route] = {
     aten._pin_memory.default: lambda func, args, kwargs: args[0],
     aten.scaled_dot_product_attention.default: _math_attention,
     aten.resize_.default: in_place_views.resize_,
+    aten._resize_output_.default: _resize_output_,
+    aten.take.default: _take,
+    aten.take.out: _take,
     aten.set_.source_Tensor: in_place_views.set_,
     **dict.fromkeys(rnn.FUSED, _fused_cell),
     aten._conj.default: conjugate.conj,
@@ -210,6 +230,9 @@ def _route(func: Any) -> Route:
     """Choose the way of an operator, once."""
     if func in _SPECIAL:
         return _SPECIAL[func]
+    twin = twins.twin_of(func)
+    if twin is not None:
+        return lambda func, args, kwargs: compute(twin, args, kwargs)
     if func.namespace == "c10d":
         return collectives.run
     if torch.Tag.inplace_view in func.tags:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.device import wider
 from gaudi_lab.emulator.device.random import is_random, on_device
 from gaudi_lab.emulator.device.schema import Alias, returned_aliases
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, wrap
@@ -23,7 +24,10 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             call = functools.partial(_with_signs, call)
             break
     named = {name: _host(x) for name, x in kwargs.items()}
-    out = call(*hosts, **named)
+    try:
+        out = call(*hosts, **named)
+    except RuntimeError as error:
+        out = wider.rescue(error, func, hosts, named)
     if sole is not None:
         return sole.of(args, kwargs)
     if out.__class__ is torch.Tensor and not aliases:

@@ -13,6 +13,7 @@ import torch
 from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.acquire import acquire, check_index
 from gaudi_lab.emulator.device.cell import Cell
+from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor
 from gaudi_lab.emulator.operators import rnn
 from gaudi_lab.emulator.operators.dispatch import compute, dispatch, stock_attention
@@ -111,16 +112,19 @@ def _empty(
     pin_memory: Any = None,
     memory_format: Any = None,
 ) -> HpuTensor:
-    return _fresh(
-        torch.empty(size, dtype=dtype, device=CPU, memory_format=memory_format or torch.contiguous_format),
-        device,
-    )
+    with lasting():
+        host = torch.empty(
+            size, dtype=dtype, device=CPU, memory_format=memory_format or torch.contiguous_format
+        )
+    return _fresh(host, device)
 
 
 def _empty_strided(
     size: Any, stride: Any, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = None
 ) -> HpuTensor:
-    return _fresh(torch.empty_strided(size, stride, dtype=dtype, device=CPU), device)
+    with lasting():
+        host = torch.empty_strided(size, stride, dtype=dtype, device=CPU)
+    return _fresh(host, device)
 
 
 def _fresh(host: torch.Tensor, device: torch.device | None) -> HpuTensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.schema import written
 from gaudi_lab.emulator.device.tensor import wrap
 
@@ -49,4 +50,8 @@ def _each(x: Any) -> Any:
 def _moved(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
         return [_moved(y) for y in x]
-    return wrap(x.detach().clone()) if _is_host(x) and x.dim() else x
+    if not (_is_host(x) and x.dim()):
+        return x
+    with lasting():
+        host = x.detach().clone()
+    return wrap(host)

@@ -9,7 +9,7 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 
 from gaudi_lab.emulator.device import uninitialized
 from gaudi_lab.emulator.device.acquire import check_index
-from gaudi_lab.emulator.device.on_the_host import on_the_host
+from gaudi_lab.emulator.device.on_the_host import lasting, on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.record import tape
@@ -40,9 +40,14 @@ def to_copy(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if device.type == "hpu":
         if isinstance(source, HpuTensor):
             return _on_device(func, (source,), options)
-        moved = wrap(func(source.detach(), device="cpu", **options))
+        with lasting():
+            host = source.detach()
+            value = _bytes_of(host) if _moves_bytes(host, options) else func(host, device="cpu", **options)
+        moved = wrap(value)
         return uninitialized.of(moved) if isinstance(source, UninitializedTensorMixin) else moved
     host = _value(source)
+    if device.type == "cpu" and _moves_bytes(host, options):
+        return _bytes_of(host)
     return func(host, device=device, **options)
 
 
@@ -60,7 +65,22 @@ def copy_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if cell.fresh and cell.host is not None:
         cell.host.copy_(source.detach())
         return target
-    return _on_device(func, (target, wrap(source.detach().clone())), {})
+    with lasting():
+        host = source.detach()
+        value = _bytes_of(host) if _moves_bytes(host, {}) else host.clone()
+    return _on_device(func, (target, wrap(value)), {})
+
+
+def _moves_bytes(host: torch.Tensor, options: dict[str, Any]) -> bool:
+    """Return True if a copy moves bytes that a copy on the host would change: it makes 0 or 1 of a bool's."""
+    changes = {
+        name for name, x in options.items() if x not in (torch.bool, torch.strided, torch.preserve_format)
+    }
+    return host.dtype is torch.bool and not changes and host.layout is torch.strided
+
+
+def _bytes_of(host: torch.Tensor) -> torch.Tensor:
+    return host.view(torch.uint8).clone().view(torch.bool)
 
 
 def move(target: HpuTensor, source: torch.Tensor) -> None:
@@ -76,7 +96,7 @@ def move(target: HpuTensor, source: torch.Tensor) -> None:
 def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if mode.lazy():
         try:
-            return tape.recording.record(func, args, kwargs)
+            return tape.record(func, args, kwargs)
         except infer.BeingTraced:
             return eager.run(func, args, kwargs)
         except infer.NotRecordable:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from gaudi_lab.emulator.process import mode
@@ -16,37 +18,45 @@ class Flag(NamedTuple):
     settable: bool = False
 
 
-FLAGS: dict[str, Flag] = {
+# What the bridge's own table does not hold: variables that its Python reads, older ones that are honoured longer than
+# there, and what the documentation of a release says whose source could not be had.
+_MORE = {
     "PT_CACHE_FOLDER_DELETE": Flag(False),
     "PT_CACHE_FOLDER_SIZE_MB": Flag(1024),
-    "PT_COMPILATION_STATS_PATH": Flag("", settable=True),
-    "PT_COMPILE_ONLY_MODE": Flag(False, settable=True),
-    "PT_ENABLE_INT64_SUPPORT": Flag(False, settable=True),
     "PT_HPU_AUTOCAST_FP32_OPS_LIST": Flag(""),
     "PT_HPU_AUTOCAST_LOWER_PRECISION_OPS_LIST": Flag(""),
     "PT_HPU_COMPILE_USE_RECIPES": Flag(True),
-    "PT_HPU_EAGER_PIPELINE_ENABLE": Flag(True),
-    "PT_HPU_ENABLE_CACHE_METRICS": Flag(False, settable=release() >= (1, 21)),
-    "PT_HPU_ENABLE_D2H_ASYNC_THREAD": Flag(True),
-    "PT_HPU_ENABLE_EAGER_CACHE": Flag(False),
-    "PT_HPU_ENABLE_EXECUTION_THREAD": Flag(True),
-    "PT_HPU_ENABLE_HPUGRAPH_THREAD": Flag(True),
-    "PT_HPU_ENABLE_LAZY_COLLECTIVES": Flag(False),
-    "PT_HPU_ENABLE_REFINE_DYNAMIC_SHAPES": Flag(False, settable=True),
-    "PT_HPU_GPU_MIGRATION": Flag(False),
-    "PT_HPU_GRAPH_DUMP_FORMAT": Flag("pbtxt", settable=True),
-    "PT_HPU_GRAPH_DUMP_MODE": Flag("", settable=True),
     "PT_HPU_LAZY_MODE": Flag(int(default_mode())),
-    "PT_HPU_MAX_COMPOUND_OP_SIZE": Flag(2**63 - 1),
     "PT_HPU_METRICS_GC_DETAILS": Flag(False),
-    "PT_HPU_PLACE_ON_CPU": Flag(""),
-    "PT_HPU_POOL_MEM_ACQUIRE_PERC": Flag(100),
-    "PT_HPU_RECIPE_CACHE_CONFIG": Flag(",false,1024,false" if release() >= (1, 23) else ",false,1024"),
-    "PT_HPU_USE_JIT_FORK": Flag(True, settable=release() >= (1, 21)),
     "PT_HPU_WEIGHT_SHARING": Flag(True),
-    "PT_RECIPE_CACHE_IGNORE_VERSION": Flag(False),
     "PT_RECIPE_CACHE_PATH": Flag(""),
 }
+if release() >= (1, 23):
+    _MORE["PT_HPU_RECIPE_CACHE_CONFIG"] = Flag(",false,1024,false")
+
+
+def _of_release() -> dict[str, Flag]:
+    """Return the bridge's own table, of the newest release that is known and not newer than the emulated one.
+
+    `tools/bridge_surface.py` makes it from the bridge's sources.
+    """
+    rows = json.loads((Path(__file__).parent / "flag_defaults.json").read_text())
+    known = {
+        text: (int(text.split(".")[0]), int(text.split(".")[1]))
+        for text in " ".join(releases for row in rows.values() for releases in row).split()
+    }
+    nearest = max(
+        (text for text in known if known[text] <= release()), key=known.__getitem__, default=min(known)
+    )
+    return {
+        name: Flag(*value)
+        for name, row in rows.items()
+        for releases, value in row.items()
+        if nearest in releases.split()
+    }
+
+
+FLAGS: dict[str, Flag] = _of_release() | _MORE
 
 _set: dict[str, Any] = {}
 

@@ -102,15 +102,47 @@ def _restore(storage: Any, location: str) -> HpuStorage | None:
         index = torch.device(location).index
         if index not in (None, 0):
             raise RuntimeError(
-                f"Attempting to deserialize object on HPU device {index} but torch.hpu.device_count() is 1. "
+                f"Attempting to deserialize object on HPU device {index} but this process has hpu:0 only. "
                 "Please use torch.load with map_location to map your storages to an existing device."
             )
         return on_device(storage.clone() if isinstance(storage, HpuStorage) else storage)
     return None
 
 
+_stock_new: Any = torch.UntypedStorage.__new__
+
+
+def _new(kind: Any, *args: Any, device: Any = None, **kwargs: Any) -> torch.UntypedStorage:
+    """Make a storage, on the device too: PyTorch has no allocator for a Python backend, and asks it all the same."""
+    if device is not None and check_index(torch.device(device)).type == "hpu":
+        return on_device(_stock_new(torch.UntypedStorage, *args, **kwargs))
+    return _stock_new(kind, *args, **kwargs, **({} if device is None else {"device": device}))
+
+
+def _moved(storage: Any, device: Any = None, non_blocking: bool = False) -> HpuStorage:
+    """Return a storage on the device: itself if it is there already."""
+    if device is not None:
+        check_index(torch.device("hpu", device) if isinstance(device, int) else torch.device(device))
+    return storage if isinstance(storage, HpuStorage) else on_device(storage.clone())
+
+
+def _typed(storage: torch.TypedStorage, *args: Any, **kwargs: Any) -> torch.TypedStorage:
+    return torch.TypedStorage(
+        wrap_storage=_moved(storage._untyped_storage, *args, **kwargs), dtype=storage.dtype, _internal=True
+    )
+
+
+_METHODS: tuple[tuple[type, str, Any], ...] = (
+    (torch.UntypedStorage, "__new__", _new),
+    (torch.UntypedStorage, "hpu", _moved),
+    (torch.TypedStorage, "hpu", _typed),
+)
+
+
 def register() -> None:
-    """Teach `torch.save` and `torch.load` the location ``"hpu"``."""
+    """Let storages be made on the device, and teach `torch.save` and `torch.load` the location ``"hpu"``."""
+    for kind, name, method in _METHODS:
+        setattr(kind, name, method)
     torch.serialization.register_package(_PRIORITY, _tag, _restore)
 
 

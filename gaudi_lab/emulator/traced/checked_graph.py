@@ -18,6 +18,7 @@ in a call whose inputs someone has written into since; the next backward pass is
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,8 +27,10 @@ from torch import fx
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gaudi_lab.emulator.device import wider
 from gaudi_lab.emulator.device.schema import updated_statistics, written
 from gaudi_lab.emulator.lazy import agreement
+from gaudi_lab.emulator.traced.by_node import TracedRun
 
 
 class CheckedGraph:
@@ -54,6 +57,7 @@ class CheckedGraph:
     ) -> None:
         self._name = name
         self._traced = traced
+        self._by_steps = TracedRun(traced)
         self._compiled = compiled
         self._compiler = compiler
         self._outputs_due = self._gradients_due = compiled is not None
@@ -64,7 +68,7 @@ class CheckedGraph:
         """Run the graph."""
         if self._outputs_due:
             return self._try(inputs)[0]
-        return (self._compiled or self._traced)(*inputs)
+        return (self._compiled or self._by_steps)(*inputs)
 
     def differentiate(self, inputs: Sequence[Any], owners: Sequence[Any]) -> CheckedCall:
         """Run the graph so that `CheckedCall.gradients` can be asked for.
@@ -122,7 +126,7 @@ class CheckedGraph:
         now = torch.default_generator.get_state()
         torch.default_generator.set_state(seed)
         try:
-            return self._traced(*inputs)
+            return self._by_steps(*inputs)
         finally:
             torch.default_generator.set_state(now)
 
@@ -133,7 +137,7 @@ class CheckedGraph:
         state = [*inputs, *self._traced.parameters(), *self._traced.buffers()]
         seen = _Observed(state)
         with torch.no_grad(), seen:
-            expected = self._traced(*inputs)
+            expected = self._by_steps(*inputs)
         seen.rewind()
         torch.default_generator.set_state(seed)
         outputs = self._compiled(*inputs)
@@ -146,7 +150,7 @@ class CheckedGraph:
         if not self._believe([x for x, _ in pairs], [y for _, y in pairs], "result"):
             seen.restore()
             torch.default_generator.set_state(seed)
-            outputs = self._traced(*inputs)
+            outputs = self._by_steps(*inputs)
         return outputs, copies
 
     def _believe(self, found: Sequence[Any], expected: Sequence[Any], what: str) -> bool:
@@ -207,6 +211,10 @@ class _Start:
         return [x._version for x in self._shared if isinstance(x, torch.Tensor) and not x.is_inference()]
 
 
+# Not every host kernel of a gradient knows these.
+_NARROW = (torch.float16, torch.float8_e5m2, torch.float8_e4m3fn)
+
+
 def _gradients(outputs: Sequence[Any], inputs: Sequence[Any], received: Sequence[Any]) -> list[Any]:
     pairs = [
         (out, grad)
@@ -216,9 +224,13 @@ def _gradients(outputs: Sequence[Any], inputs: Sequence[Any], received: Sequence
     wanted = [x for x in inputs if isinstance(x, torch.Tensor) and x.requires_grad]
     if not pairs or not wanted:
         return [None] * len(inputs)
-    found = iter(
-        torch.autograd.grad([out for out, _ in pairs], wanted, [grad for _, grad in pairs], allow_unused=True)
-    )
+    narrow = any(x.dtype in _NARROW for x in (*[out for out, _ in pairs], *wanted))
+    with wider.everywhere() if narrow else contextlib.nullcontext():
+        found = iter(
+            torch.autograd.grad(
+                [out for out, _ in pairs], wanted, [grad for _, grad in pairs], allow_unused=True
+            )
+        )
     return [next(found) if isinstance(x, torch.Tensor) and x.requires_grad else None for x in inputs]
 
 

@@ -20,8 +20,9 @@ from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy.compile import next_name, use_inductor
 from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.traced import graph_log
 from gaudi_lab.emulator.traced.checked_graph import CheckedGraph
-from gaudi_lab.emulator.traced.host_graph import to_host
+from gaudi_lab.emulator.traced.host_graph import as_on_device, to_host
 
 
 def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any]:
@@ -48,10 +49,11 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     traced = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     compiled = None
     if use_inductor(default=True) and not _symbolic(example_inputs):
-        compiled = _inductor(graph_module, example_inputs)
+        with as_on_device():
+            compiled = _inductor(graph_module, example_inputs)
     graph = CheckedGraph(name, traced, compiled, "Inductor")
     micros = (time.perf_counter() - started) * 1e6
-    publish(EventId.GRAPH_COMPILATION, duration=round(micros, 3), recipe=name)
+    publish(EventId.GRAPH_COMPILATION, duration=round(micros), recipe=name)
     return _on_device(graph, devices)
 
 
@@ -118,11 +120,12 @@ def _on_device(graph: CheckedGraph, devices: tuple[str, ...]) -> Callable[..., A
     """Return `graph` as a function of `hpu` tensors that returns them on `devices`."""
 
     def call(*args: Any) -> Any:
-        if torch.is_grad_enabled() and any(isinstance(x, HpuTensor) and x.requires_grad for x in args):
+        if torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in args):
             return _Differentiable.apply(graph, devices, *args)
         hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]
-        with on_the_host():
-            return _place(graph(*hosts), devices)
+        casts = as_on_device()
+        with on_the_host(), casts:
+            return _place(graph_log.heard(lambda: graph(*hosts)), devices)
 
     return call
 
@@ -136,6 +139,12 @@ def _place(outputs: Any, devices: tuple[str, ...]) -> Any:
     )
 
 
+def _leaf(x: torch.Tensor) -> torch.Tensor:
+    """Return the host's tensor behind `x`, one of the host included, with an autograd graph of its own."""
+    host = x._cell.read() if isinstance(x, HpuTensor) else x
+    return host.detach().requires_grad_(x.requires_grad)
+
+
 class _Differentiable(torch.autograd.Function):
     """Carries gradients between the device's autograd graph and the host's, in which the compiled code lives."""
 
@@ -143,15 +152,14 @@ class _Differentiable(torch.autograd.Function):
     def forward(ctx: Any, graph: CheckedGraph, devices: tuple[str, ...], *args: Any) -> Any:
         ctx.devices = tuple(["hpu" if isinstance(x, HpuTensor) else "cpu" for x in args])
         with torch.enable_grad():
-            hosts = [
-                x._cell.read().detach().requires_grad_(x.requires_grad) if isinstance(x, HpuTensor) else x
-                for x in args
-            ]
-            ctx.call = graph.differentiate(hosts, args)
+            hosts = [_leaf(x) if isinstance(x, torch.Tensor) else x for x in args]
+            with as_on_device():
+                ctx.call = graph_log.heard(lambda: graph.differentiate(hosts, args))
         outputs = tuple([x.detach() if isinstance(x, torch.Tensor) else x for x in ctx.call.outputs])
         return _place(outputs, devices)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         received = [grad._cell.read() if isinstance(grad, HpuTensor) else grad for grad in grads]
-        return None, None, *_place(tuple(ctx.call.gradients(received)), ctx.devices)
+        gradients = graph_log.heard(lambda: ctx.call.gradients(received))
+        return None, None, *_place(tuple(gradients), ctx.devices)

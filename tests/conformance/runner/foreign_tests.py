@@ -101,7 +101,7 @@ def run_tests(
         report = Path(scratch) / "report.xml"
         command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "log_cli=0", "--tb=line"]
         done = on_bridge(python, mode, [*command, f"--junitxml={report}", *tests], folder, more)
-        outcomes, skipped = _read(report) if report.exists() else ([], 0)
+        outcomes, skipped = read_report(report) if report.exists() else ([], 0)
     if not outcomes:
         outcomes = [Outcome("collection", 1, (_last_error(done.stdout + done.stderr),))]
     verdict = judge(database, mode, outcomes)
@@ -112,7 +112,8 @@ def run_tests(
     return Row(database, mode, verdict.passed, verdict.passed + failed, "; ".join(notes)), verdict
 
 
-def _read(report: Path) -> tuple[list[Outcome], int]:
+def read_report(report: Path) -> tuple[list[Outcome], int]:
+    """Return the outcome of each case of a report of pytest's, and how many were skipped."""
     outcomes, skipped = {}, 0
     for case in ElementTree.parse(report).getroot().iter("testcase"):
         name = f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"

@@ -1,21 +1,31 @@
 """Other people's programs and test suites, fetched and run unmodified on the emulated device.
 
-    python tests/conformance/runner/suites.py [transformers] [optimum]
+    python tests/conformance/runner/suites.py [transformers] [optimum] [bridge] [bridge_python] [programs]
 
 What it needs, it makes or fetches: an environment for each suite (`.venv-transformers`, `.venv-optimum`) and
 checkouts from GitHub, because no package on PyPI carries the tests. ``GAUDI_LAB_SUITES`` names a folder that may
-hold the checkouts already, as ``optimum-habana`` and ``transformers``. What cannot be fetched is said in the table.
+hold the checkouts already, as ``optimum-habana`` and ``transformers``. The bridge's own tests, ``gaudi-pytorch-bridge``
+there, are not fetched. What is not run is said in the table.
 """
 
 from __future__ import annotations
 
 import sys
 
+import bridge_python_suite
+import bridge_suite
 import optimum_suite
+import programs_suite
 import transformers_suite
 from conformance_table import Row, text
 
-SUITES = {"transformers": transformers_suite, "optimum": optimum_suite}
+SUITES = {
+    "transformers": transformers_suite,
+    "optimum": optimum_suite,
+    "bridge": bridge_suite,
+    "bridge_python": bridge_python_suite,
+    "programs": programs_suite,
+}
 
 
 def rows(workers: int, names: list[str] | None = None) -> tuple[list[Row], list[str]]:

@@ -9,7 +9,8 @@ from torch import nn
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
-from gaudi_lab.instruments.graphs import CLOSED, STILL_OPEN, hpu_graphs
+from gaudi_lab.instruments.graphs import hpu_graphs
+from gaudi_lab.instruments.guard.open_captures import CLOSED, STILL_OPEN
 
 pytestmark = pytest.mark.skipif(
     sys.version_info < (3, 11), reason="errors have no notes: the line is printed"

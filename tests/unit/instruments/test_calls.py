@@ -1,5 +1,5 @@
 import copy
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
@@ -81,3 +81,9 @@ def test_a_call_that_raises_is_seen_by_the_watcher(net):
 def test_a_model_can_be_pickled_while_watched(net):
     with watch(net, noting([])):
         assert not is_compiled(copy.deepcopy(net))
+
+
+def test_who_asks_whether_a_watched_module_is_compiled_hears_no(net):
+    with watch(net, lambda *_: nullcontext()):
+        assert not is_compiled(net)
+        assert not net._compiled_call_impl  # as peft asks

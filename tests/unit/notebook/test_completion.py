@@ -15,7 +15,7 @@ def offered(text, workbench=None, user_ns=None):
         ("%gaudi_mode l", ["lazy"]),
         ("%gaudi_mode lazy ", []),
         ("  %gaudi_graphs o", ["on", "off"]),
-        ("%gaudi_graphs on ", ["net"]),
+        ("%gaudi_graphs on ", ["net", "--verify"]),
         ("%gaudi_sdpa on ", ["net", "--recompute", "--no-recompute", "--softmax"]),
         ("%gaudi_sdpa on net --softmax ", ["fast", "fp32"]),
         ("%gaudi_attach ", ["net", "--detach"]),
@@ -35,7 +35,7 @@ def test_of_a_forecast_the_loaders_come_first_and_then_the_models(net):
 
 def test_models_attached_from_python_are_offered_too(net, workbench):
     workbench.attach(net, "mine")
-    assert offered("%gaudi_graphs on ") == ["mine"]
+    assert offered("%gaudi_graphs on ") == ["mine", "--verify"]
 
 
 def test_only_an_expression_to_measure_is_left_to_python():

@@ -198,3 +198,17 @@ def test_unloading_leaves_everything_as_it_was(shell, bert, workbench):
     assert shell.find_line_magic("gaudi_mode") is None
     run(shell, "%load_ext gaudi_lab")
     assert workbench.mode is Mode.LAZY
+
+
+def test_graphs_that_would_lie_are_told_by_the_status(shell, capsys):
+    run(shell, "import torch\nfrom torch import nn\n%gaudi_mode lazy")
+    run(
+        shell, "class Asks(nn.Module):\n    def forward(self, x):\n        return x * 2 if x.sum() > 0 else x"
+    )
+    run(shell, 'asks = Asks().to("hpu")\n%gaudi_attach asks\n%gaudi_graphs on --verify')
+    with pytest.warns(UserWarning, match="runs without a graph"):
+        run(shell, 'asks(torch.ones(3, device="hpu"))')
+    capsys.readouterr()
+    told = str(run(shell, "%gaudi_status").__repr__())
+    assert "asks runs without a graph: the host reads a value of the device" in told
+    assert "Instead: keep it on the device" in told

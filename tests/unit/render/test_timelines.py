@@ -33,12 +33,13 @@ def timeline(*rows, **options):
             [
                 "warm-up 3.00 s",
                 "2 graphs compiled in 200 ms",
+                "4% compiling",
                 "steady after 1 run",
                 "then 1.00 s ± 0 s (2 runs)",
             ],
         ),
         ([(1.0, 0)], {}, ["steady from the start", "then 1.00 s (1 run)"]),
-        ([(1.0, 1)], {}, ["warm-up 1.00 s", "1 graph compiled in 100 ms", "not steady yet"]),
+        ([(1.0, 1)], {}, ["warm-up 1.00 s", "1 graph compiled in 100 ms", "10% compiling", "not steady yet"]),
         (
             [(1.0, 0)],
             {"interrupted": True},

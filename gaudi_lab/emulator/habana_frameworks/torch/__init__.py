@@ -39,5 +39,21 @@ set_up.set_up(hpu)
 
 from . import core, hpex, utils  # noqa: E402
 from .distributed import hccl  # noqa: E402 - registers the backend "hccl"
+from .utils.internal import is_lazy  # noqa: E402
 
-__all__ = ["core", "hpex", "hpu", "utils"]
+
+def overwrite_torch_optimizers() -> None:
+    """Put Adam and AdamW whose steps are graphs of their own in the place of PyTorch's.
+
+    Only if ``PT_HPU_REPLACE_ADAM_ADAMW`` asks for it.
+    """
+    if os.environ.get("PT_HPU_REPLACE_ADAM_ADAMW", "0").lower() in ("1", "true", "yes"):
+        from .hpex.optimizers import Adam, AdamW
+
+        torch.optim.Adam = torch.optim.adam.Adam = Adam  # type: ignore[misc]
+        torch.optim.AdamW = torch.optim.adamw.AdamW = AdamW  # type: ignore[misc]
+
+
+overwrite_torch_optimizers()
+
+__all__ = ["core", "hpex", "hpu", "is_lazy", "overwrite_torch_optimizers", "utils"]

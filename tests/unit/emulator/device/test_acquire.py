@@ -45,3 +45,39 @@ def test_a_device_that_is_not_there_is_refused(mode, name):
         with pytest.raises(RuntimeError, match=r"hpu:7 does not exist: one device is emulated|HPU device 7"):
             PLACES[name]("hpu:7")
     assert torch.device("hpu:7").index == 7  # as for CUDA, the name alone is no error
+
+
+@pytest.mark.parametrize(
+    ("environment", "count"),
+    [
+        ({}, 1),
+        ({"GAUDI_LAB_EMULATED_DEVICES": "4"}, 4),
+        ({"GAUDI_LAB_EMULATED_DEVICES": "4", "HABANA_VISIBLE_MODULES": "2,3"}, 2),
+        ({"GAUDI_LAB_EMULATED_DEVICES": "4", "HABANA_VISIBLE_DEVICES": "none"}, 0),
+    ],
+)
+def test_how_many_devices_there_are(monkeypatch, environment, count):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert torch.hpu.device_count() == torch.accelerator.device_count() == count
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "two", ""])
+def test_a_number_of_devices_that_is_none(monkeypatch, asked):
+    monkeypatch.setenv("GAUDI_LAB_EMULATED_DEVICES", asked)
+    with pytest.raises(ValueError, match="is no number of devices"):
+        torch.hpu.device_count()
+
+
+def test_a_process_has_one_of_several_devices(mode, monkeypatch):
+    monkeypatch.setenv("GAUDI_LAB_EMULATED_DEVICES", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    torch.hpu.set_device(1)  # by the rank that the launcher gave it
+    assert torch.hpu.current_device() == 0
+    for name in ("hpu", "hpu:1"):  # PyTorch's `barrier(device_ids=[rank])` makes a tensor there
+        assert torch.zeros(1, device=name).device == torch.device("hpu:0")
+    with pytest.raises(RuntimeError, match=r"a process has one device, hpu:0.*torchrun --nproc_per_node 2"):
+        torch.zeros(1, device="hpu:2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(RuntimeError, match="a process has one device"):
+        torch.hpu.set_device(1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import threading
 
 import pytest
 import torch
@@ -209,3 +211,27 @@ def test_the_trie_is_emptied_when_it_is_full(lazy, monkeypatch):
     for size in range(1, 40):
         assert (torch.ones(size).to("hpu") + 1).sum().item() == 2 * size
         assert trie.size < 60
+
+
+def test_threads_that_record_at_once_get_their_own_results(lazy, monkeypatch):
+    monkeypatch.setattr(tape, "limit", 7)  # so that one thread runs what the other is waiting for
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    found = {}
+
+    def compute(number):
+        x = on_device(float(number))
+        for _ in range(20):
+            x = x + 1
+            x = x * 1
+        found[number] = x.item()
+
+    threads = [threading.Thread(target=compute, args=(number,)) for number in range(8)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == {number: number + 20.0 for number in range(8)}

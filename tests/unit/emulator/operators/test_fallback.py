@@ -7,8 +7,9 @@ import torch
 
 from gaudi_lab.emulator.operators import fallback
 
-NONZERO = torch.ops.aten.nonzero.default
-UNIQUE = torch.ops.aten._unique2.default
+# The device has neither.
+MODE = torch.ops.aten.mode.default
+UNIQUE = torch.ops.aten.unique_consecutive.default
 
 
 @pytest.fixture
@@ -25,29 +26,40 @@ def allow(monkeypatch):
 
 def test_an_empty_list_allows_every_operator(allow):
     allow("")
-    fallback.check(NONZERO)
+    fallback.check(MODE)
     fallback.check(UNIQUE)
 
 
-@pytest.mark.parametrize("name", ["nonzero", "aten::nonzero", " nonzero ,other"])
+@pytest.mark.parametrize("name", ["mode", "aten::mode", " mode ,other"])
 def test_only_those_that_are_named_may(name, allow):
     allow(name)
-    fallback.check(NONZERO)
-    with pytest.raises(RuntimeError, match=r"aten::_unique2 is not yet supported on HPU"):
+    fallback.check(MODE)
+    with pytest.raises(RuntimeError, match=r"aten::unique_consecutive is not yet supported on HPU"):
         fallback.check(UNIQUE)
 
 
 def test_an_operator_is_known_with_and_without_its_overload(allow):
-    func = torch.ops.aten.repeat_interleave.Tensor
-    for name in ("repeat_interleave", "repeat_interleave.Tensor", "aten::repeat_interleave.Tensor"):
+    func = torch.ops.aten.segment_reduce.out
+    for name in ("segment_reduce", "segment_reduce.out", "aten::segment_reduce.out"):
         allow(name)
         fallback.check(func)
-    allow("repeat_interleave.self_int")
+    allow("segment_reduce.default")
     with pytest.raises(RuntimeError):
         fallback.check(func)
 
 
 def test_none_allows_no_one(allow):
-    allow("nonzero,none")
+    allow("mode,none")
     with pytest.raises(RuntimeError):
-        fallback.check(NONZERO)
+        fallback.check(MODE)
+
+
+@pytest.mark.parametrize("listed", ["none", "mode"])
+def test_what_the_device_has_does_not_fall_back(allow, listed):
+    allow(listed)
+    for func in (
+        torch.ops.aten.nonzero.default,
+        torch.ops.aten.clamp.Tensor_out,
+        torch.ops.hpu.rms_norm.default,
+    ):
+        fallback.check(func)

@@ -83,3 +83,32 @@ def test_a_list_of_device_scalars_makes_a_host_tensor(mode):
 
     assert torch.tensor([x[1], x[3]]).tolist() == [2.0, 6.0]
     assert torch.tensor(x[2], device="hpu").item() == 4.0
+
+
+def test_what_was_made_in_inference_mode_can_be_written_into(mode):
+    with torch.inference_mode():
+        x = torch.ones(2).to("hpu")
+        y = torch.empty(2, device="hpu").copy_(torch.ones(2))
+        y.mul_(3)
+        x += y
+        assert x.is_inference()
+    assert x.tolist() == [4.0, 4.0]
+
+
+def test_a_graph_captured_and_replayed_in_inference_mode(lazy):
+    graph = torch.hpu.wrap_in_hpu_graph(torch.nn.Flatten(0).to("hpu").eval())
+    for value in (1.0, 2.0, 3.0):
+        with torch.inference_mode():
+            assert graph(torch.full((2, 1), value).to("hpu")).tolist() == [value, value]
+
+
+def test_a_graph_of_a_model_that_puts_its_result_into_its_input(lazy):
+    class Features(torch.nn.Module):
+        def forward(self, features):
+            features["doubled"] = features["x"] * 2
+            return features
+
+    graph = torch.hpu.wrap_in_hpu_graph(Features().to("hpu").eval())
+    for value in (1.0, 2.0, 3.0):
+        with torch.inference_mode():
+            assert graph({"x": torch.tensor([value]).to("hpu")})["doubled"].tolist() == [2 * value]

@@ -47,3 +47,11 @@ def test_what_is_set_by_the_program_wins_and_some_is_fixed(monkeypatch):
     for name in ("PT_HPU_WEIGHT_SHARING", "PT_NO_SUCH_FLAG"):
         with pytest.raises(KeyError, match=name):
             flags.put(name, True)
+
+
+def test_every_variable_of_the_bridge_has_a_getter():
+    from habana_frameworks.torch.internal import bridge_config
+
+    assert len(flags.FLAGS) > 180
+    assert bridge_config.get_pt_hpu_gpu_migration() is False
+    assert bridge_config.get_pt_hpu_thread_pool_queue_capacity() == 20000  # ten times as many up to 1.20

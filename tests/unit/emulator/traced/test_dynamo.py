@@ -180,3 +180,66 @@ def test_dynamo_skips_every_function_of_the_emulator_but_those_of_the_open_packa
     assert len(modules) > 40
     assert not trace_rules.check(FusedSDPA.forward)
     assert not any(trace_rules.check(function) for function in functions_of(sdpa))
+
+
+def test_autocast_of_the_device_holds_in_compiled_code():
+    def inside(x):
+        with torch.autocast("hpu", dtype=torch.bfloat16):
+            return x @ x, x.exp()
+
+    x = torch.randn(4, 4, device="hpu", requires_grad=True)
+    product, exponential = torch.compile(inside, backend="hpu_backend", dynamic=False)(x)
+    assert (product.dtype, exponential.dtype) == (torch.bfloat16, torch.float32)
+    (grad,) = torch.autograd.grad(product.float().sum(), x)
+    assert grad.dtype is torch.float32
+    compiled = torch.compile(lambda x: x @ x, backend="hpu_backend", dynamic=False)
+    with torch.autocast("hpu"):
+        outer = compiled(x.detach())
+    assert outer.dtype is torch.bfloat16
+    assert torch.equal(outer.cpu(), product.detach().cpu())
+    assert compiled(x.detach()).dtype is torch.float32
+
+
+def test_constants_and_empty_tensors_in_compiled_code():
+    def f(x):
+        return x + torch.tensor(2.0).to("hpu")
+
+    compiled = torch.compile(f, backend="hpu_backend", fullgraph=True, dynamic=False)
+    assert compiled(torch.ones(2, device="hpu")).tolist() == [3.0, 3.0]
+    found = torch.compile(lambda x: x.all(), backend="hpu_backend", dynamic=False)(
+        torch.ones(0, 2, device="hpu")
+    )
+    assert found.item() is True
+
+
+def test_a_log_says_of_what_a_graph_consists():
+    from habana_frameworks.torch.dynamo.compile_backend.passes import logger as graphs
+    from habana_frameworks.torch.dynamo.compile_backend.shared_layer import logger as fallbacks
+
+    for logger in (graphs, fallbacks):
+        logger.set_store_data(True)
+    try:
+        x = torch.randn(2, 3, device="hpu", requires_grad=True)
+        torch.compile(lambda x: x.add(1).relu_().mode(0)[0].sum(), backend="hpu_backend", dynamic=False)(
+            x
+        ).backward()
+        lines = "\n".join(graphs.data)
+        assert "aten::add()" in lines
+        assert "aten::relu()" in lines  # functional: nothing is written in place
+        assert "aten::threshold_backward()" in lines
+        assert "[PT_COMPILE] Node: relu requires fallback: False" in fallbacks.data
+        assert "[PT_COMPILE] Node: mode requires fallback: True" in fallbacks.data
+    finally:
+        for logger in (graphs, fallbacks):
+            logger.set_store_data(False)
+    assert graphs.data == []
+
+
+def test_gradients_of_the_hosts_own_tensors():
+    x, w = torch.randn(2, 3, requires_grad=True), torch.randn(3, device="hpu", requires_grad=True)
+    compiled = torch.compile(lambda x: x.square().sum(), backend="hpu_backend", dynamic=False)
+    compiled(x).backward()
+    torch.testing.assert_close(x.grad, 2 * x.detach())
+    assert x.grad.device.type == "cpu"
+    compiled(w).backward()
+    torch.testing.assert_close(w.grad.cpu(), 2 * w.detach().cpu())

@@ -83,7 +83,8 @@ def copy_to(dst: Any, src: Any) -> None:
     assert type(dst) is type(src)
     if isinstance(dst, (dict, UserDict)):
         for name, x in dst.items():
-            copy_to(x, src[name])
+            if name in src:  # what the model put into its own dict at the capture was no input
+                copy_to(x, src[name])
     elif isinstance(dst, (list, tuple)):
         for x, y in zip(dst, src, strict=True):
             copy_to(x, y)

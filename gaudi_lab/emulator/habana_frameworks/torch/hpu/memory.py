@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from gaudi_lab.emulator.device.acquire import acquire
 from gaudi_lab.emulator.device.memory import ledger, limit
+
+_RENAMED = "torch.hpu.{} has been renamed to torch.hpu.{}"
 
 
 def memory_stats(device: Any = None) -> dict[str, int]:
@@ -44,6 +47,23 @@ def memory_reserved(device: Any = None) -> int:
 
 
 max_memory_reserved = memory_reserved
+
+
+def memory_cached(device: Any = None) -> int:
+    """Return what `memory_reserved` does, under its old name."""
+    warnings.warn(_RENAMED.format("memory_cached", "memory_reserved"), FutureWarning, stacklevel=2)
+    return memory_reserved(device)
+
+
+def max_memory_cached(device: Any = None) -> int:
+    """Return what `max_memory_reserved` does, under its old name."""
+    warnings.warn(_RENAMED.format("max_memory_cached", "max_memory_reserved"), FutureWarning, stacklevel=2)
+    return max_memory_reserved(device)
+
+
+def memory_usage(device: Any = None) -> int:
+    """Return the bytes in use, as `memory_allocated` does."""
+    return memory_allocated(device)
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:

@@ -52,9 +52,12 @@ class ModuleCacher:
 
         Raises
         ------
-        TypeError
-            The forward takes ``*args``, or arguments by position only.
+        AssertionError
+            The forward takes ``*args``, or arguments by position only; or `model` is one for several devices already.
         """
+        assert not isinstance(
+            model, (torch.nn.parallel.DataParallel, torch.nn.parallel.DistributedDataParallel)
+        ), "Use DataParallel/DistributedDataParallel only after wrapping with ModuleCacher"
         dry_run = dry_run or disable_tensor_cache or read_boolean("PT_HPUGRAPH_ENABLE_DRY_RUN", default=False)
         target = model if inplace else copy.copy(model)
         # A deep copy of instance attributes would bind the original's forward.
@@ -157,5 +160,5 @@ class _TrainingCache:
 
 def _check(forward: Callable[..., Any]) -> None:
     refused = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
-    if any(parameter.kind in refused for parameter in inspect.signature(forward).parameters.values()):
-        raise TypeError("Unsupported argument type")
+    for parameter in inspect.signature(forward).parameters.values():
+        assert parameter.kind not in refused, f"Unsupported argument type : {parameter.kind}"

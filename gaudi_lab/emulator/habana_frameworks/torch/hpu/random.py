@@ -10,14 +10,35 @@ import torch
 from gaudi_lab.emulator.device.random import generator
 from gaudi_lab.emulator.lazy.record import tape
 
+from ._utils import _get_device_index
+
+
+def _check(device: Any, what: str) -> None:
+    if _get_device_index(device, optional=True) != 0:
+        raise RuntimeError(f"hpu {what} supports only device 0")
+
 
 def get_rng_state(device: Any = "hpu") -> torch.Tensor:
-    """Return the state of the device's generator, a byte tensor on the host."""
+    """Return the state of the device's generator, a byte tensor on the host.
+
+    Raises
+    ------
+    RuntimeError
+        `device` is another than 0: a process holds one.
+    """
+    _check(device, "get_rng_state")
     return tape.settle(generator).get_state()
 
 
 def set_rng_state(new_state: torch.Tensor, device: Any = "hpu") -> None:
-    """Set the state of the device's generator."""
+    """Set the state of the device's generator.
+
+    Raises
+    ------
+    RuntimeError
+        `device` is another than 0: a process holds one.
+    """
+    _check(device, "set_rng_state")
     tape.settle(generator).set_state(new_state)
 
 
@@ -27,7 +48,16 @@ def get_rng_state_all() -> list[torch.Tensor]:
 
 
 def set_rng_state_all(new_states: Iterable[torch.Tensor]) -> None:
-    """Set the states of all devices' generators."""
+    """Set the states of all devices' generators: of one.
+
+    Raises
+    ------
+    RuntimeError
+        There is not one state.
+    """
+    new_states = list(new_states)
+    if len(new_states) != 1:
+        raise RuntimeError("hpu set_rng_state_all supports only states len of 1")
     for state in new_states:
         set_rng_state(state)
 

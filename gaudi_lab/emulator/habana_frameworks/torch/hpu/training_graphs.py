@@ -189,7 +189,8 @@ def _check(func: Any, args: Any) -> None:
             "trainable. All buffers must have ``requires_grad=False``."
         )
     assert all(isinstance(arg, torch.Tensor) for arg in args), (
-        "In the beta API, sample_args for each callable must be a tuple of Tensors. Other types are not allowed."
+        "In the beta API, sample_args for each callable must be a tuple of Tensors. Other types and "
+        "keywordargs are not allowed."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,23 @@ from gaudi_lab.emulator.process import mode
 
 _logger = logging.getLogger(__name__)
 _warned: set[str] = set()
+
+
+class Timer:
+    """Measures the time inside a `with`, in seconds, as `elapsed`."""
+
+    def __enter__(self) -> None:
+        """Start."""
+        self.start_t = time.perf_counter()
+
+    def __exit__(self, *exc: object) -> None:
+        """Stop."""
+        self.end_t = time.perf_counter()
+
+    @property
+    def elapsed(self) -> float:
+        """The seconds between start and stop."""
+        return self.end_t - self.start_t
 
 
 def is_lazy() -> bool:

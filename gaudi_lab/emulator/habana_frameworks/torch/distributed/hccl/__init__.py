@@ -7,6 +7,14 @@ from typing import Any
 
 import torch.distributed as dist
 
+from ...hpu._utils import HABANA_VISIBLE_MODULES_VAR, HLS_MODULE_ID_VAR
+from ...utils.experimental.distributed_emulation import (
+    distributed_emulation_apply_if_enabled,
+    is_distributed_emulation_enabled,
+)
+
+distributed_emulation_apply_if_enabled()
+
 
 def _create(store: Any, rank: int, size: int, timeout: Any) -> Any:
     return dist.ProcessGroupGloo(store, rank, size, timeout)

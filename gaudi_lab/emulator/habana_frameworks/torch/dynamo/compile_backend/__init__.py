@@ -1,6 +1,7 @@
 """The backend `hpu_backend` of `torch.compile`."""
 
-from . import config
-from .backend import hpu_backend
+from . import backends, config
+from .backends import hpu_backend
+from .experimental import enable_compiled_autograd
 
-__all__ = ["config", "hpu_backend"]
+__all__ = ["backends", "config", "enable_compiled_autograd", "hpu_backend"]

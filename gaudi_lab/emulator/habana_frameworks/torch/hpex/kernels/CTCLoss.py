@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 
 class CTCLoss(torch.autograd.Function):
@@ -23,16 +22,18 @@ class CTCLoss(torch.autograd.Function):
         zero_infinity: bool = False,
     ) -> torch.Tensor:
         """Return the loss of `log_probs` (length, batch, classes); arguments as of `torch.nn.functional.ctc_loss`."""
-        with torch.enable_grad():
-            ctx.log_probs = log_probs.detach().requires_grad_()
-            ctx.loss = F.ctc_loss(
-                ctx.log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity
-            )
-        return ctx.loss.detach()
+        ctx.rules = blank, _REDUCTIONS.index(reduction), zero_infinity
+        given = log_probs, targets, input_lengths, target_lengths
+        loss: torch.Tensor
+        loss, alpha = torch.ops.hpu.ctc_loss_custom(*given, *ctx.rules)
+        ctx.save_for_backward(*given, loss, alpha)
+        return loss
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> Any:
         """Return the gradient of `log_probs`."""
-        (d_log_probs,) = torch.autograd.grad(ctx.loss, ctx.log_probs, grad)
-        ctx.loss = ctx.log_probs = None
+        d_log_probs = torch.ops.hpu.ctc_loss_custom_backward(grad, *ctx.saved_tensors, *ctx.rules)
         return d_log_probs, None, None, None, None, None, None
+
+
+_REDUCTIONS = ("none", "mean", "sum")

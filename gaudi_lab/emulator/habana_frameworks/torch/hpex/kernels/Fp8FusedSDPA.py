@@ -40,7 +40,7 @@ def fp8_fused_sdpa(
     Returns
     -------
     out, amax_s, amax_o
-        Attention, and the largest probability and result (0 where they were not asked for).
+        Attention, and the largest probability and result in float32 (0 where they were not asked for).
     """
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
     query, key, value = [_scale(x, by) for x, by in ((q, d_scale_q), (k, d_scale_k), (v, d_scale_v))]
@@ -56,12 +56,12 @@ def fp8_fused_sdpa(
         _, weights, _ = torch.ops.hpu.sdpa_fwd(
             query, key, value, attn_mask, 0.0, scale, is_causal, softmax_mode.lower(), None
         )
-        amax_s = weights.amax() if is_amax_s else zero
+        amax_s = weights.amax().float() if is_amax_s else zero
         if q_scale_s is not None and d_scale_s is not None:
             rounded = torch.ops.hpu.cast_to_fp8_v2(weights, q_scale_s, False, False, _FP8)[0]
             weights = rounded.to(query.dtype) * _number(d_scale_s, query.dtype)
         out = weights @ value.repeat_interleave(query.shape[1] // value.shape[1], 1)
-    amax_o = out.abs().amax() if is_amax_o else zero
+    amax_o = out.abs().amax().float() if is_amax_o else zero
     if q_scale_o is not None:
         out = torch.ops.hpu.cast_to_fp8_v2(out, q_scale_o, False, False, _FP8)[0]
     return out, amax_s, amax_o

@@ -57,7 +57,7 @@ class FusedSDPA(torch.autograd.Function):
         seq_padding_type
             ``"left"`` if the valid keys are the last ones, ``"right"`` if they are the first.
         return_dropout_mask, return_attn_probs
-            Return the mask, or the probabilities, beside the result.
+            Return the mask, or the probabilities, beside the result; of both, the probabilities come first.
         window_size
             How many keys to the left and to the right a query sees; -1 for all.
         sink
@@ -109,8 +109,8 @@ class FusedSDPA(torch.autograd.Function):
                 q, k, v, attn_mask, dropout_p, scale, is_causal, mode, seed
             )
             ctx.save_for_backward(q, k, v, probabilities, kept, out)
-            extra += [kept] if return_dropout_mask else []
             extra += [probabilities] if return_attn_probs else []
+            extra += [kept] if return_dropout_mask else []
         ctx.recompute = recompute
         ctx.headless = headless
         ctx.rules = dropout_p, scale, is_causal

@@ -1,4 +1,4 @@
-"""Attention as plain operators, block of queries by block of queries: what the fused kernel is held against."""
+"""Attention as plain operators: what the fused kernel is held against."""
 
 from __future__ import annotations
 
@@ -10,8 +10,36 @@ import torch
 class PySDPA:
     """Attention made of matmul and softmax, differentiable by autograd."""
 
-    block: int | None = None
-    """How many queries are computed together; None for all."""
+    @classmethod
+    def apply(
+        cls,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        is_causal: bool = False,
+        with_slice: bool = False,
+    ) -> torch.Tensor:
+        """Attend `q` (batch, heads, queries, dim) to `k` and `v` (batch, heads, keys, dim).
+
+        With `with_slice` each head of each batch entry is computed apart, which needs less memory at once.
+        """
+        if not with_slice:
+            return _attend(q, k, v, is_causal)
+        apart = zip(*[x.flatten(0, 1) for x in (q, k, v)], strict=True)
+        heads = [_attend(one, keys, values, is_causal) for one, keys, values in apart]
+        return torch.stack(heads).unflatten(0, q.shape[:2])
+
+
+def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, is_causal: bool) -> torch.Tensor:
+    scores = (q @ k.transpose(-2, -1)) * (1.0 / math.sqrt(q.shape[-1]))
+    if is_causal:
+        query = torch.arange(q.shape[-2], device=q.device).unsqueeze(-1)
+        scores = scores.masked_fill(torch.arange(k.shape[-2], device=q.device) > query, -torch.inf)
+    return torch.softmax(scores, -1) @ v
+
+
+class PySDPAHinted(PySDPA):
+    """The same, each head apart unless `with_slice` says otherwise."""
 
     @classmethod
     def apply(
@@ -19,32 +47,8 @@ class PySDPA:
         q: torch.Tensor,
         k: torch.Tensor,
         v: torch.Tensor,
-        attn_mask: torch.Tensor | None = None,
-        dropout_p: float = 0.0,
         is_causal: bool = False,
-        scale: float | None = None,
+        with_slice: bool = True,
     ) -> torch.Tensor:
-        """Attend `q` (batch, heads, queries, dim) to `k` and `v` (batch, kv_heads, keys, dim)."""
-        scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
-        if q.dim() == 4 and k.shape[1] != q.shape[1]:
-            k, v = [x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v)]
-        queries = q.shape[-2]
-        step = cls.block or queries
-        outs = []
-        for start in range(0, queries, step):
-            rows = slice(start, min(start + step, queries))
-            scores = (q[..., rows, :] @ k.transpose(-2, -1)) * scale
-            if attn_mask is not None:
-                part = attn_mask[..., rows, :] if attn_mask.shape[-2] > 1 else attn_mask
-                scores = scores.masked_fill(~part, -torch.inf) if part.dtype == torch.bool else scores + part
-            if is_causal:
-                query = torch.arange(start, rows.stop, device=q.device).unsqueeze(-1)
-                scores = scores.masked_fill(torch.arange(k.shape[-2], device=q.device) > query, -torch.inf)
-            outs.append(torch.dropout(torch.softmax(scores, -1), dropout_p, dropout_p > 0.0) @ v)
-        return outs[0] if len(outs) == 1 else torch.cat(outs, -2)
-
-
-class PySDPAHinted(PySDPA):
-    """The same in blocks of 1024 queries, for lengths at which all scores at once need too much memory."""
-
-    block = 1024
+        """Attend as `PySDPA` does."""
+        return super().apply(q, k, v, is_causal, with_slice)

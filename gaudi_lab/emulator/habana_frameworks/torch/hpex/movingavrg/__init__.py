@@ -1,50 +1,5 @@
 """Moving averages of a model's weights."""
 
-from __future__ import annotations
-
-import copy
-import math
-
-import torch
+from .FusedEMA import FusedEMA
 
 __all__ = ["FusedEMA"]
-
-
-class FusedEMA:
-    """An exponential moving average of the state of a model.
-
-    Parameters
-    ----------
-    model
-        The model that trains; the average begins as a copy of it.
-    decay
-        How much of the average stays at each update, once it is warm: it grows like 1 - exp(-updates / tau).
-    updates
-        How many updates there have been.
-    tau
-        After how many updates the average is warm.
-
-    Attributes
-    ----------
-    ema : torch.nn.Module
-        The average, in evaluation mode.
-    """
-
-    def __init__(
-        self, model: torch.nn.Module, decay: float = 0.9999, updates: int = 0, tau: float = 2000.0
-    ) -> None:
-        self.ema = copy.deepcopy(model).eval().requires_grad_(False)
-        self.decay = decay
-        self.updates = updates
-        self.tau = tau
-
-    @torch.no_grad()
-    def update(self, model: torch.nn.Module) -> None:
-        """Take the present state of `model` in."""
-        self.updates += 1
-        # As a tensor, or every update would be another graph.
-        kept = torch.tensor(self.decay * (1 - math.exp(-self.updates / self.tau)))
-        state = model.state_dict()
-        for name, average in self.ema.state_dict().items():
-            if average.is_floating_point():
-                average.mul_(kept).add_(state[name].detach() * (1 - kept))

@@ -1,6 +1,6 @@
 """Fused normalisation and gradient clipping."""
 
-from .clip import FusedClipNorm
-from .rms import FusedRMSNorm, RmsNormBwdMode
+from .FusedClipNorm import FusedClipNorm
+from .FusedRMSNorm import FusedRMSNorm, RmsNormBwdMode
 
 __all__ = ["FusedClipNorm", "FusedRMSNorm", "RmsNormBwdMode"]

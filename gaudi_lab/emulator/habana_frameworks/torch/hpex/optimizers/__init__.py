@@ -1,10 +1,13 @@
 """Optimizers whose step is one graph that never compiles again: what changes from step to step is a tensor."""
 
-from .adagrad import FusedAdagrad
-from .adam import Adam, AdamW, FusedAdamW
-from .lamb import FusedLamb
-from .lars import FusedLars
-from .sgd import FusedResourceApplyMomentum, FusedSGD
+from .FusedAdagrad import FusedAdagrad
+from .FusedAdamW import FusedAdamW
+from .FusedLamb import FusedLamb
+from .FusedLars import FusedLars
+from .FusedResourceApplyMomentum import FusedResourceApplyMomentum
+from .FusedSGD import FusedSGD
+from .MarkstepAdam import Adam
+from .MarkstepAdamW import AdamW
 
 __all__ = [
     "Adam",

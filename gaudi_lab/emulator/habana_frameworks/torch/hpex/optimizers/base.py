@@ -66,17 +66,48 @@ class Update:
         self.parameter.sub_(step.to(self.parameter.dtype))
 
 
+def refuse_negative(**numbers: float) -> None:
+    """Say of the first number below zero that it is invalid.
+
+    Raises
+    ------
+    ValueError
+        There is one.
+    """
+    for name, number in numbers.items():
+        if not number >= 0:
+            what = "learning rate" if name == "lr" else f"{name} value"
+            raise ValueError(f"Invalid {what}: {number}")
+
+
 class FusedOptimizer(torch.optim.Optimizer):
-    """An optimizer that updates one parameter at a time by `update`."""
+    """An optimizer that updates one parameter at a time by `update`.
+
+    Attributes
+    ----------
+    no_sparse
+        What it says to a sparse gradient.
+    """
+
+    no_sparse = "Adam does not support sparse gradients, please consider SparseAdam"
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient, and return what `closure` returned."""
+        """Update every parameter that has a gradient, and return what `closure` returned.
+
+        Raises
+        ------
+        RuntimeError
+            A gradient is sparse.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self.prepare([p.grad for group in self.param_groups for p in group["params"] if p.grad is not None])
+        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if any(grad.is_sparse for grad in grads):
+            raise RuntimeError(self.no_sparse)
+        self.prepare(grads)
         for group in self.param_groups:
             # As a tensor: a number would be part of the graph, and a schedule would compile it anew each step.
             rate = torch.tensor(group["lr"], dtype=torch.float32)

@@ -16,3 +16,8 @@ class synDeviceType(enum.IntEnum):
 def _get_device_type() -> synDeviceType:
     """Return the generation that is emulated."""
     return synDeviceType.synDeviceGaudi2
+
+
+def _is_fp16_supported() -> bool:
+    """Return True for every generation but the first."""
+    return _get_device_type() != synDeviceType.synDeviceGaudi

@@ -1,0 +1,61 @@
+"""Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .base import FusedOptimizer, Update
+
+
+class FusedAdamW(FusedOptimizer):
+    """Adam with decoupled weight decay.
+
+    `eps` is added before the bias is corrected, so its default is a hundredth of what it is elsewhere.
+
+    Parameters
+    ----------
+    moments_dtype
+        The dtype of both moments; by default the parameter's. A pair gives each its own.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        bias_correction: bool = True,
+        moments_dtype: Any = None,
+    ) -> None:
+        if lr < 0.0:
+            raise ValueError(f"Invalid learning rate: {lr} - should be >= 0.0")
+        for beta in betas:
+            if not 0.0 <= beta < 1.0:
+                raise ValueError(f"Invalid beta parameter: {beta} - should be in [0.0, 1.0[")
+        if eps < 0.0:
+            raise ValueError(f"Invalid epsilon value: {eps} - should be >= 0.0")
+        pair = isinstance(moments_dtype, (tuple, list))
+        self._dtypes = tuple(moments_dtype) if pair else (moments_dtype, moments_dtype)
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "bias_correction": bias_correction,
+        }
+        super().__init__(params, defaults)
+
+    def update(self, one: Update) -> None:
+        """Update one parameter in place."""
+        beta1, beta2 = one.group["betas"]
+        step = one.count()
+        mean, square = one.moments(one.grad, 1 - beta1, self._dtypes)
+        size = one.rate
+        if one.group["bias_correction"]:
+            size = torch.sqrt(1 - beta2**step) / (1 - beta1**step) * one.rate
+        if one.group["weight_decay"]:
+            one.parameter.mul_(1 - one.rate * one.group["weight_decay"])
+        one.go_down(size * mean / (square.sqrt() + one.group["eps"]))

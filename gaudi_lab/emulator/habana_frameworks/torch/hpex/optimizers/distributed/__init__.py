@@ -1,0 +1,5 @@
+"""Optimizers for many cards."""
+
+from .FusedAdamW import FusedAdamW
+
+__all__ = ["FusedAdamW"]

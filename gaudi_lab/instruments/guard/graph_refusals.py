@@ -1,0 +1,157 @@
+"""Why a call runs without an HPU graph, in words, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gaudi_lab.instruments.guard import operators_seen
+from gaudi_lab.instruments.guard.object_state import Kind, StateChange
+from gaudi_lab.instruments.guard.operators_seen import HostWork
+from gaudi_lab.report import GraphRefusal
+
+ARGUMENT_REPLACED = "argument-replaced"
+ARGUMENT_STATE = "argument-state"
+ARGUMENT_WRITTEN = "argument-written"
+ATTRIBUTE_WRITTEN = "attribute-written"
+RANDOM_IN_PYTHON = "random-in-python"
+OBJECT_MOVED_ON = "object-changed-between-calls"
+UNHASHABLE = "argument-unhashable"
+DIFFERS = "differs"
+
+STATIC_CACHE = 'model.generate(..., cache_implementation="static")'
+_OFF = "gaudi_lab.hpu_graphs(model, False)"
+
+_FINDINGS = {
+    operators_seen.READS_VALUE: (
+        "the host reads a value of the device ({name}), and a replay would go on with the value of the capture",
+        "keep it on the device, with torch.where instead of a branch, or read it outside of the model",
+    ),
+    operators_seen.RANDOM_ON_HOST: (
+        "{name} draws random numbers on the host, and every replay would use those of the capture",
+        'draw them on the device, with device="hpu"',
+    ),
+    operators_seen.ARGUMENT_ON_HOST: (
+        "{name} is on the host, and every replay would use its values of the capture",
+        '{name}.to("hpu") before the call',
+    ),
+    operators_seen.HOST_WRITTEN: (
+        "{name} is a tensor on the host that the call writes, and a replay would not",
+        "keep it on the device",
+    ),
+}
+
+
+def of_finding(found: HostWork) -> GraphRefusal:
+    """Return the refusal for something that an operator of the call did."""
+    text, remedy = _FINDINGS[found.code]
+    line = f", in {found.line}" if found.line else ""
+    return GraphRefusal(
+        found.code,
+        text.format(name=found.name) + line,
+        remedy.format(name=found.name),
+        found.name,
+        found.line,
+    )
+
+
+def of_argument(change: StateChange, kind: type, *, static: bool) -> GraphRefusal:
+    """Return the refusal for an object among the arguments that the call changes.
+
+    Parameters
+    ----------
+    change
+        What it changes.
+    kind
+        The object's class.
+    static
+        Whether it is a static cache of transformers already, so that one would not help.
+    """
+    is_cache = kind.__module__ == "transformers.cache_utils"
+    if change.kind is Kind.REPLACED or not is_cache:
+        what = "puts another tensor" if change.kind is Kind.REPLACED else "writes another value"
+        text = f"each call {what} into {change.name}, and a replay would not"
+    else:
+        text = f"each call changes {change.name} in Python, and a replay would not"
+    if is_cache and not static:
+        remedy = STATIC_CACHE
+    elif is_cache:
+        remedy = _OFF
+    else:
+        remedy = "write into the tensor that is there, with copy_ or index_copy_"
+    code = ARGUMENT_REPLACED if change.kind is Kind.REPLACED else ARGUMENT_STATE
+    return GraphRefusal(code, text, remedy, change.name)
+
+
+def of_attribute(change: StateChange) -> GraphRefusal:
+    """Return the refusal for something on the model itself that each call changes."""
+    if change.kind is Kind.REPLACED:
+        remedy = "make it a buffer, and write into the tensor that is there with copy_"
+    else:
+        remedy = "make it constant, or a buffer on the device that is written in place"
+    return GraphRefusal(
+        ATTRIBUTE_WRITTEN,
+        f"each call sets {change.name} anew, and a replay would not",
+        remedy,
+        change.name,
+    )
+
+
+def of_unhashable(name: str, kind: type) -> GraphRefusal:
+    """Return the refusal for an argument that the bridge cannot find a graph by."""
+    return GraphRefusal(
+        UNHASHABLE,
+        f"the argument {name} is a {kind.__name__}, which has no hash, and graphs are found by their arguments",
+        "pass its tensors in a dict or tuple",
+        name,
+    )
+
+
+def of_written(names: Iterable[str]) -> GraphRefusal:
+    """Return the refusal for tensors among the arguments that the call writes in place."""
+    name = ", ".join(names)
+    return GraphRefusal(
+        ARGUMENT_WRITTEN,
+        f"the call writes into its argument {name}, and a replay would write into the graph's own copy",
+        "return the new tensor, or hold it in an object or a buffer",
+        name,
+    )
+
+
+def of_container(change: StateChange) -> GraphRefusal:
+    """Return the refusal for a list or dict among the arguments that the call changes."""
+    return GraphRefusal(
+        ARGUMENT_STATE,
+        f"the call puts something into {change.name}, which belongs to its caller, and a replay would not",
+        "return it instead",
+        change.name,
+    )
+
+
+def of_random(module: str) -> GraphRefusal:
+    """Return the refusal for random numbers drawn in Python, by the module that drew them."""
+    return GraphRefusal(
+        RANDOM_IN_PYTHON,
+        f"the call draws random numbers from {module}, and every replay would use those of the capture",
+        'draw them on the device, with torch.rand(..., device="hpu")',
+        module,
+    )
+
+
+def of_moved_on(names: Iterable[str]) -> GraphRefusal:
+    """Return the refusal for objects that are no longer what the graph was captured with."""
+    name = ", ".join(names)
+    return GraphRefusal(
+        OBJECT_MOVED_ON,
+        f"{name} holds other tensors or values than at the capture, which the graph would not see",
+        "between calls, write into the tensors that are there; beam search does not",
+        name,
+    )
+
+
+def of_difference(difference: str) -> GraphRefusal:
+    """Return the refusal for a graph whose replay gave other results than a plain call."""
+    return GraphRefusal(
+        DIFFERS,
+        f"a replay gave other results than a plain call: {difference}",
+        _OFF,
+    )
