@@ -4,6 +4,7 @@ from gaudi_lab.api import apply as apply
 from gaudi_lab.api import attach as attach
 from gaudi_lab.api import compile as compile  # noqa: A004
 from gaudi_lab.api import detach as detach
+from gaudi_lab.api import forecast as forecast
 from gaudi_lab.api import freeze as freeze
 from gaudi_lab.api import fused_sdpa as fused_sdpa
 from gaudi_lab.api import hpu_graphs as hpu_graphs

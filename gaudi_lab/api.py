@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
@@ -19,6 +19,9 @@ from gaudi_lab.report import Change, Status
 from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Softmax, Switch
 from gaudi_lab.workbench import lab
 from gaudi_lab.workbench.lab import ChangeHandle
+
+if TYPE_CHECKING:
+    from gaudi_lab.measure.forecast import Forecast
 
 
 @overload
@@ -242,6 +245,79 @@ def why(since: Why | None = None) -> Why:
     complete = identity.emulated or not (bridge.loaded() and bridge.is_lazy())
     found = Why(costs, emulated=identity.emulated, complete=complete)
     return found.since(since) if since is not None else found
+
+
+def forecast(
+    batches: Any, model: Any = None, *, most: int = 1000, epochs: int = 1, multiple_of: int = 1
+) -> Forecast:
+    """Say what batches will make a model compile, what that will take, and which lengths to pad to instead.
+
+    The model does not run, and what the batches draw at random will be drawn again. In a notebook:
+    `%gaudi_forecast loader model`.
+
+    Parameters
+    ----------
+    batches
+        A DataLoader; or a list of batches, or of sizes such as `(8, 128)` or `{"input_ids": (8, 128)}`.
+    model
+        A torch module, a Trainer, or the name of an attached model; the attached one if there is only one. What was
+        measured for it is known if it is attached.
+    most
+        So many batches are read.
+    epochs
+        How often the batches will be gone through: what padding costs is paid each time.
+    multiple_of
+        What every length to pad to is a multiple of.
+
+    Returns
+    -------
+    Forecast
+        Its `collator()` pads, its `plot()` draws the trade, its `outcome()` says what happened since.
+
+    Raises
+    ------
+    LabError
+        If the batches can be read only once, or which model is meant is not clear.
+
+    Examples
+    --------
+    >>> gaudi_lab.warmup(lambda batch: model(**batch), n=3, over=batches[:2])  # what a compile and a call take
+    >>> forecast = gaudi_lab.forecast(loader, model, epochs=3)
+    >>> trainer = Trainer(model, arguments, data_collator=forecast.collator(tokenizer))
+    """
+    from gaudi_lab.instruments import components
+    from gaudi_lab.measure.forecast import make_forecast
+
+    workbench = lab.current()
+    if model is None:
+        if len(workbench.models) != 1:
+            attached = ", ".join(workbench.models) or "none"
+            raise LabError(
+                f"Which model the batches are for is not clear; attached: {attached}.",
+                python="gaudi_lab.forecast(batches, model)",
+                magic="%gaudi_forecast loader model",
+            )
+        model = next(iter(workbench.models))
+    entry = workbench.get(model) if isinstance(model, str) else workbench.find(model)
+    parts = components.of(entry.model if entry is not None else model)
+    if len(parts) != 1:
+        raise LabError(
+            f"A {type(entry.model if entry is not None else model).__name__} has several models, each with batches of "
+            f"its own: {', '.join(parts)}.",
+            python=f"gaudi_lab.forecast(batches, pipeline.{next(iter(parts))})",
+        )
+    (module,) = parts.values()
+    return make_forecast(
+        batches,
+        module,
+        name=entry.name if entry is not None else type(module).__name__,
+        switches=entry.settings if entry is not None else workbench.settings,
+        settings=workbench.watch().settings,
+        emulated=bridge.identity().emulated,
+        most=most,
+        epochs=epochs,
+        multiple_of=multiple_of,
+    )
 
 
 def freeze(on: bool = True) -> None:

@@ -32,3 +32,19 @@ class Rendered:
         exclude: Any = None,  # noqa: ARG002
     ) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+class Plotted(Rendered):
+    """A result that can be drawn too."""
+
+    def plot(self) -> Any:
+        """Return a picture of it, a matplotlib `Figure`.
+
+        Raises
+        ------
+        LabError
+            matplotlib is not installed, or there is nothing to draw.
+        """
+        from gaudi_lab import render
+
+        return render.plot(self)

@@ -8,6 +8,7 @@ from gaudi_lab.bridge import Counters
 from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.measure.causes.history import Compile
 from gaudi_lab.measure.causes.seen import SeenShapes, ShapedCall
+from gaudi_lab.measure.steady import steady_times
 from gaudi_lab.measure.timeline import Iteration
 
 
@@ -23,7 +24,7 @@ def make_iteration(
     compiles: Sequence[Compile] = (),
     likely: Sequence[Cause] = (),
 ) -> Iteration:
-    """Return one iteration with what was new in it.
+    """Return one iteration with what was new in it, and take note of what it took if it was steady.
 
     Parameters
     ----------
@@ -42,6 +43,7 @@ def make_iteration(
     likely
         What is new in the calls.
     """
+    calls = list(calls)
     before, after = replays
     captures = max(len(after) - len(before), 0)
     new_shapes, found = seen.find_new(calls, settings)
@@ -55,7 +57,7 @@ def make_iteration(
         fallbacks=cost.fallback_operators,
         miscompiled=cost.miscompiled,
     )
-    return Iteration(
+    iteration = Iteration(
         number,
         wall_time,
         cost.compilations,
@@ -65,6 +67,9 @@ def make_iteration(
         causes,
         sum(x.seconds for x in compiles if x.cause.again) if compiles else None,
     )
+    if iteration.steady:
+        steady_times.note(calls, settings, wall_time)
+    return iteration
 
 
 def all_causes(

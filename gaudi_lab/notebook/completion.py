@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"^\s*%{1,2}(?P<magic>gaudi_\w+)\s+(?P<words>.*)$")
 
 
-def candidates(magic: str, words: list[str], models: Iterable[str]) -> list[str]:
+def candidates(magic: str, words: list[str], models: Iterable[str], loaders: Iterable[str] = ()) -> list[str]:
     """Return what can follow.
 
     Parameters
@@ -30,6 +30,8 @@ def candidates(magic: str, words: list[str], models: Iterable[str]) -> list[str]
         The complete words so far.
     models
         Names of models.
+    loaders
+        Names of DataLoaders.
 
     Returns
     -------
@@ -50,6 +52,7 @@ def candidates(magic: str, words: list[str], models: Iterable[str]) -> list[str]
         "gaudi_mode": lambda: [] if positional else [str(mode) for mode in Mode],
         "gaudi_attach": lambda: [*models, "--detach"],
         "gaudi_panel": lambda: list(models),
+        "gaudi_forecast": lambda: [*(models if positional else loaders), "--epochs", "--most"],
         "gaudi_freeze": lambda: [] if positional else ["on", "off"],
         "gaudi_warmup": lambda: [] if positional else ["-n", "--until-steady"],
     }
@@ -76,7 +79,8 @@ def complete(text: str, user_ns: Mapping[str, Any]) -> dict[str, Any]:
     words = line["words"].split(" ")
     begun = words.pop()
     names = dict.fromkeys((*namespace.models(user_ns), *lab.current().models))
-    offered = candidates(line["magic"], [word for word in words if word], names)
+    given = [word for word in words if word]
+    offered = candidates(line["magic"], given, names, namespace.loaders(user_ns))
     completions = [
         SimpleCompletion(text=word, type="model" if word in names else "gaudi")
         for word in offered

@@ -15,6 +15,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 
 from gaudi_lab import api
 from gaudi_lab.instruments.handle import Handle
+from gaudi_lab.measure.forecast import Forecast
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.measure.why import Why
 from gaudi_lab.notebook import namespace
@@ -155,6 +156,26 @@ class GaudiMagics(Magics):
         parse_argstring(self.gaudi_why, line)
         self._attach_all()
         return api.why()
+
+    @line_magic
+    @explain_refusals
+    @magic_arguments()
+    @_help
+    @argument("--epochs", type=int, default=1, help="How often the batches will be gone through. Default: 1.")
+    @argument("--most", type=int, default=1000, help="So many batches are read. Default: 1000.")
+    @argument("batches", help="Name of a DataLoader, or of a list of batches or sizes.")
+    @argument("model", nargs="?", help="Name of a model; the attached one if there is only one.")
+    def gaudi_forecast(self, line: str) -> Forecast:
+        """Say what batches will compile, what that takes by what was measured, and which lengths to pad to instead.
+
+        The model does not run, and what the batches draw at random will be drawn again.
+
+        In Python: gaudi_lab.forecast(loader, model)
+        """
+        arguments = parse_argstring(self.gaudi_forecast, line)
+        name = self._name(arguments.model)
+        batches = namespace.batches(arguments.batches, self.shell.user_ns)
+        return api.forecast(batches, name, epochs=arguments.epochs, most=arguments.most)
 
     @line_magic
     @explain_refusals

@@ -63,6 +63,33 @@ def resolve(name: str, namespace: Mapping[str, Any]) -> Any:
     )
 
 
+def loaders(namespace: Mapping[str, Any]) -> list[str]:
+    """Return the names of the notebook's DataLoaders."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return []
+    loader = torch.utils.data.DataLoader
+    return [name for name, x in namespace.items() if not name.startswith("_") and isinstance(x, loader)]
+
+
+def batches(name: str, namespace: Mapping[str, Any]) -> Any:
+    """Return the notebook's batches called `name`.
+
+    Raises
+    ------
+    LabValueError
+        If there is no such name, with the DataLoaders there are.
+    """
+    if name in namespace:
+        return namespace[name]
+    there_are = ", ".join(loaders(namespace))
+    raise LabValueError(
+        f"There are no batches called {name}. "
+        + (f"This notebook has {there_are}." if there_are else "This notebook has no DataLoader yet."),
+        magic=f"%gaudi_forecast {there_are.partition(',')[0] or 'loader'} model",
+    )
+
+
 # Models that `%gaudi_attach --detach` took off: they stay off until they are attached by name again.
 _detached: WeakSet[Any] = WeakSet()
 

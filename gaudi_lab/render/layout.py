@@ -36,6 +36,12 @@ def html(result: Any) -> str:
     return rendered("line.html.j2", line=line(result))
 
 
+@functools.singledispatch
+def plot(result: Any) -> Any:
+    """Return a result as a picture, a matplotlib `Figure`."""
+    raise TypeError(f"There is no picture of a {type(result).__name__}.")
+
+
 def join(*phrases: str) -> str:
     """Return phrases as one line, empty ones left out."""
     return _SEPARATOR.join(filter(None, phrases))

@@ -16,6 +16,7 @@ from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments.handle import Handle, together
 from gaudi_lab.measure.causes.seen import SeenShapes
 from gaudi_lab.measure.recorder import Watch
+from gaudi_lab.measure.steady import SignedCall, met_calls
 from gaudi_lab.report import Change, ModelChange, Status
 from gaudi_lab.settings import (
     COMPILE,
@@ -396,9 +397,12 @@ class Lab:
         """Have the calls of a model remembered, and what is compiled for them, until the handle is removed."""
         from gaudi_lab.measure.causes.watching import watching
 
+        def note(call: SignedCall) -> None:
+            met_calls.note(call, entered.settings)
+
         parts = entered.components.items()
         return together(
-            [watching.follow(".".join(filter(None, (name, part))), module) for part, module in parts]
+            [watching.follow(".".join(filter(None, (name, part))), module, note) for part, module in parts]
         )
 
     def _put_on(self, entered: SwitchedModel, *, graphs: bool) -> None:

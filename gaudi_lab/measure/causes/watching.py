@@ -43,8 +43,8 @@ Stop = Callable[[str, Cause], None]
 """Told of a layer and a cause before it compiles; raises to stop that."""
 
 
-class _Followed:
-    """What is remembered of one model."""
+class Followed:
+    """What is remembered of one model: its name, the calls that were different, and those that were captured."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -77,7 +77,7 @@ class Call:
         The line that made it.
     """
 
-    def __init__(self, watching: Watching, followed: _Followed, module: nn.Module, now: Signature) -> None:
+    def __init__(self, watching: Watching, followed: Followed, module: nn.Module, now: Signature) -> None:
         self._watching = watching
         self.followed = followed
         self.name = followed.name
@@ -142,7 +142,7 @@ class Watching:
         self.history = History()
         self.running: list[Call] = []
         self.stops: list[Stop] = []
-        self._followed: WeakKeyDictionary[nn.Module, _Followed] = WeakKeyDictionary()
+        self._followed: WeakKeyDictionary[nn.Module, Followed] = WeakKeyDictionary()
         self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self._finished: deque[Call] = deque(maxlen=MOST_RECORDED)
         self._made: dict[str, Made] = {}
@@ -170,7 +170,7 @@ class Watching:
         Handle
             Removing it ends this following; what was compiled stays in the history.
         """
-        followed = self._followed.setdefault(module, _Followed(name))
+        followed = self._followed.setdefault(module, Followed(name))
         followed.name = name or followed.name
         held = self.hold()
 
@@ -204,6 +204,10 @@ class Watching:
         if bridge.is_lazy():
             self._finished.append(call)
 
+    def memory_of(self, module: nn.Module) -> Followed | None:
+        """Return what is remembered of a model; None if it was never followed."""
+        return self._followed.get(module)
+
     def likely(self, made: Iterable[object]) -> tuple[Cause, ...]:
         """Return what may have made something compile, where only calls are known: what is new in them."""
         causes = [
@@ -234,7 +238,7 @@ class Watching:
 
     def _call(
         self,
-        followed: _Followed,
+        followed: Followed,
         module: nn.Module,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],

@@ -1,4 +1,5 @@
 import pytest
+from torch.utils.data import DataLoader
 
 from gaudi_lab.notebook.completion import complete
 
@@ -24,6 +25,12 @@ def offered(text, workbench=None, user_ns=None):
 )
 def test_what_can_follow_is_offered(net, text, expected):
     assert offered(text, user_ns={"net": net}) == expected
+
+
+def test_of_a_forecast_the_loaders_come_first_and_then_the_models(net):
+    names = {"net": net, "loader": DataLoader([1]), "_hidden": DataLoader([1])}
+    assert offered("%gaudi_forecast ", user_ns=names) == ["loader", "--epochs", "--most"]
+    assert offered("%gaudi_forecast loader ", user_ns=names) == ["net", "--epochs", "--most"]
 
 
 def test_models_attached_from_python_are_offered_too(net, workbench):

@@ -65,6 +65,8 @@ def test_models_are_found_without_being_named(shell, net, workbench):
         ("", "%gaudi_attach elsewhere", 'elsewhere.to("hpu")'),
         ("", "%gaudi_attach --detach elsewhere", "%gaudi_attach model"),
         ("", "%gaudi_sdpa off net --softmax fast", "%gaudi_sdpa on"),
+        ("", "%gaudi_forecast batches", "%gaudi_forecast loader model"),
+        ("batches = iter([])", "%gaudi_forecast batches", "batches = list(batches)"),
         ("", "%gaudi_warmup -n 0 net", "%%gaudi_warmup -n 5"),
         ("", "%gaudi_warmup", "%gaudi_warmup -n 5 model(**batch)"),
     ],
@@ -98,7 +100,9 @@ def test_a_misspelt_choice_lists_the_choices(shell):
         assert refused(shell, line).endswith(f"Run: {instead}")
 
 
-@pytest.mark.parametrize("magic", ["mode", "attach", "graphs", "sdpa", "compile", "status", "warmup"])
+@pytest.mark.parametrize(
+    "magic", ["mode", "attach", "graphs", "sdpa", "compile", "status", "warmup", "forecast"]
+)
 def test_help_is_complete_and_names_the_python_function(shell, capsys, magic):
     run(shell, f"%gaudi_{magic} -h")
     printed = capsys.readouterr().out
@@ -146,6 +150,16 @@ def test_warmup_repeats_the_last_expression_and_keeps_names(shell, net):
     assert isinstance(timeline, Timeline)
     assert [len(i.new_shapes) for i in timeline.iterations] == [1, 0, 0]
     assert shell.user_ns["x"].shape == (3, 4)
+
+
+def test_forecast_takes_names_and_runs_no_model(shell, net):
+    shell.user_ns.update(net=net, sizes=[(3, 4), (3, 4), (2, 4)])
+    run(shell, "%gaudi_mode lazy")
+    before = gaudi_lab.why()
+    forecast = run(shell, "%gaudi_forecast sizes net --epochs 2")
+    assert (forecast.model, forecast.batches, forecast.as_is.new_shapes, forecast.epochs) == ("net", 3, 2, 2)
+    assert run(shell, "%gaudi_forecast --most 1 sizes").batches == 1
+    assert not gaudi_lab.why(since=before).costs
 
 
 def test_the_line_form_takes_code_with_dashes_and_quotes(shell):
