@@ -50,6 +50,16 @@ class Difference:
     before: str = ""
     now: str = ""
 
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Which dims of a size have changed, from 0; a batch that became smaller is told apart by -1."""
+        parts = self.before.split("×"), self.now.split("×")
+        if self.kind != "shape" or not all(x.isdigit() for sizes in parts for x in sizes):
+            return ()
+        before, now = ([int(x) for x in sizes] for sizes in parts)
+        changed = tuple([dim for dim, (a, b) in enumerate(zip(before, now, strict=False)) if a != b])
+        return (-1,) if changed == (0,) and now[0] < before[0] else changed
+
     def __str__(self) -> str:
         if self.before and self.now:
             return f"{self.what} {self.before} → {self.now}"
@@ -103,5 +113,5 @@ class Cause:
     @property
     def alike(self) -> tuple[object, ...]:
         """What causes have in common that make one row of a table: everything but the values of this one time."""
-        about = tuple([(x.what, x.kind) for x in self.differences])
+        about = tuple([(x.what, x.kind, x.dims) for x in self.differences])
         return (self.kind, about or self.text, self.model, self.module, self.source, self.call)

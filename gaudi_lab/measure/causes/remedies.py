@@ -55,6 +55,8 @@ def _for(difference: Difference, *, traced: bool) -> str:
         return _for_shape(difference, what, traced=traced)
     if difference.kind == "mode":
         return _MODES.get(difference.what, "")
+    if difference.what.endswith((" input", " inputs")):
+        return ""
     if difference.kind == "object" and difference.before:
         return f"the same kind of {what} in every call"
     if difference.what.startswith("length of "):
