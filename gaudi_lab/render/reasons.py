@@ -12,7 +12,8 @@ _ONLY_PART = "Intel's bridge does not tell of recorded programs one by one: a wa
 
 @layout.line.register
 def _(why: Why) -> str:
-    return layout.join(*_summary(why), layout.NO_GAUDI_TIMES if why.emulated and why.costs else "")
+    emulated = layout.NO_GAUDI_TIMES if why.costs else layout.EMULATED
+    return layout.join(*_summary(why), emulated if why.emulated else "")
 
 
 @layout.text.register

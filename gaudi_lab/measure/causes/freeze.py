@@ -32,6 +32,10 @@ class Frozen(LabError):
             magic="%gaudi_freeze off",
         )
 
+    def _render_traceback_(self) -> list[str]:
+        # What IPython shows: how the emulator or Dynamo came to ask is nothing to read.
+        return [f"{type(self).__name__}: {self.for_notebook()}"]
+
 
 _NAMES = {
     "recipe": "compile a graph",
