@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gaudi_lab  # noqa: F401, I001 - it makes the bridge importable
+import habana_frameworks.torch  # noqa: F401 - the device's own operators come with it
 import pytest
 import torch
 
