@@ -1,7 +1,11 @@
 """Reasons to compile again, planted one at a time: each is named as what it is, with the line and what to change."""
 
 import pytest
+import torch
 from planted_reasons import CASES, observe
+
+import gaudi_lab
+from gaudi_lab import bridge
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -23,3 +27,34 @@ def test_a_planted_reason_is_named(case, workbench):
 @pytest.mark.parametrize("case", [case for case in CASES if case.number in (1, 15)], ids=str)
 def test_the_same_call_again_has_no_cause(case, workbench):
     assert observe(case, again=True) == ()
+
+
+def test_what_only_the_calls_tell_is_called_likely(net, workbench, monkeypatch):
+    """Intel's bridge counts what it compiles, and tells of nothing one by one."""
+    monkeypatch.setattr(bridge, "watch_programs", lambda *_: lambda: None)
+    gaudi_lab.mode("lazy")
+    gaudi_lab.attach(net, "net")
+    rows = iter((31, 37, 37))
+    timeline = gaudi_lab.warmup(lambda: net(torch.randn(next(rows), 4).to("hpu")).cpu(), n=3)
+    first, second, third = timeline.iterations
+    assert [str(cause) for cause in first.causes] == ["new shape 31×4 for net"]
+    (cause,) = second.causes
+    assert str(cause) == "likely input 31×4 → 37×4"
+    assert not cause.established
+    assert third.causes == ()
+
+
+def test_without_a_difference_nothing_is_claimed(workbench):
+    """What was recorded outside of every model differs in an operator, and no call is blamed for it."""
+    gaudi_lab.mode("lazy")
+    model = torch.nn.Linear(3, 3).to("hpu")
+    gaudi_lab.attach(model, "model")
+    x = torch.randn(61).to("hpu")
+    model(torch.randn(2, 3).to("hpu")).cpu()
+    before = gaudi_lab.why()
+    x.erfinv().exp().add(1).cpu()
+    x.erfinv().log().add(1).cpu()
+    first, second = sorted(gaudi_lab.why(since=before).costs, key=lambda cost: len(cost.cause.differences))
+    assert (first.cause.kind, first.cause.differences, first.cause.remedy) == ("first", (), "")
+    assert second.cause.text == "operator aten.exp → aten.log"
+    assert second.cause.model == ""

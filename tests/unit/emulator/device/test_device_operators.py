@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import gaudi_lab  # noqa: F401, I001 - it makes the bridge importable
-import habana_frameworks.torch  # noqa: F401 - the device's own operators come with it
 import pytest
 import torch
 
+from gaudi_lab import bridge
 from gaudi_lab.emulator.device.device_operators import has_kernel
+
+bridge.load()  # the device's own operators come with it
 
 aten = torch.ops.aten
 
