@@ -70,6 +70,7 @@ class Lab:
         # What remembers the calls of each attached model, and what was compiled for them.
         self._followed: dict[str, Handle] = {}
         self._frozen: Handle | None = None
+        self._live_line: Handle | None = None
         self._subscribers: list[Subscriber] = []
         self._seen = SeenShapes()
 
@@ -154,6 +155,9 @@ class Lab:
         self._followed.pop(name).remove()
         attached.requested = self._own_request.pop(name)
         del self._models[name]
+        if not self._models and self._live_line is not None:
+            self._live_line.remove()
+            self._live_line = None
         self._tell(change)
         return change
 
@@ -392,7 +396,10 @@ class Lab:
 
     def _follow(self, attached: SwitchedModel) -> None:
         from gaudi_lab.measure.causes.watching import watching
+        from gaudi_lab.workbench import live_line
 
+        if self._live_line is None:
+            self._live_line = live_line.show(watching)
         parts = attached.components.items()
         self._followed[attached.name] = together(
             [watching.follow(".".join(filter(None, (attached.name, part))), module) for part, module in parts]
