@@ -87,7 +87,7 @@ def _(live: LiveCompile) -> str:
     return " · ".join(filter(None, parts))
 
 
-class Shown(Protocol):
+class LineOutput(Protocol):
     """Where the line is seen."""
 
     def show(self, live: LiveCompile) -> None:
@@ -137,7 +137,7 @@ class TerminalLine:
         self._width = len(text)
 
 
-def choose(context: contextvars.Context) -> Shown | None:
+def choose(context: contextvars.Context) -> LineOutput | None:
     """Return where a line can be seen from here; None if nowhere."""
     if frontend.in_notebook():
         return NotebookLine(context)
@@ -146,7 +146,7 @@ def choose(context: contextvars.Context) -> Shown | None:
 
 
 @dataclass
-class _Running:
+class _Compiles:
     layer: str
     cause: Cause
     started: float
@@ -169,12 +169,12 @@ class LiveLine:
         self,
         after: float = AFTER,
         every: float = EVERY,
-        where: Callable[[contextvars.Context], Shown | None] = choose,
+        where: Callable[[contextvars.Context], LineOutput | None] = choose,
     ) -> None:
         self._after, self._every, self._where = after, every, where
-        self._running: list[_Running] = []  # the outermost first: that is what one waits for
+        self._running: list[_Compiles] = []  # the outermost first: that is what one waits for
         self._context = contextvars.copy_context()
-        self._shown: Shown | None = None
+        self._shown: LineOutput | None = None
         self._visible = False
         self._cell: int | None = None
         self._count, self._seconds = 0, 0.0
@@ -189,7 +189,7 @@ class LiveLine:
             return
         if not self._running:
             self._context = contextvars.copy_context()
-        self._running.append(_Running(layer, cause, time.monotonic()))
+        self._running.append(_Compiles(layer, cause, time.monotonic()))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="gaudi-lab-live-line", daemon=True)
             self._thread.start()
@@ -257,7 +257,7 @@ class LiveLine:
         self._cell, self._visible = cell, True
         self._count += 1
 
-    def _show(self, running: _Running, seconds: float, *, over: bool) -> None:
+    def _show(self, running: _Compiles, seconds: float, *, over: bool) -> None:
         if self._shown is not None:
             emulated = bridge.identity().emulated
             cell = self._cell if frontend.in_notebook() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gaudi_lab import origin
@@ -64,6 +65,11 @@ class Fallbacks:
     def clear(self) -> None:
         """Forget everything."""
         self._counts.clear()
+
+
+def of_counters(operators: Mapping[str, int]) -> tuple[HostRun, ...]:
+    """Return what ran on the host where only counters tell of it, by operator: from which line is not known then."""
+    return tuple(HostRun(name, count) for name, count in sorted(operators.items(), key=lambda x: -x[1]))
 
 
 def _place(line: origin.Line | None) -> Place | None:

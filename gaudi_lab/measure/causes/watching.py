@@ -290,7 +290,7 @@ class Watching:
         for observer in list(self.observers):
             try:
                 tell(observer)
-            except Exception as error:
+            except Exception as error:  # noqa: PERF203 - there is one, and each by itself must not stop a compile
                 self.observers.remove(observer)
                 warnings.warn(f"Gaudi Lab no longer shows what compiles: {error!r}", stacklevel=2)
 
