@@ -112,7 +112,7 @@ def watch_programs(
 
 
 def watch_fallbacks(note: Callable[[str], None]) -> Callable[[], None]:
-    """Call `note` with the name of each operator that runs on the host, from where it is called; return what ends it."""
+    """Call `note` with each operator that runs on the host, from where it is called; return what ends it."""
     from gaudi_lab.emulator.device import events
 
     def tell(_: int, params: list[tuple[str, str]]) -> None:

@@ -148,7 +148,8 @@ class Why(Rendered):
 
     def to_json(self) -> str:
         """Return the causes as JSON, with every difference by itself, then what ran on the host, with its operator."""
-        told = [dataclasses.asdict(x) for x in (*self.costs, *self.on_host)]
+        told = [dataclasses.asdict(cost) for cost in self.costs]
+        told += [dataclasses.asdict(run) for run in self.on_host]
         return json.dumps(told, ensure_ascii=False)
 
     def to_frame(self) -> Any:
