@@ -94,6 +94,9 @@ class CaptureWatcher(Protocol):
     def captured(self, seconds: float) -> None:
         """Be told that it was, and what its call took."""
 
+    def refused(self, reason: GraphRefusal) -> None:
+        """Be told why some calls run without a graph."""
+
 
 watchers: list[CaptureWatcher] = []
 
@@ -402,6 +405,8 @@ class _GuardedForward:
         known_as = reason.code, reason.name.partition(".")[0]
         if known_as not in self.refusals:
             self.refusals[known_as] = reason
+            for watcher in watchers:
+                watcher.refused(reason)
             warnings.warn(f"Gaudi Lab: a call of {type(self._module).__name__} {reason}", stacklevel=4)
 
     def _tried_of(self, key: int, args: tuple[Any, ...], given: dict[str, Any]) -> _Tried:

@@ -56,7 +56,7 @@ class Why(Rendered):
     @property
     def count(self) -> int:
         """How often something was compiled."""
-        return sum(cost.count for cost in self.costs)
+        return sum(cost.count for cost in self.costs if cost.cause.kind != "refused")
 
     @property
     def seconds(self) -> float:

@@ -26,7 +26,7 @@ def _text_of_causes(why: Why) -> list[str]:
     if not why.costs:
         return []
     rows = [
-        (units.seconds(cost.seconds), _times(cost), cost.cause.text, _where(cost), ", ".join(cost.layers))
+        (_took(cost), _times(cost), cost.cause.text, _where(cost), ", ".join(cost.layers))
         for cost in why.costs
     ]
     table = layout.table(("took", "times", "why", "where", "what"), rows, left={2, 3, 4})
@@ -50,7 +50,7 @@ def _text_of_host(why: Why) -> list[str]:
 def _(why: Why) -> str:
     rows = [
         {
-            "took": units.seconds(cost.seconds),
+            "took": _took(cost),
             "times": _times(cost),
             "why": cost.cause.text,
             "where": _where(cost),
@@ -94,6 +94,10 @@ def _summary(why: Why) -> list[str]:
 
 def _on_host(runs: tuple[HostRun, ...]) -> str:
     return f"{units.count(sum(run.count for run in runs), 'operator')} ran on the host" if runs else ""
+
+
+def _took(cost: CauseCost) -> str:
+    return units.seconds(cost.seconds) if cost.seconds else "–"
 
 
 def _times(cost: CauseCost) -> str:

@@ -13,6 +13,7 @@ from gaudi_lab.measure.causes import places, recorded, remedies, signature
 from gaudi_lab.measure.causes.cause import Cause, Difference, Place
 from gaudi_lab.measure.causes.guards import Tracing, recompile_limit
 from gaudi_lab.measure.causes.signature import Signature
+from gaudi_lab.report import GraphRefusal
 
 MOST_LIKELY = 3
 """With more differences than these between two calls, none of them is named as the likely one."""
@@ -109,7 +110,10 @@ def program(departure: Any, name_of: recorded.Namer, about: About, made: Made, e
         return _cause("unknown", "other operators or values", about, established=False)
     remedy = remedies.for_differences(differences)
     cause = _cause(differences[0].kind, text_of(differences), about, differences, remedy=remedy)
-    other_operators = all(x.kind in ("operator", "results") for x in differences)
+    # What nobody has passed by name follows from something in the call.
+    other_operators = all(
+        x.kind in ("operator", "results") or x.what == recorded.UNNAMED for x in differences
+    )
     return _with_likely(cause, of_calls if other_operators and about.inside else ())
 
 
@@ -203,6 +207,11 @@ def capture(differences: tuple[Difference, ...] | None, about: About) -> Cause:
     return _cause("graph", f"HPU graph for {text_of(differences)}", about, differences, remedy=remedy)
 
 
+def refusal(reason: GraphRefusal, about: About) -> Cause:
+    """Return why a call runs without an HPU graph."""
+    return _cause("refused", f"no HPU graph: {reason.text}", about, remedy=reason.remedy)
+
+
 def first_replay(about: About) -> Cause:
     """Return why something is compiled within a replay: copying inputs into a graph is compiled apart from it."""
     return _cause("graph", "first replay", about)
@@ -221,16 +230,21 @@ def text_of(differences: Iterable[Difference]) -> str:
     for x in differences:
         alike.setdefault((x.before, x.now), []).append(x.what)
     return ", ".join(
-        [str(Difference(", ".join(names), "", before, now)) for (before, now), names in alike.items()]
+        [str(Difference(recorded.some_of(names), "", before, now)) for (before, now), names in alike.items()]
     )
 
 
 def _in_words_of_the_call(found: Difference, of_calls: tuple[Difference, ...]) -> Difference:
-    """Return a number that an operator was given as the argument or attribute that went from and to the same values."""
+    """Return a number that an operator was given as the argument or attribute that went from and to the same values.
+
+    So it is with the size of an argument that was made on the device: the operator that made it was told the size.
+    """
     if found.kind != "scalar":
         return found
-    same = [x for x in of_calls if (x.before, x.now) == (found.before, found.now)]
-    return same[0] if len(same) == 1 else found
+    values = found.before, found.now
+    sizes = tuple([value.strip("[]").replace(", ", "×") for value in values])
+    same = [x for x in of_calls if (x.before, x.now) in (values, sizes)]
+    return same[0] if len({(x.kind, x.before) for x in same}) == 1 else found
 
 
 def _cause(

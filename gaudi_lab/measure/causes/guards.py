@@ -169,7 +169,7 @@ class _Watcher:
         except Exception:
             found = []
         if found:
-            closest = min(found, key=len)  # the newest graph comes first
+            closest = min(found, key=_distance)  # of several the first, which is the newest
             tracing.differences = _without_consequences(x for failure in closest for x in failure.differences)
             tracing.source = next((x.source for x in closest if x.source is not None), None)
         tracing.limit = len(entries) >= recompile_limit()
@@ -236,6 +236,11 @@ def _backend_seconds() -> float:
 class _Failure(NamedTuple):
     differences: list[Difference]
     source: SourceLine | None
+
+
+def _distance(failures: list[_Failure]) -> int:
+    """Return how much fails: what many guards have alike counts once, such as the layers of a cache that has grown."""
+    return len({(x.kind, x.before, x.now) for failure in failures for x in failure.differences})
 
 
 def _failing(guards: Any, frame: Any) -> Iterator[_Failure]:

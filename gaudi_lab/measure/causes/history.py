@@ -24,7 +24,7 @@ class Compile:
     ----------
     layer
         "recipe" for a recorded program, "Dynamo" for what torch.compile traced and its backend compiled, "HPU graph"
-        for a capture.
+        for a capture, "no HPU graph" for a call that was refused one: nothing was compiled then.
     cause
         Why.
     seconds

@@ -14,7 +14,8 @@ from gaudi_lab.measure.causes.signature import TensorFacts
 
 Namer = Callable[[Any], str]
 
-_UNNAMED = "an input"
+UNNAMED = "an input"
+"""What an input is called that nobody has passed by name: it was computed before the call."""
 
 MOST_NAMED = 3
 """So many parameters of a model are named that changed alike; the others are counted."""
@@ -39,8 +40,8 @@ def differences_of(changes: Iterable[Any], name_of: Namer) -> tuple[Difference, 
     found = [
         x for change in changes if change.kind == "input" for x in _input(change, name_of(change.holder))
     ]
-    if any(x.what != _UNNAMED for x in found):
-        found = [x for x in found if x.what != _UNNAMED]
+    if any(x.what != UNNAMED for x in found):
+        found = [x for x in found if x.what != UNNAMED]
     for change in changes:
         if change.kind == "input" and _facts(change.before) and _facts(change.now):
             consequences.add(change.before[0], change.now[0])
@@ -103,7 +104,7 @@ def _pairs(before: Any, now: Any) -> list[tuple[int, int]]:
 
 def _input(change: Any, name: str) -> Iterator[Difference]:
     before, now = _facts(change.before), _facts(change.now)
-    name = name or _UNNAMED
+    name = name or UNNAMED
     if before is None or now is None:
         yield Difference(name, "optional", _kind(change.before), _kind(change.now))
         return
@@ -137,7 +138,9 @@ def _grouped(differences: list[Difference]) -> Iterator[Difference]:
     for x in differences:
         alike.setdefault((x.kind, x.before, x.now), []).append(x.what)
     for (kind, before, now), names in alike.items():
-        names = list(dict.fromkeys(names))
-        if len(names) > MOST_NAMED:
-            names = [f"{names[0]} and {len(names) - 1} more"]
-        yield Difference(", ".join(names), kind, before, now)
+        yield Difference(some_of(list(dict.fromkeys(names))), kind, before, now)
+
+
+def some_of(names: list[str]) -> str:
+    """Return names in one line; of many, the first and how many there are besides."""
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > MOST_NAMED else ", ".join(names)

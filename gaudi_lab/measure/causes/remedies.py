@@ -31,6 +31,8 @@ def for_break(reason: str) -> str:
     """Return what to do about a place where torch.compile broke off, given its reason."""
     if "item()" in reason or "Tensor.item" in reason or "_local_scalar_dense" in reason:
         return "move the .item() out of the forward, or keep the value a tensor"
+    if "dynamic shape" in reason.lower():
+        return "keep the size: torch.where(mask, x, 0) in place of x[mask]"
     if "data-dependent" in reason.lower():
         return "torch.where(condition, a, b) in place of the branch on a tensor's value"
     if "builtin" in reason and "print" in reason:
@@ -53,6 +55,12 @@ def _for(difference: Difference, *, traced: bool) -> str:
         return _for_shape(difference, what, traced=traced)
     if difference.kind == "mode":
         return _MODES.get(difference.what, "")
+    if difference.kind == "object" and difference.before:
+        return f"the same kind of {what} in every call"
+    if difference.what.startswith("length of "):
+        return f"the same number of {difference.what.removeprefix('length of ')} in every call"
+    if difference.kind == "scalar" and difference.now.startswith("["):
+        return ""
     if difference.kind == "scalar" and "tensor" in difference.now + difference.before:
         return f"pass a tensor for {what} in every call, or a number in every call"
     remedy = _REMEDIES.get(difference.kind, "")
@@ -63,6 +71,8 @@ def _for_shape(difference: Difference, what: str, *, traced: bool) -> str:
     if any(word in what.lower() for word in _CACHES):
         return 'model.generate(..., cache_implementation="static")'
     before, now = (_sizes(text) for text in (difference.before, difference.now))
+    if what == "an input":
+        return ""
     if before is None or now is None or len(before) != len(now):
         return ""
     changed = [dim for dim, (a, b) in enumerate(zip(before, now, strict=True)) if a != b]
@@ -71,9 +81,13 @@ def _for_shape(difference: Difference, what: str, *, traced: bool) -> str:
             return LAST_BATCH
         return f"one batch size in every call, such as {max(before[0], now[0])}"
     dim = changed[-1]
+    words = any(part in what for part in ("input_ids", "attention_mask", "token_type_ids", "labels"))
     if traced:
         return f"torch._dynamo.mark_dynamic({what}, {dim}), or pad {what} to a few sizes"
-    return f'pad {what} to a few sizes: tokenizer(..., padding="max_length", max_length={max(before[dim], now[dim])})'
+    longest = max(before[dim], now[dim])
+    return f"pad {what} to a few sizes" + (
+        f': tokenizer(..., padding="max_length", max_length={longest})' if words else f", such as {longest}"
+    )
 
 
 def _sizes(text: str) -> tuple[int, ...] | None:

@@ -141,6 +141,8 @@ def _of_values(before: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
             found += differ(what, old, new)
         else:
             kind = "optional" if old is None or new is None else "scalar"
+            if isinstance(old, _Class) or isinstance(new, _Class):
+                kind = "object"
             found.append(Difference(what, kind, _text(old), _text(new)))
     return found
 

@@ -23,6 +23,8 @@ from torch import nn
 
 from gaudi_lab import bridge, origin
 from gaudi_lab.instruments import call_shapes, calls, graphs
+from gaudi_lab.instruments.guard.call_arguments import is_constant
+from gaudi_lab.instruments.guard.object_state import State
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.measure.causes import explaining, guards, places, signature
 from gaudi_lab.measure.causes.cause import Cause, Difference, Place
@@ -30,6 +32,7 @@ from gaudi_lab.measure.causes.explaining import Made
 from gaudi_lab.measure.causes.fallbacks import Fallbacks
 from gaudi_lab.measure.causes.history import Compile, History
 from gaudi_lab.measure.causes.signature import Signature
+from gaudi_lab.report import GraphRefusal
 from gaudi_lab.shapes import Shape, Shapes
 
 MOST_CALLS = 256
@@ -273,9 +276,7 @@ class Watching:
             return _NOTHING
         call = Call(self, followed, module, signature.read(module, args, kwargs))
         if bridge.is_lazy():
-            for name, value in call_shapes.read_values(module.forward, args, kwargs):
-                if isinstance(value, torch.Tensor) and (holder := bridge.holder_of(value)) is not None:
-                    self._names[holder] = name
+            self._name_tensors(call_shapes.read_values(module.forward, args, kwargs))
         if note is not None:
             note(call)
         return call
@@ -293,6 +294,15 @@ class Watching:
             except Exception as error:  # noqa: PERF203 - there is one, and each by itself must not stop a compile
                 self.observers.remove(observer)
                 warnings.warn(f"Gaudi Lab no longer shows what compiles: {error!r}", stacklevel=2)
+
+    def _name_tensors(self, values: Iterable[tuple[str, Any]]) -> None:
+        """Remember what tensors are called, those inside of objects too: the layers of a cache."""
+        for name, value in values:
+            if isinstance(value, torch.Tensor):
+                if (holder := bridge.holder_of(value)) is not None:
+                    self._names[holder] = name
+            elif not is_constant(value):
+                self._name_tensors(State({name: value}).tensors.items())
 
     # What the emulated bridge tells of recorded programs.
 
@@ -406,6 +416,10 @@ class Watching:
             call.followed.captured.append(call.signature)
             del call.followed.captured[:-MOST_CALLS]
             self.history.add(Compile("HPU graph", cause, max(seconds - self._captured_meanwhile, 0.0)))
+
+    def refused(self, reason: GraphRefusal) -> None:
+        """Be told why some calls of a model run without a graph."""
+        self.history.add(Compile("no HPU graph", explaining.refusal(reason, self._here())))
 
     def _cause_of_capture(self) -> Cause:
         differences = None

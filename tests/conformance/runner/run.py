@@ -12,6 +12,7 @@ import sys
 
 import contract_rows
 import op_db_rows
+import planted_reason_rows
 import suites
 from conformance_table import Row, text
 
@@ -32,6 +33,9 @@ def main() -> int:
     # First: some of the contract's tests need the environments that the suites make.
     of_suites, complaints = suites.rows(options.workers) if options.suites else ([], [])
     rows: list[Row] = contract_rows.rows()
+    of_reasons, reasons = planted_reason_rows.rows()
+    complaints += [f"{row.what} {row.mode}: not all named" for row in of_reasons if row.passed < row.total]
+    rows += of_reasons
     for database in ("op_db", "module_db"):
         for mode in ("eager", "lazy"):
             print(f"running {database} in {mode} mode ...", file=sys.stderr, flush=True)
@@ -42,6 +46,7 @@ def main() -> int:
             complaints += verdict.complaints(f"{database} {mode}")
     rows += of_suites
     print(text(rows))
+    print(f"\n{reasons}")
     print("\n".join(["", *complaints]) if complaints else "")
     return 1 if complaints else 0
 

@@ -104,6 +104,10 @@ class Case:
         What the remedy and the line of source have to have in them.
     model
         The class of the model.
+    kind
+        Which kind of cause there has to be, where differences do not say it.
+    of_first
+        Whether it is about the first call.
     """
 
     number: int
@@ -115,6 +119,8 @@ class Case:
     remedy: str = ""
     line: str = ""
     model: type[nn.Module] = Model
+    kind: str = ""
+    of_first: bool = False
 
     def __str__(self) -> str:
         return f"{self.number} {self.name}, {self.mode}"
@@ -145,7 +151,10 @@ def observe(case: Case, *, again: bool = False) -> tuple[CauseCost, ...]:
         if case.mode == "graphs":
             gaudi_lab.hpu_graphs(model)
         with torch.no_grad():
+            before = gaudi_lab.why()
             _finish(case.first(model, tensor))
+            if case.of_first:
+                return gaudi_lab.why(since=before).costs
             if case.mode == "graphs":
                 _finish(case.first(model, tensor))  # the first replay compiles copying its inputs
             before = gaudi_lab.why()
@@ -333,6 +342,29 @@ def _cases() -> Iterator[Case]:
         "inference_mode",
     )
     yield Case(
+        9,
+        "what only values tell",
+        "compile",
+        _plain,
+        _plain,
+        frozenset(),
+        "",
+        "y = y[y > 0]",
+        model=WithMask,
+        kind="graph break",
+        of_first=True,
+    )
+    yield Case(
+        13,
+        "too many graphs",
+        "compile",
+        _plain,
+        _too_often,
+        frozenset({("temperature", "scalar")}),
+        "recompile_limit",
+        kind="limit",
+    )
+    yield Case(
         15,
         "another dtype",
         "compile",
@@ -341,6 +373,12 @@ def _cases() -> Iterator[Case]:
         frozenset({("x", "dtype")}),
         "one dtype for x",
     )
+
+
+def _too_often(model: Any, tensor: Callable[..., torch.Tensor]) -> Any:
+    for number in range(torch._dynamo.config.recompile_limit + 1):
+        result = model(tensor(4), temperature=1.5 + number)
+    return result
 
 
 CASES = tuple(_cases())

@@ -107,3 +107,23 @@ def test_text_and_html_have_cause_place_and_remedy():
     for form in (repr(found), found._repr_html_()):
         for fact in ("x 2×3 → 4×3", "cell 2, line 4", "pad x", "250 ms", "emulated on CPU"):
             assert fact in form
+
+
+def test_a_call_that_runs_without_a_graph_is_there_with_what_to_do(workbench):
+    class Counting(torch.nn.Module):
+        def forward(self, x):
+            self.calls = getattr(self, "calls", 0) + 1
+            return x * self.calls
+
+    model = Counting().eval().to("hpu")
+    gaudi_lab.attach(model, "counting")
+    gaudi_lab.mode("lazy")
+    gaudi_lab.hpu_graphs(model)
+    before = gaudi_lab.why()
+    with pytest.warns(UserWarning, match="runs without a graph"):
+        assert [model(torch.ones(3, device="hpu")).cpu().tolist() for _ in range(2)] == [[1.0] * 3, [2.0] * 3]
+    found = gaudi_lab.why(since=before)
+    (refused,) = [cost.cause for cost in found.costs if cost.cause.kind == "refused"]
+    assert "calls" in refused.text
+    assert refused.model == "counting"
+    assert found.count == sum(cost.count for cost in found.costs) - 1

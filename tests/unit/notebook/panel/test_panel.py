@@ -84,7 +84,9 @@ def test_what_cannot_be_switched_says_why_with_the_line_to_run(panel, net, workb
     workbench.attach(net, "net")
     assert switch(panel, "hpu_graphs")["reason"].endswith("Run: %gaudi_mode lazy")
     assert "no attention" in switch(panel, "fused_sdpa", 1)["reason"]
-    assert "FusedSDPA is off" in panel.settings["models"][0]["options"][0]["reason"]
+    reasons = {option["name"]: option["reason"] for option in panel.settings["models"][0]["options"]}
+    assert "FusedSDPA is off" in reasons["recompute"]
+    assert "HPU graphs is off" in reasons["verify"]
     gaudi_lab.mode("lazy")
     assert switch(panel, "compile")["reason"].endswith("Run: %gaudi_mode eager")
     assert mode(panel, "compile")["reason"].endswith("Run: %gaudi_mode eager")
