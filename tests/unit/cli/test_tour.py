@@ -65,7 +65,7 @@ def test_a_panel_is_in_the_page_as_it_was_last(tmp_path, monkeypatch):
     assert "widget-view+json" not in body
     for fact in ("lazy mode", "emulated on CPU", "input 2×4 → 3×4", "2 graphs compiled"):
         assert fact in body
-    assert "→ pad" in body.partition("input 2×4 → 3×4")[2][:200]
+    assert "→ one batch size" in body.partition("input 2×4 → 3×4")[2][:200]
 
 
 def test_a_notebook_without_widgets_stays_as_it_is(tmp_path):
