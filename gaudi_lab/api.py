@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
 from gaudi_lab.measure import recorder
+from gaudi_lab.measure.causes import fallbacks
 from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.measure.why import Why
 from gaudi_lab.report import Change, Status
@@ -225,6 +226,8 @@ def warmup(
 def why(since: Why | None = None) -> Why:
     """Say what was compiled since a model was attached, why, what it took, and what to change.
 
+    It also says which operators ran on the host, outside any graph, and from which line.
+
     In a notebook: `%gaudi_why`.
 
     Parameters
@@ -243,7 +246,11 @@ def why(since: Why | None = None) -> Why:
     identity = bridge.identity()
     costs = watching.watching.history.costs if watching is not None else ()
     complete = identity.emulated or not (bridge.loaded() and bridge.is_lazy())
-    found = Why(costs, emulated=identity.emulated, complete=complete)
+    if identity.emulated:
+        on_host = watching.watching.fallbacks.runs if watching is not None else ()
+    else:
+        on_host = fallbacks.of_counters(bridge.counters().fallback_operators)
+    found = Why(costs, emulated=identity.emulated, complete=complete, on_host=on_host)
     return found.since(since) if since is not None else found
 
 

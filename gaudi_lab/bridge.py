@@ -235,13 +235,23 @@ def counters() -> Counters:
 
 
 def watch_programs(
-    before: Callable[[Any], None], after: Callable[[str, float, bool], None]
+    before: Callable[[Any], None],
+    after: Callable[[str, float, bool], None],
+    failed: Callable[[], None] = lambda: None,
 ) -> Callable[[], None]:
     """Follow which recorded programs are compiled, and why; see `gaudi_lab.emulator.watch_programs`.
 
     Only the emulated bridge tells. Intel's counts, and nothing is called then.
     """
-    return emulator.watch_programs(before, after) if emulator.active() else lambda: None
+    return emulator.watch_programs(before, after, failed) if emulator.active() else lambda: None
+
+
+def watch_fallbacks(note: Callable[[str], None]) -> Callable[[], None]:
+    """Call `note` with the name of each operator that runs on the host, from where it is called; return what ends it.
+
+    Only the emulated bridge tells. Intel's counts, and nothing is called then.
+    """
+    return emulator.watch_fallbacks(note) if emulator.active() else lambda: None
 
 
 def recording() -> tuple[int, int]:

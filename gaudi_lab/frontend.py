@@ -21,6 +21,12 @@ def cell_number(file: str) -> int | None:
     return int(number) if number.isdigit() else None
 
 
+def running_cell() -> int | None:
+    """Return the number of the cell that runs now; None outside of IPython."""
+    number = getattr(_shell(), "execution_count", None)
+    return number if isinstance(number, int) else None
+
+
 def _shell() -> Any:
     # Not imported: where nobody has done so, there is no notebook.
     ipython = sys.modules.get("IPython")

@@ -24,6 +24,7 @@ __all__ = [
     "install",
     "recording",
     "set_lazy",
+    "watch_fallbacks",
     "watch_programs",
 ]
 
@@ -72,7 +73,9 @@ def disagreements() -> tuple[str, ...]:
 
 
 def watch_programs(
-    before: Callable[[Any], None], after: Callable[[str, float, bool], None]
+    before: Callable[[Any], None],
+    after: Callable[[str, float, bool], None],
+    failed: Callable[[], None] = lambda: None,
 ) -> Callable[[], None]:
     """Follow which recorded programs are compiled from now on, and why.
 
@@ -83,6 +86,8 @@ def watch_programs(
         stops it: what was recorded is lost then.
     after
         Called with its name, the seconds that it took, and whether it was found on disk.
+    failed
+        Called when a program could not be compiled or run, one that was compiled before included.
 
     Returns
     -------
@@ -94,14 +99,27 @@ def watch_programs(
 
     record.watchers.append(before)
     recipes.watchers.append(after)
+    record.failure_watchers.append(failed)
     origin.watched = True
 
     def undo() -> None:
         record.watchers.remove(before)
         recipes.watchers.remove(after)
+        record.failure_watchers.remove(failed)
         origin.watched = bool(record.watchers)
 
     return undo
+
+
+def watch_fallbacks(note: Callable[[str], None]) -> Callable[[], None]:
+    """Call `note` with each operator that runs on the host, from where it is called; return what ends it."""
+    from gaudi_lab.emulator.device import events
+
+    def tell(_: int, params: list[tuple[str, str]]) -> None:
+        note(dict(params)["op_name"])
+
+    subscribed = events.subscribe(events.EventId.CPU_FALLBACK, tell)
+    return lambda: events.unsubscribe(subscribed)
 
 
 def holder_of(tensor: Any) -> Any:

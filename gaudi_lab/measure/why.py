@@ -1,4 +1,4 @@
-"""What compiling has cost since the watching began, by cause and by call: `gaudi_lab.why()`."""
+"""What compiling has cost since the watching began, and what ran on the host: `gaudi_lab.why()`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from gaudi_lab.errors import LabError
 from gaudi_lab.measure.causes.cause import Place
+from gaudi_lab.measure.causes.fallbacks import HostRun
 from gaudi_lab.measure.causes.history import CauseCost
 from gaudi_lab.rendered import Rendered
 
@@ -42,11 +43,15 @@ class Why(Rendered):
         Whether the device was emulated on the CPU: its times are then not a Gaudi's.
     complete
         Whether all compiles are told. Intel's bridge does not tell of recorded programs one by one.
+    on_host
+        Which operators ran on the host, the most frequent first. Intel's bridge does not tell from which line, and
+        counts from the start of the process.
     """
 
     costs: tuple[CauseCost, ...] = ()
     emulated: bool = False
     complete: bool = True
+    on_host: tuple[HostRun, ...] = ()
 
     @property
     def count(self) -> int:
@@ -88,10 +93,22 @@ class Why(Rendered):
             for cost in self.costs
         ]
         costs = sorted([cost for cost in later if cost.count], key=lambda cost: -cost.seconds)
-        return dataclasses.replace(self, costs=tuple(costs))
+        ran = {(run.operator, run.source, run.call): run.count for run in earlier.on_host}
+        on_host = [
+            dataclasses.replace(run, count=run.count - ran.get((run.operator, run.source, run.call), 0))
+            for run in self.on_host
+        ]
+        later_runs = sorted([run for run in on_host if run.count], key=lambda run: -run.count)
+        return dataclasses.replace(self, costs=tuple(costs), on_host=tuple(later_runs))
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return one flat dictionary for each cause."""
+        """Return one flat dictionary for each cause, then one for each operator and line that ran on the host.
+
+        The latter are of the kind "fallback". What they took is not known: their seconds are None.
+        """
+        return self._records_of_causes() + self._records_of_host()
+
+    def _records_of_causes(self) -> list[dict[str, Any]]:
         return [
             {
                 "seconds": cost.seconds,
@@ -110,9 +127,30 @@ class Why(Rendered):
             for cost in self.costs
         ]
 
+    def _records_of_host(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "seconds": None,
+                "count": run.count,
+                "loaded": 0,
+                "layers": "host",
+                "kind": "fallback",
+                "why": f"{run.operator} ran on the host",
+                "established": True,
+                "model": "",
+                "module": "",
+                "source": str(run.source or ""),
+                "call": str(run.call or ""),
+                "remedy": "",
+            }
+            for run in self.on_host
+        ]
+
     def to_json(self) -> str:
-        """Return the causes as JSON, with every difference by itself."""
-        return json.dumps([dataclasses.asdict(cost) for cost in self.costs], ensure_ascii=False)
+        """Return the causes as JSON, with every difference by itself, then what ran on the host, with its operator."""
+        told = [dataclasses.asdict(cost) for cost in self.costs]
+        told += [dataclasses.asdict(run) for run in self.on_host]
+        return json.dumps(told, ensure_ascii=False)
 
     def to_frame(self) -> Any:
         """Return the causes as a pandas DataFrame.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gaudi_lab.measure.causes.cause import Place
+from gaudi_lab.measure.causes.fallbacks import HostRun
 from gaudi_lab.measure.causes.history import CauseCost
 from gaudi_lab.measure.why import Why
 from gaudi_lab.render import layout, units
@@ -18,8 +20,12 @@ def _(why: Why) -> str:
 
 @layout.text.register
 def _(why: Why) -> str:
+    return "\n".join([*_text_of_causes(why), *_text_of_host(why), str(why)])
+
+
+def _text_of_causes(why: Why) -> list[str]:
     if not why.costs:
-        return str(why)
+        return []
     rows = [
         (_took(cost), _times(cost), cost.cause.text, _where(cost), ", ".join(cost.layers))
         for cost in why.costs
@@ -31,7 +37,14 @@ def _(why: Why) -> str:
         if cost.cause.remedy:
             lines.append(f"{'':{_indent(table[0])}}→ {cost.cause.remedy}")
     sites = _sites(why)
-    return "\n".join([*lines, *([f"by call: {sites}"] if sites else []), str(why)])
+    return [*lines, *([f"by call: {sites}"] if sites else [])]
+
+
+def _text_of_host(why: Why) -> list[str]:
+    if not why.on_host:
+        return []
+    rows = [(run.operator, str(run.count), _lines(run.source, run.call) or "–") for run in why.on_host]
+    return [*layout.table(("ran on the host", "times", "where"), rows, left={0, 2})]
 
 
 @layout.html.register
@@ -48,21 +61,40 @@ def _(why: Why) -> str:
         }
         for cost in why.costs
     ]
+    on_host = [
+        {
+            "operator": run.operator,
+            "times": run.count,
+            "where": _lines(run.source, run.call) or "–",
+            "source": run.source.source if run.source else "",
+        }
+        for run in why.on_host
+    ]
     return layout.rendered(
-        "why.html.j2", why=why, rows=rows, summary=layout.join(*_summary(why)), sites=_sites(why)
+        "why.html.j2",
+        why=why,
+        rows=rows,
+        on_host=on_host,
+        summary=layout.join(*_summary(why)),
+        sites=_sites(why),
     )
 
 
 def _summary(why: Why) -> list[str]:
     if not why.costs:
-        return [NOTHING, "" if why.complete else _ONLY_PART]
+        return [NOTHING, _on_host(why.on_host), "" if why.complete else _ONLY_PART]
     again = why.again
     count = sum(cost.count for cost in again)
     return [
         f"{units.count(why.count, 'compile')} in {units.seconds(why.seconds)}",
         f"{count} of them again, in {units.seconds(sum(cost.seconds for cost in again))}" if count else "",
+        _on_host(why.on_host),
         "" if why.complete else _ONLY_PART,
     ]
+
+
+def _on_host(runs: tuple[HostRun, ...]) -> str:
+    return f"{units.count(sum(run.count for run in runs), 'operator')} ran on the host" if runs else ""
 
 
 def _took(cost: CauseCost) -> str:
@@ -76,8 +108,11 @@ def _times(cost: CauseCost) -> str:
 def _where(cost: CauseCost) -> str:
     cause = cost.cause
     model = ".".join(filter(None, (cause.model, cause.module)))
-    places = dict.fromkeys(str(place) for place in (cause.source, cause.call) if place is not None)
-    return layout.join(model, " from ".join(places)) or "–"
+    return layout.join(model, _lines(cause.source, cause.call)) or "–"
+
+
+def _lines(source: Place | None, call: Place | None) -> str:
+    return " from ".join(dict.fromkeys(str(place) for place in (source, call) if place is not None))
 
 
 def _sites(why: Why) -> str:

@@ -82,7 +82,9 @@ def _switch_cell(switch: Switch, model: ModelStatus) -> str:
 
 def _describe_graph(graph: CapturedGraph) -> str:
     where = f"{graph.component} " if graph.component else ""
-    return f"{where}{shapes.text(graph.shapes)}, {units.count(graph.replays, 'replay')}"
+    replays = units.count(graph.replays, "replay") if graph.replays else "never replayed"
+    size = f", {units.size(graph.size)}" if graph.size is not None else ""
+    return f"{where}{shapes.text(graph.shapes)}, {replays}{size}"
 
 
 @layout.line.register

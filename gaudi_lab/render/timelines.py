@@ -78,7 +78,12 @@ def _(timeline: Timeline) -> str:
         for stretch in _stretches(timeline)
     ]
     table = layout.table(("run", "wall time", "compiled", "compile time", "what was new"), rows, left={4})
-    return "\n".join((*([timeline.settings] if timeline.settings else []), *table, str(timeline)))
+    lines = [table[0]]
+    for line, stretch in zip(table[1:], _stretches(timeline), strict=True):
+        lines.append(line)
+        if stretch.remedy:
+            lines.append(f"{'':{table[0].index('what was new')}}→ {stretch.remedy}")
+    return "\n".join((*([timeline.settings] if timeline.settings else []), *lines, str(timeline)))
 
 
 @layout.html.register
@@ -127,6 +132,11 @@ class _Stretch:
     @property
     def causes(self) -> tuple[Any, ...]:
         return self.iterations[0].causes
+
+    @property
+    def remedy(self) -> str:
+        """What to change, of all causes; empty if nothing is known."""
+        return "; ".join(dict.fromkeys(cause.remedy for cause in self.causes if cause.remedy))
 
 
 _MANY = 12

@@ -71,6 +71,7 @@ class Lab:
         # What remembers the calls of each attached model, and what was compiled for them.
         self._followed: dict[str, Handle] = {}
         self._frozen: Handle | None = None
+        self._live_line: Handle | None = None
         self._subscribers: list[Subscriber] = []
         self._seen = SeenShapes()
 
@@ -155,6 +156,9 @@ class Lab:
         self._followed.pop(name).remove()
         attached.requested = self._own_request.pop(name)
         del self._models[name]
+        if not self._models and self._live_line is not None:
+            self._live_line.remove()
+            self._live_line = None
         self._tell(change)
         return change
 
@@ -396,6 +400,10 @@ class Lab:
     def _follow(self, entered: SwitchedModel, name: str) -> Handle:
         """Have the calls of a model remembered, and what is compiled for them, until the handle is removed."""
         from gaudi_lab.measure.causes.watching import watching
+        from gaudi_lab.workbench import live_line
+
+        if self._live_line is None:
+            self._live_line = live_line.show(watching)
 
         def note(call: SignedCall) -> None:
             met_calls.note(call, entered.settings)

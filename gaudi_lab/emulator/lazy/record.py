@@ -228,6 +228,8 @@ class Recording:
         except BaseException as error:
             for cell in owed:
                 cell.fail(f"this tensor was never computed: the graph that owed it failed with {error!r}")
+            for tell in failure_watchers:
+                tell()
             raise
         finally:
             self.forget()
@@ -358,6 +360,9 @@ class Listener(Protocol):
 
 watchers: list[Callable[[Departure], None]] = []
 """Told why a program is compiled, before it is. Whoever raises there stops it."""
+
+failure_watchers: list[Callable[[], None]] = []
+"""Told that a program could not be compiled or run."""
 
 # In steps; one takes about 2 kB.
 trie = Trie(capacity=int(os.environ.get("GAUDI_LAB_TRIE_CAPACITY", "100000")))

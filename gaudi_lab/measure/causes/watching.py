@@ -10,11 +10,12 @@ from __future__ import annotations
 import inspect
 import linecache
 import sys
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -28,6 +29,7 @@ from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.measure.causes import explaining, guards, places, signature
 from gaudi_lab.measure.causes.cause import Cause, Difference, Place
 from gaudi_lab.measure.causes.explaining import Made
+from gaudi_lab.measure.causes.fallbacks import Fallbacks
 from gaudi_lab.measure.causes.history import Compile, History
 from gaudi_lab.measure.causes.signature import Signature
 from gaudi_lab.report import GraphRefusal
@@ -41,6 +43,16 @@ MOST_RECORDED = 64
 
 Stop = Callable[[str, Cause], None]
 """Told of a layer and a cause before it compiles; raises to stop that."""
+
+
+class Observer(Protocol):
+    """Told as things compile. Nothing that it does stops a compile; one that raises is told no more."""
+
+    def began(self, layer: str, cause: Cause) -> None:
+        """Be told of a layer and a cause before it compiles; compiles may lie within another."""
+
+    def ended(self, layer: str) -> None:
+        """Be told that the latest compile of a layer is over, well or not; if none runs, nothing is."""
 
 
 class Followed:
@@ -136,12 +148,18 @@ class Watching:
         The calls of followed models that are under way, the innermost last.
     stops
         Asked before anything is compiled.
+    observers
+        Told when that begins and ends.
+    fallbacks
+        What ran on the host.
     """
 
     def __init__(self) -> None:
         self.history = History()
         self.running: list[Call] = []
         self.stops: list[Stop] = []
+        self.observers: list[Observer] = []
+        self.fallbacks = Fallbacks()
         self._followed: WeakKeyDictionary[nn.Module, Followed] = WeakKeyDictionary()
         self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self._finished: deque[Call] = deque(maxlen=MOST_RECORDED)
@@ -200,7 +218,9 @@ class Watching:
 
     def finished(self, call: Call) -> None:
         """Keep a call that is over, for as long as what it recorded may still compile."""
-        self._capturing = None  # if it was captured, and that did not end well
+        if self._capturing is not None:  # it was captured, and that did not end well
+            self._capturing = None
+            self._ended("HPU graph")
         if bridge.is_lazy():
             self._finished.append(call)
 
@@ -218,7 +238,10 @@ class Watching:
         return tuple({cause.alike: cause for cause in causes}.values())
 
     def _start(self) -> None:
-        self._undo = [bridge.watch_programs(self._before_program, self._after_program)]
+        self._undo = [
+            bridge.watch_programs(self._before_program, self._after_program, lambda: self._ended("recipe")),
+            bridge.watch_fallbacks(self.fallbacks.note),
+        ]
         graphs.watchers.append(self)
         self._undo.append(lambda: graphs.watchers.remove(self))
 
@@ -227,7 +250,7 @@ class Watching:
     def _watch_dynamo(self) -> None:
         # It may come later than the model was attached: with the first torch.compile.
         if guards.MODULE in sys.modules:
-            self._dynamo = guards.watch(self._before_tracing, self._before_tracing, self._after_tracing)
+            self._dynamo = guards.watch(self._started_tracing, self._before_tracing, self._after_tracing)
 
     def _end(self) -> None:
         while self._undo:
@@ -262,6 +285,20 @@ class Watching:
             note(call)
         return call
 
+    def _began(self, layer: str, cause: Cause) -> None:
+        self._tell(lambda observer: observer.began(layer, cause))
+
+    def _ended(self, layer: str) -> None:
+        self._tell(lambda observer: observer.ended(layer))
+
+    def _tell(self, tell: Callable[[Observer], None]) -> None:
+        for observer in list(self.observers):
+            try:
+                tell(observer)
+            except Exception as error:  # noqa: PERF203 - there is one, and each by itself must not stop a compile
+                self.observers.remove(observer)
+                warnings.warn(f"Gaudi Lab no longer shows what compiles: {error!r}", stacklevel=2)
+
     def _name_tensors(self, values: Iterable[tuple[str, Any]]) -> None:
         """Remember what tensors are called, those inside of objects too: the layers of a cache."""
         for name, value in values:
@@ -276,10 +313,10 @@ class Watching:
     def _before_program(self, departure: Any) -> None:
         if self._capturing is not None:
             # What a graph is captured for says why what is in it is compiled.
-            self._waiting[departure.name] = self._capturing
+            self._wait_for(departure.name, self._capturing)
             return
         if graphs.replaying():
-            self._waiting[departure.name] = explaining.first_replay(self._about(departure, self.running))
+            self._wait_for(departure.name, explaining.first_replay(self._about(departure, self.running)))
             return
         calls = (*self._finished, *self.running)
         calls = tuple([call for call in calls if call.is_in(departure.recording)])
@@ -293,16 +330,21 @@ class Watching:
         )
         for stop in list(self.stops):
             stop("recipe", cause)
-        self._waiting[departure.name] = cause
+        self._wait_for(departure.name, cause)
         self._made[departure.name] = made
         if len(self._made) > MOST_CALLS:
             del self._made[next(iter(self._made))]
+
+    def _wait_for(self, program: str, cause: Cause) -> None:
+        self._waiting[program] = cause
+        self._began("recipe", cause)
 
     def _after_program(self, name: str, seconds: float, loaded: bool) -> None:
         cause = self._waiting.pop(name, None)
         if cause is not None:
             self.history.add(Compile("recipe", cause, seconds, loaded=loaded))
             self._captured_meanwhile += seconds
+            self._ended("recipe")
 
     def _about(self, departure: Any, made: Sequence[Call]) -> explaining.About:
         shown = next((x.origin for x in departure.changes if x.origin is not None), departure.origin)
@@ -334,7 +376,14 @@ class Watching:
         for stop in list(self.stops):
             stop("Dynamo", self._cause_of_tracing(tracing))
 
+    def _started_tracing(self, tracing: guards.Tracing) -> None:
+        self._before_tracing(tracing)
+        if self.observers and tracing.function:
+            self._began("Dynamo", self._cause_of_tracing(tracing))
+
     def _after_tracing(self, tracing: guards.Tracing) -> None:
+        if not tracing.limit:  # then none had begun
+            self._ended("Dynamo")
         if tracing.function:
             cause = self._cause_of_tracing(tracing)
             traced = tracing.seconds - tracing.backend
@@ -359,13 +408,15 @@ class Watching:
         for stop in list(self.stops):
             stop("HPU graph", cause)
         self._capturing, self._captured_meanwhile = cause, 0.0
+        self._began("HPU graph", cause)
 
     def captured(self, seconds: float) -> None:
         """Be told that it was, and what that took."""
+        capturing, self._capturing = self._capturing, None
+        self._ended("HPU graph")
         if self.running:
             call = self.running[-1]
-            cause = self._capturing or self._cause_of_capture()
-            self._capturing = None
+            cause = capturing or self._cause_of_capture()
             call.followed.captured.append(call.signature)
             del call.followed.captured[:-MOST_CALLS]
             self.history.add(Compile("HPU graph", cause, max(seconds - self._captured_meanwhile, 0.0)))

@@ -494,11 +494,16 @@ function warmups(calls) {
   return h("details", {},
     h("summary", {}, "Warm-up calls as a table"),
     table("Warm-up calls", ["call", "model", "input shape", "time", "what was new", "settings"],
-      rows.map((call) => [String(call.n), call.model, call.shapes, call.times, call.causes, call.settings])));
+      rows.map((call) => [String(call.n), call.model, call.shapes, call.times, whatWasNew(call), call.settings])));
+}
+
+function whatWasNew(call) {
+  return call.remedy ? [call.causes, h("br"), h("span", { class: "gl-soft" }, `→ ${call.remedy}`)] : call.causes;
 }
 
 function describe(call) {
-  const phase = call.steady ? "steady" : `warm-up: ${call.causes}`;
+  const change = call.remedy ? ` → ${call.remedy}` : "";
+  const phase = call.steady ? "steady" : `warm-up: ${call.causes}${change}`;
   return `Call ${call.n} of ${call.model}, ${call.shapes}: ${call.times}. ${phase}. ${call.settings}.`;
 }
 

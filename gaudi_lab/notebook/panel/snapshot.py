@@ -98,6 +98,7 @@ def call(logged: LoggedCall) -> Data:
         "shapes": logged.shapes,
         "settings": logged.settings,
         "causes": ", ".join(map(str, iteration.causes)),
+        "remedy": "; ".join(dict.fromkeys(cause.remedy for cause in iteration.causes if cause.remedy)),
         "times": _times(logged),
     }
 

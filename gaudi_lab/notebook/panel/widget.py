@@ -39,6 +39,9 @@ class Panel(anywidget.AnyWidget):
     calls = traitlets.List().tag(sync=True)
     outcome = traitlets.Dict().tag(sync=True)
     own_id = traitlets.Unicode().tag(sync=True)
+    # Nothing reads it while the kernel is there. A notebook that is saved, or run without a browser, has it among the
+    # widgets' states: so a page made of that shows the panel as it was last.
+    last_html = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, controller: Controller, names: tuple[str, ...] | None = None) -> None:
         super().__init__()
@@ -62,6 +65,7 @@ class Panel(anywidget.AnyWidget):
         """Show the latest calls, for views that open later too."""
         self.calls = self._rows(max(self.controller.log.total - SHOWN, 0))
         self._sent = self.controller.log.total
+        self.last_html = self._html()
 
     def show_new_calls(self) -> None:
         """Show the calls that came in since the last time, and only those: there may be many a second."""
@@ -73,6 +77,7 @@ class Panel(anywidget.AnyWidget):
     def show_outcome(self, request: Any, trouble: str) -> None:
         """Say what came of a request; `trouble` is empty if it was done."""
         self.outcome = {"id": request, "trouble": trouble}
+        self.last_html = self._html()
 
     def close(self) -> None:
         """Take the panel off the controller and off the screen."""

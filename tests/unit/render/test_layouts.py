@@ -41,7 +41,11 @@ STATUS = Status(
             22_713_216,
             LAZY,
             "sdpa",
-            (CapturedGraph("", (Shape("input_ids", (8, 14)), Shape("attention_mask", (8, 14))), 3),),
+            (
+                CapturedGraph(
+                    "", (Shape("input_ids", (8, 14)), Shape("attention_mask", (8, 14))), 3, 2_500_000
+                ),
+            ),
         ),
     ),
     counters=Counters(4, 0.25, 2, {"aten::nonzero": 2}),
@@ -110,7 +114,14 @@ def test_what_a_user_named_is_escaped():
 
 def test_a_status_tells_graphs_attention_counters_and_memory():
     for shown in (repr(STATUS), " ".join(Text(render.html(STATUS)).text)):
-        for part in ("minilm", "BertModel", "sdpa", "8×14, 3 replays", "4 graphs compiled", "aten::nonzero"):
+        for part in (
+            "minilm",
+            "BertModel",
+            "sdpa",
+            "8×14, 3 replays, 2.38 MiB",
+            "4 graphs compiled",
+            "aten::nonzero",
+        ):
             assert part in shown
         assert "86.7 MiB in use" in shown
         assert "96.0 GiB" in shown

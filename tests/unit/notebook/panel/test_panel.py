@@ -1,5 +1,7 @@
 """The panel's kernel side: what it shows, what it does, and that it leaves no trace."""
 
+import html
+
 import pytest
 import torch
 
@@ -244,3 +246,28 @@ def test_the_magic_shows_the_models_it_names(shell, bert, workbench):
     assert not panel.controller.busy
     panel.close()
     shell.run_line_magic("unload_ext", "gaudi_lab")
+
+
+def test_a_remedy_is_told_with_its_cause_in_every_form(panel, bert):
+    gaudi_lab.mode("lazy")
+    ids = torch.arange(15).reshape(3, 5)  # no other test has compiled for these sizes
+    for rows in (3, 2):
+        bert(ids[:rows].to("hpu")).pooler_output.cpu()
+    panel.controller.end_cell()
+    second = panel.calls[1]
+    assert second["causes"] == "input_ids 3×5 → 2×5"
+    assert "drop_last=True" in second["remedy"]
+    for form in (repr(panel), html.unescape(panel.last_html)):
+        assert second["causes"] in form
+        assert f"→ {second['remedy']}" in form
+
+
+def test_the_last_state_is_kept_for_a_saved_notebook(panel, bert):
+    gaudi_lab.mode("lazy")
+    panel.controller.end_cell()
+    assert "lazy mode" in panel.last_html
+    bert(torch.arange(20).reshape(2, 10).to("hpu")).pooler_output.cpu()
+    assert "2×10" not in panel.last_html
+    panel.controller.end_cell()
+    assert "2×10" in panel.last_html
+    assert "last_html" in panel.keys
