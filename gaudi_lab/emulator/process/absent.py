@@ -87,10 +87,6 @@ TABLE: dict[str, Absent] = {
     f"{_TORCH}.dynamo.device_interface": Absent("what Dynamo asks a device"),
     f"{_TORCH}.dynamo.trace_rules": Absent("what Dynamo is to leave out"),
     f"{_TORCH}.dynamo.utils": _PASSES,
-    f"{_TORCH}.gpu_migration": Absent(
-        "GPU migration, which runs a program written for CUDA on hpu",
-        'write device "hpu" where the program says "cuda", and leave out this import',
-    ),
     f"{_TORCH}.hpex.experimental.transformer_engine": Absent(
         "Intel's separate package intel_transformer_engine, whose FP8 kernels run on a Gaudi only",
         'Train in bfloat16 instead, with torch.autocast("hpu", dtype=torch.bfloat16)',
