@@ -14,7 +14,7 @@ from gaudi_lab.emulator.migrated.cuda_devices import on_hpu
 # The same on hpu, by the same name.
 _SAME = (
     "can_device_access_peer", "current_device", "current_stream", "default_stream", "device", "device_count",
-    "device_of", "empty_cache", "get_arch_list", "get_device_name", "get_device_properties", "get_gencode_flags",
+    "device_of", "empty_cache", "get_arch_list", "get_device_name", "get_gencode_flags",
     "get_rng_state", "get_rng_state_all", "get_sync_debug_mode", "init", "initial_seed", "is_available",
     "is_bf16_supported", "is_initialized", "manual_seed", "manual_seed_all", "max_memory_allocated",
     "max_memory_cached", "max_memory_reserved", "mem_get_info", "memory_allocated", "memory_cached",
@@ -55,18 +55,27 @@ def register() -> None:
     mapped |= {name: getattr(hpu, name) for name in (*_CLASSES, *_TYPES) if hasattr(hpu, name)}
     mapped |= {name: getattr(hpu, there) for name, there in _GRAPHS.items() if hasattr(hpu, there)}
     for name in cuda.__all__:
-        if name not in mapped and name not in _STAY:
+        if name not in mapped and name not in _STAY and name != "get_device_properties":
             mapped[name] = _refusal(name, getattr(cuda, name))
     for name, value in mapped.items():
         for owner in (cuda, cuda.memory, cuda.random, cuda.streams, cuda.graphs):
             # The submodules hand out the same names, but the module `graph` is none of theirs.
             if owner is cuda or callable(getattr(owner, name, None)):
                 setattr(owner, name, value)
+    cuda.get_device_properties = _properties
     cuda._lazy_init = hpu.init
     # Marks for NVIDIA's profiler: nobody looks, and Intel's toolkit leaves them out as well.
     nvtx.range = _unmarked  # type: ignore[assignment]
     for name in ("mark", "range_end", "range_pop", "range_push", "range_start"):
         setattr(nvtx, name, _no_mark)
+
+
+def _properties(device: Any = None) -> Any:
+    """Return name and total memory (bytes) of the device."""
+    found = torch.hpu.get_device_properties(on_hpu(device))  # type: ignore[attr-defined]
+    # Inductor asks a PyTorch without CUDA for this one, to tell its caches apart.
+    found.gcnArchName = found.name
+    return found
 
 
 def _call(function: Any) -> Any:
