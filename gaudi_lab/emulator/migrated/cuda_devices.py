@@ -35,7 +35,9 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 def register() -> None:
     """Let PyTorch's functions take "cuda" as `hpu`."""
     # Before anything is replaced: PyTorch keeps the functions that it finds, and compares with them.
-    for factory in _device._device_constructors():
+    owner: Any
+    known: Any = _device._device_constructors()
+    for factory in known:
         for owner in (torch, torch.fft):
             if getattr(owner, factory.__name__, None) is factory:
                 replace(owner, factory.__name__, _by_name)
@@ -47,7 +49,7 @@ def register() -> None:
         replace(owner, "to", _anywhere)
     replace(nn.Module, "to_empty", _by_name)
     replace(torch.Tensor, "type", _with_type)
-    torch.Tensor.cuda = nn.Module.cuda = _cuda  # type: ignore[method-assign, assignment]
+    torch.Tensor.cuda = nn.Module.cuda = _cuda  # type: ignore[method-assign]
     stock_is_cuda: Any = torch.Tensor.is_cuda
     torch.Tensor.is_cuda = property(  # type: ignore[assignment]
         lambda self: self.device.type == "hpu" or stock_is_cuda.__get__(self)
@@ -99,8 +101,8 @@ def _refuse_type(stock: Callable[..., Any]) -> Callable[..., Any]:
     def refused(kind: Any) -> Any:
         if ".cuda." in str(kind) or ".hpu." in str(kind):
             raise NotImplementedError(
-                f'torch.set_default_tensor_type({kind}) has no counterpart on hpu: use torch.set_default_device("cuda") '
-                "and torch.set_default_dtype"
+                f"torch.set_default_tensor_type({kind}) has no counterpart on hpu: use "
+                'torch.set_default_device("cuda") and torch.set_default_dtype'
             )
         return stock(kind)
 

@@ -65,7 +65,7 @@ def register() -> None:
     cuda.get_device_properties = _properties
     cuda._lazy_init = hpu.init
     # Marks for NVIDIA's profiler: nobody looks, and Intel's toolkit leaves them out as well.
-    nvtx.range = _unmarked  # type: ignore[assignment]
+    nvtx.range = _unmarked
     for name in ("mark", "range_end", "range_pop", "range_push", "range_start"):
         setattr(nvtx, name, _no_mark)
 

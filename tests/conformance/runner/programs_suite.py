@@ -20,7 +20,14 @@ from known_failures import Verdict
 
 HELLO = SUITES / "Model-References" / "PyTorch" / "examples" / "computer_vision" / "hello_world"
 MIGRATED = (
-    SUITES / "Model-References" / "PyTorch" / "examples" / "gpu_migration" / "simple_examples" / "mnist" / "main.py"
+    SUITES
+    / "Model-References"
+    / "PyTorch"
+    / "examples"
+    / "gpu_migration"
+    / "simple_examples"
+    / "mnist"
+    / "main.py"
 )
 TUTORIALS = SUITES / "Gaudi-tutorials" / "PyTorch" / "Inference"
 _PYTHON = Path(sys.executable)
@@ -106,9 +113,7 @@ def _migrated(folder: Path, pool: Executor) -> list[Row]:
 
     def accuracy(run: Run) -> float | None:
         command = [str(MIGRATED), "--epochs", "1", "--batch-size", "32", *run.options]
-        done = on_bridge(
-            _PYTHON, run.mode, command, folder, _SHIM | {"PT_HPU_GPU_MIGRATION": "1"}
-        )
+        done = on_bridge(_PYTHON, run.mode, command, folder, _SHIM | {"PT_HPU_GPU_MIGRATION": "1"})
         on_cpu = "--no-cuda" in run.options
         found = re.search(r"Accuracy: (\d+)/(\d+)", done.stdout)
         if done.returncode or found is None or f"use_cuda: {not on_cpu}" not in done.stdout:

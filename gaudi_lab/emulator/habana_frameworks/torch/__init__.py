@@ -55,6 +55,6 @@ def overwrite_torch_optimizers() -> None:
 overwrite_torch_optimizers()
 
 if migration.is_asked_for():
-    from . import gpu_migration  # noqa: F401
+    from . import gpu_migration
 
 __all__ = ["core", "hpex", "hpu", "is_lazy", "overwrite_torch_optimizers", "utils"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -13,8 +14,6 @@ BY_IMPORT = "import torch, habana_frameworks.torch.gpu_migration\n"
 
 def told(program: str, lazy: int = 0, **variables: str) -> str:
     """Return what `program` prints in a new process."""
-    import os
-
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)],
         capture_output=True,
@@ -51,7 +50,8 @@ made = [
     torch.ones(2, device="cuda"), torch.zeros(2, device=cuda), torch.tensor([1.0], device="cuda:0"),
     torch.rand(2, generator=torch.Generator("cuda"), device="cuda"), torch.ones(2).to("cuda"), torch.ones(2).to(cuda),
     torch.ones(2).cuda(), torch.ones(2).cuda(0), torch.ones(2).cuda(cuda), torch.ones_like(torch.ones(2), device=cuda),
-    torch.ones(2).new_zeros(2, device="cuda"), torch.cuda.FloatTensor([1.0]), torch.ones(2).type("torch.cuda.HalfTensor"),
+    torch.ones(2).new_zeros(2, device="cuda"), torch.cuda.FloatTensor([1.0]),
+    torch.ones(2).type("torch.cuda.HalfTensor"),
     nn.Linear(2, 2, device="cuda").weight, nn.Linear(2, 2).cuda().weight, nn.Linear(2, 2).to(device="cuda").weight,
 ]
 with cuda:

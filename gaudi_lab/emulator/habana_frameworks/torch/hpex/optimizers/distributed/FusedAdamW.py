@@ -42,7 +42,9 @@ class FusedAdamW:
             if params
             else None
         )
-        self.state: dict[torch.Tensor, dict[str, torch.Tensor]] = self._optimizer.state if self._optimizer else {}
+        self.state: dict[torch.Tensor, dict[str, torch.Tensor]] = (
+            self._optimizer.state if self._optimizer else {}
+        )
 
     def step(self, gradients: Sequence[torch.Tensor | None]) -> None:
         """Update every parameter that has a gradient.
