@@ -36,7 +36,7 @@ def register() -> None:
     """Let PyTorch's functions take "cuda" as `hpu`."""
     # Before anything is replaced: PyTorch keeps the functions that it finds, and compares with them.
     owner: Any
-    known: Any = _device._device_constructors()
+    known: list[Any] = list(_device._device_constructors())
     for factory in known:
         for owner in (torch, torch.fft):
             if getattr(owner, factory.__name__, None) is factory:

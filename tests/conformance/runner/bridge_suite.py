@@ -67,6 +67,7 @@ def runs(workers: int) -> list[tuple[Row, Verdict | None]]:
 
 
 def _run_mode(mode: str, workers: int) -> tuple[Row, Verdict]:
+    packages("bridge", _NEEDS)  # before two threads ask for it at once
     with ThreadPoolExecutor(workers) as pool:
         shards = list(pool.map(lambda files: _shard(mode, files), _parts(mode)))
     outcomes = [outcome for shard in shards for outcome in shard.outcomes]
