@@ -35,12 +35,12 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 def register() -> None:
     """Let PyTorch's functions take "cuda" as `hpu`."""
     # Before anything is replaced: PyTorch keeps the functions that it finds, and compares with them.
+    makers = {id(factory) for factory in _device._device_constructors()}
     owner: Any
-    known: list[Any] = list(_device._device_constructors())
-    for factory in known:
-        for owner in (torch, torch.fft):
-            if getattr(owner, factory.__name__, None) is factory:
-                replace(owner, factory.__name__, _by_name)
+    for owner in (torch, torch.fft):
+        for name, value in list(vars(owner).items()):
+            if id(value) in makers:
+                replace(owner, name, _by_name)
     for name in _MORE:
         replace(torch, name, _by_name)
     for name in _NEW:

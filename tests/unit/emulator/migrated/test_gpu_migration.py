@@ -52,6 +52,7 @@ made = [
     torch.ones(2).cuda(), torch.ones(2).cuda(0), torch.ones(2).cuda(cuda), torch.ones_like(torch.ones(2), device=cuda),
     torch.ones(2).new_zeros(2, device="cuda"), torch.cuda.FloatTensor([1.0]),
     torch.ones(2).type("torch.cuda.HalfTensor"),
+    torch.fft.fftfreq(4, device="cuda"), torch.hann_window(4, device="cuda"),
     nn.Linear(2, 2, device="cuda").weight, nn.Linear(2, 2).cuda().weight, nn.Linear(2, 2).to(device="cuda").weight,
 ]
 with cuda:
