@@ -55,9 +55,8 @@ def appear() -> None:
 def autoload() -> None:
     """Load the emulated bridge where the real one would load itself at `import torch`."""
     finder.install()
-    if finder.finds_emulated():
-        migration.stop_if_asked_for()
-    if is_enabled():
+    # Migration in lazy mode too, where the bridge would wait for its import: until then "cuda" would be the CPU.
+    if is_enabled() or (migration.is_asked_for() and finder.finds_emulated()):
         importlib.import_module(_BRIDGE)
 
 

@@ -31,6 +31,36 @@ def test_autoload_rule(settings, there):
     assert found["there"] is found["known"] is there
 
 
+@covers("gpu-migration")
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_program_for_cuda_runs_on_the_device(asked):
+    found = run(
+        ("" if asked else "import habana_frameworks.torch.gpu_migration")
+        + """
+        import torch
+        result["there"] = torch.cuda.is_available()
+        model = torch.nn.Linear(2, 2).to(torch.device("cuda"))
+        with torch.autocast("cuda", dtype=torch.float16):
+            out = model(torch.ones(3, 2, device="cuda"))
+        result["made"] = [str(out.device), str(out.dtype)]
+        result["scaled"] = torch.amp.GradScaler("cuda").is_enabled()
+        result["compiled"] = torch.compile(lambda x: x + 1)(torch.ones(1, device="cuda")).item()
+        store = torch.distributed.HashStore()
+        torch.distributed.init_process_group("nccl", store=store, rank=0, world_size=1)
+        result["backend"] = torch.distributed.get_backend()
+        """.replace("\n        ", "\n"),
+        asks=False,
+        GAUDI_LAB_EMULATE="1",
+        GAUDI_LAB_COMPILER="replay",
+        PT_HPU_LAZY_MODE="0",
+        PT_HPU_GPU_MIGRATION=str(int(asked)),
+    )
+    assert found == {
+        "there": True, "made": ["hpu:0", "torch.bfloat16"], "scaled": False, "compiled": 2.0, "backend": "nccl",
+        "stderr": found["stderr"],
+    }  # fmt: skip
+
+
 @covers("import-side-effects")
 def test_side_effects():
     found = run(

@@ -21,7 +21,7 @@ LAYERS = [
     {"emulator.device"},
     {"emulator.lazy", "emulator.kernels"},
     {"emulator.torch_patches", "emulator.traced"},
-    {"emulator.operators"},
+    {"emulator.operators", "emulator.migrated"},
     {"emulator.set_up"},
     {"emulator.habana_frameworks"},
     {"emulator"},

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import bridge_sample
 from conformance_table import Row
-from foreign_tests import HERE, SUITES
+from foreign_tests import HERE, SUITES, packages
 from known_failures import Verdict, judge
 from op_db_shards import Outcome
 
@@ -31,6 +31,8 @@ NAME = "bridge's own tests"
 MODES = ("lazy", "eager", "compile")
 MOST = int(os.environ.get("GAUDI_LAB_BRIDGE_MOST", "3"))
 FILES_EACH = 12
+# What its tests import beside PyTorch; NumPy is there.
+_NEEDS = ("pandas", "python-dateutil", "pytz", "six", "tzdata")
 # Left out: they make tensors of several GiB: a minute each on a host, and more memory than CI has.
 LEFT_OUT = ("any_mode/test_huge_tensor.py", "compile/test_compile_huge_tensor.py")
 # Seconds for a case, of which most take less than one, and for what comes before the first.
@@ -65,6 +67,7 @@ def runs(workers: int) -> list[tuple[Row, Verdict | None]]:
 
 
 def _run_mode(mode: str, workers: int) -> tuple[Row, Verdict]:
+    packages("bridge", _NEEDS)  # before two threads ask for it at once
     with ThreadPoolExecutor(workers) as pool:
         shards = list(pool.map(lambda files: _shard(mode, files), _parts(mode)))
     outcomes = [outcome for shard in shards for outcome in shard.outcomes]
@@ -154,7 +157,9 @@ def _variables(lines: Path, done: set[str], scratch: str) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "HABANA_LOGS": scratch,
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")]), str(packages("bridge", _NEEDS))]
+        ),
         bridge_sample.LINES: str(lines),
         bridge_sample.MOST: str(MOST),
         bridge_sample.DONE: json.dumps(sorted(done)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -46,6 +47,17 @@ def environment(name: str, *installs: Sequence[str]) -> Path:
             subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
         (folder / ".ready").touch()
     return python
+
+
+@functools.cache
+def packages(name: str, needs: tuple[str, ...]) -> Path:
+    """Return a folder with the packages `needs`, without theirs, for a suite that runs in this environment."""
+    folder = ROOT / "build" / f"packages-{name}"
+    if not (folder / ".ready").exists():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+        subprocess.run([*command, *needs], check=True)
+        (folder / ".ready").touch()
+    return folder
 
 
 def checkout(project: str, tags: Iterable[str]) -> Path | None:

@@ -1,4 +1,4 @@
-"""Intel's own programs, unmodified: hello_world in every mode and on two processes, and the inference tutorials.
+"""Intel's own programs, unmodified: hello_world in every mode and on two processes, GPU migration, the tutorials.
 
 They are read from ``Model-References`` and ``Gaudi-tutorials`` below ``GAUDI_LAB_SUITES``: exported trees are enough.
 Each must reach the accuracy that the CPU reaches on the same digits, which `intel_programs/digits.py` draws.
@@ -19,6 +19,16 @@ from foreign_tests import HERE, SUITES, on_bridge
 from known_failures import Verdict
 
 HELLO = SUITES / "Model-References" / "PyTorch" / "examples" / "computer_vision" / "hello_world"
+MIGRATED = (
+    SUITES
+    / "Model-References"
+    / "PyTorch"
+    / "examples"
+    / "gpu_migration"
+    / "simple_examples"
+    / "mnist"
+    / "main.py"
+)
 TUTORIALS = SUITES / "Gaudi-tutorials" / "PyTorch" / "Inference"
 _PYTHON = Path(sys.executable)
 _SHIM = {"PYTHONPATH": str(HERE / "intel_programs" / "shim"), "GAUDI_LAB_EMULATED_DEVICES": "2"}
@@ -61,7 +71,11 @@ def runs(workers: int) -> list[tuple[Row, Verdict | None]]:
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(workers) as pool:
         folder = Path(scratch)
         done = on_bridge(_PYTHON, "cpu", [str(HERE / "intel_programs" / "digits.py"), str(folder)])
-        return [(row, None) for row in (*_hello_world(folder, pool), *_tutorials(folder, pool, done.stdout))]
+        return [(row, None) for row in _all(folder, pool, done.stdout)]
+
+
+def _all(folder: Path, pool: Executor, digits: str) -> list[Row]:
+    return [*_hello_world(folder, pool), *_migrated(folder, pool), *_tutorials(folder, pool, digits)]
 
 
 def _hello_world(folder: Path, pool: Executor) -> list[Row]:
@@ -87,6 +101,34 @@ def _hello_world(folder: Path, pool: Executor) -> list[Row]:
             {run.name: x for run, x in zip(RUNS, found, strict=True) if run.mode == mode},
             NEAR,
         )
+        for mode in ("lazy", "eager")
+    ]
+
+
+def _migrated(folder: Path, pool: Executor) -> list[Row]:
+    """A program for CUDA: GPU migration runs it on hpu, where it must reach the CPU's accuracy."""
+    what = "Intel's GPU migration example"
+    if not MIGRATED.is_file():
+        return [Row(what, "", 0, 0, "not run: no Model-References in GAUDI_LAB_SUITES")]
+
+    def accuracy(run: Run) -> float | None:
+        command = [str(MIGRATED), "--epochs", "1", "--batch-size", "32", *run.options]
+        done = on_bridge(_PYTHON, run.mode, command, folder, _SHIM | {"PT_HPU_GPU_MIGRATION": "1"})
+        on_cpu = "--no-cuda" in run.options
+        found = re.search(r"Accuracy: (\d+)/(\d+)", done.stdout)
+        if done.returncode or found is None or f"use_cuda: {not on_cpu}" not in done.stdout:
+            return None
+        return 100 * int(found[1]) / int(found[2])
+
+    runs = (
+        Run("plain", "lazy", ()),
+        Run("plain", "eager", ()),
+        Run("torch.compile", "eager", ("--use-torch-compile",)),
+    )
+    found = dict(zip(runs, pool.map(accuracy, runs), strict=True))
+    expected = accuracy(Run("CPU", "eager", ("--no-cuda",)))
+    return [
+        _row(what, mode, expected, {run.name: x for run, x in found.items() if run.mode == mode}, NEAR)
         for mode in ("lazy", "eager")
     ]
 

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -51,3 +53,64 @@ def test_an_optimizer_that_is_handed_its_gradients(device):
         given.step([])
     with pytest.raises(ValueError, match="empty parameter list"):
         FusedAdamW([])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_moments_of_float8_have_a_scale(device, dtype):
+    from habana_frameworks.torch.hpex.optimizers import FusedAdamW
+    from habana_frameworks.torch.hpex.optimizers.distributed import FusedAdamW as Given
+
+    kinds = (torch.float8_e4m3fn, torch.float8_e5m2)
+    host, on_device, given = (
+        nn.Parameter(torch.ones(3, dtype=dtype, device=place)) for place in ("cpu", "hpu", "hpu")
+    )
+    plain = torch.optim.AdamW([host], 0.1, eps=1e-6)
+    plain.param_groups[0]["weight_decay"] = 0.0
+    fused = FusedAdamW([on_device], 0.1, moments_dtype=kinds)
+    handed = Given([given], 0.1, moments_dtype=kinds)
+    for _ in range(3):
+        host.grad = torch.tensor([0.01, 0.0, -3.0], dtype=dtype)
+        on_device.grad = host.grad.to("hpu")
+        plain.step()
+        fused.step()
+        handed.step([on_device.grad])
+    for parameter, optimizer in ((on_device, fused), (given, handed)):
+        torch.testing.assert_close(parameter.cpu(), host, atol=0.05, rtol=0.1)
+        kept = optimizer.state[parameter]
+        assert (kept["exp_avg"].dtype, kept["exp_avg_sq"].dtype) == kinds
+        mean = kept["exp_avg"].cpu().to(dtype)
+        assert 120 <= mean.abs().max() <= 240, "the scale fills the dtype's range"
+        torch.testing.assert_close(
+            mean / kept["exp_avg_scale"].cpu(), plain.state[host]["exp_avg"], atol=0.01, rtol=0.1
+        )
+
+
+def test_moments_of_float8_that_are_all_zero(device):
+    from habana_frameworks.torch.hpex.optimizers import FusedAdamW
+
+    parameter = nn.Parameter(torch.ones(3, device="hpu"))
+    optimizer = FusedAdamW([parameter], 0.1, moments_dtype=torch.float8_e5m2)
+    parameter.grad = torch.zeros(3, device="hpu")
+    optimizer.step()
+    assert parameter.tolist() == [1.0, 1.0, 1.0]
+    assert optimizer.state[parameter]["exp_avg_scale"].item() == 1.0
+
+
+@pytest.mark.parametrize("named", [None, "correct_bias"])
+def test_the_state_of_another_adamw_can_be_loaded(device, named):
+    from habana_frameworks.torch.hpex.optimizers import FusedAdamW
+
+    host = nn.Parameter(torch.ones(3))
+    plain = torch.optim.AdamW([host], 0.1, eps=1e-6)
+    host.grad = torch.tensor([1.0, 2.0, 3.0])
+    plain.step()
+    state = copy.deepcopy(plain.state_dict())
+    if named:
+        state["param_groups"][0][named] = True
+    on_device = nn.Parameter(host.detach().to("hpu"))
+    fused = FusedAdamW([on_device])
+    fused.load_state_dict(state)
+    on_device.grad = host.grad.to("hpu")
+    plain.step()
+    fused.step()
+    torch.testing.assert_close(on_device.cpu(), host, atol=1e-4, rtol=1e-4)

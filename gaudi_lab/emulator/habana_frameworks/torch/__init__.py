@@ -14,8 +14,6 @@ from gaudi_lab.emulator import set_up
 from gaudi_lab.emulator.process import migration, mode
 from gaudi_lab.emulator.process.release import version as _version
 
-migration.stop_if_asked_for()
-
 __version__ = _version()
 
 lazy = mode.lazy()  # decided here and now, as on hardware
@@ -55,5 +53,8 @@ def overwrite_torch_optimizers() -> None:
 
 
 overwrite_torch_optimizers()
+
+if migration.is_asked_for():
+    from . import gpu_migration
 
 __all__ = ["core", "hpex", "hpu", "is_lazy", "overwrite_torch_optimizers", "utils"]

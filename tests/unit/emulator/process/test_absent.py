@@ -21,7 +21,6 @@ def loaded():
     [
         ("import habana_frameworks.mediapipe", "load images with torchvision or PIL"),
         ("from habana_frameworks.mediapipe import fn", "load images with torchvision or PIL"),
-        ("from habana_frameworks.torch import gpu_migration", "is not emulated: write device"),
         ("import habana_dataloader", "use torch.utils.data.DataLoader"),
         ("from habana_frameworks.torch import _hpu_C", "compiled from C++"),
         ("from habana_frameworks.torch.core.quantize_pt2e import export", "Intel Neural Compressor"),

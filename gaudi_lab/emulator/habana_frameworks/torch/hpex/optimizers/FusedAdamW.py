@@ -17,7 +17,8 @@ class FusedAdamW(FusedOptimizer):
     Parameters
     ----------
     moments_dtype
-        The dtype of both moments; by default the parameter's. A pair gives each its own.
+        The dtype of both moments; by default the parameter's. A pair gives each its own. A float8 has a scale for
+        each tensor beside it.
     """
 
     def __init__(
@@ -54,7 +55,8 @@ class FusedAdamW(FusedOptimizer):
         step = one.count()
         mean, square = one.moments(one.grad, 1 - beta1, self._dtypes)
         size = one.rate
-        if one.group["bias_correction"]:
+        # The state of another AdamW that was loaded has none of the names, or transformers' older one.
+        if one.group.get("bias_correction", one.group.get("correct_bias", True)):
             size = torch.sqrt(1 - beta2**step) / (1 - beta1**step) * one.rate
         if one.group["weight_decay"]:
             one.parameter.mul_(1 - one.rate * one.group["weight_decay"])

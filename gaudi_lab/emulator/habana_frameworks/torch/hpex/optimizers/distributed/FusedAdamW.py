@@ -13,6 +13,11 @@ from .. import FusedAdamW as _OfParameters
 class FusedAdamW:
     """AdamW whose `step` takes the gradients, one for each parameter.
 
+    Attributes
+    ----------
+    state
+        What is kept for each parameter from step to step.
+
     Raises
     ------
     ValueError
@@ -36,6 +41,9 @@ class FusedAdamW:
             _OfParameters(params, lr, betas, eps, weight_decay, moments_dtype=moments_dtype)
             if params
             else None
+        )
+        self.state: dict[torch.Tensor, dict[str, torch.Tensor]] = (
+            self._optimizer.state if self._optimizer else {}
         )
 
     def step(self, gradients: Sequence[torch.Tensor | None]) -> None:
