@@ -330,6 +330,13 @@ class Tape:
         self.recording.execute()
         return held
 
+    def read(self, cell: Cell) -> torch.Tensor:
+        """Return the value of `cell` for the host to look at, with everything recorded so far done."""
+        self.recording.execute()
+        if self.capture is not None:
+            self.capture.note_read(cell)
+        return cell.read()
+
     def restart(self) -> Recording:
         """Run what was recorded so far and return an empty recording."""
         self.recording.execute()
@@ -354,6 +361,9 @@ class Listener(Protocol):
 
     def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
         """Take down what happened between two programs: every replay does it again."""
+
+    def note_read(self, cell: Cell) -> None:
+        """Learn that the host looks at a value."""
 
 
 watchers: list[Callable[[Departure], None]] = []
