@@ -221,14 +221,23 @@ def no_sparse(x: torch.Tensor) -> NotImplementedError:
     )
 
 
+def no_nested() -> NotImplementedError:
+    """Return the error that says that the device cannot hold a nested tensor of the strided layout."""
+    return NotImplementedError(
+        "hpu has no nested tensors. Keep it on the host, or call .to_padded_tensor(0.0) there and move the result."
+    )
+
+
 def wrap(host: torch.Tensor) -> HpuTensor:
     """Make the `hpu` tensor whose value is `host`; they share the memory.
 
     Raises
     ------
     NotImplementedError
-        `host` is sparse.
+        `host` is sparse or nested.
     """
+    if host.is_nested:
+        raise no_nested()
     if host.layout is not torch.strided:
         raise no_sparse(host)
     return HpuTensor.over(Cell(host), host.shape, host.stride(), host.storage_offset(), host.dtype)

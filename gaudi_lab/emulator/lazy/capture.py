@@ -143,9 +143,9 @@ class Capture:
 _UNCOMPUTED = (
     "A value was read on the host while an HPU graph was captured in a dry run, which computes nothing: the value is "
     "whatever the memory held, and every replay repeats what the program made of it, such as the branch of an `if`. "
-    "Results can be wrong, on a Gaudi too. A dry run belongs to `dry_run=True` and `disable_tensor_cache=True`. Run this "
-    "model without HPU graphs (with sentence-transformers: `model.is_hpu_graph_enabled = True` before `encode`, then it "
-    "wraps nothing), or write its forward without reading values."
+    "Results can be wrong, on a Gaudi too. `dry_run=True` and `disable_tensor_cache=True` ask for a dry run. "
+    "Run this model without HPU graphs (with sentence-transformers set `model.is_hpu_graph_enabled = True` before "
+    "`encode`: then it wraps nothing), or write its forward without reading values."
 )
 
 

@@ -52,6 +52,10 @@ class HpuStorage(torch.UntypedStorage):
         return known
 
 
+# `torch.save` writes the class of a storage by its name in `torch`, and there a storage of any device has this one.
+HpuStorage.__name__ = "UntypedStorage"
+
+
 def on_device(storage: torch.UntypedStorage) -> HpuStorage:
     """Return `storage`, which is host memory, as memory of the device. Nothing is copied."""
     storage.__class__ = HpuStorage
@@ -132,6 +136,14 @@ def _typed(storage: torch.TypedStorage, *args: Any, **kwargs: Any) -> torch.Type
     )
 
 
+_stock_is_storage = torch.is_storage
+
+
+def _is_storage(obj: Any, /) -> Any:
+    """Return True for a storage, one of the device too: PyTorch compares the class with a list of names to pickle."""
+    return type(obj) is HpuStorage or _stock_is_storage(obj)
+
+
 _METHODS: tuple[tuple[type, str, Any], ...] = (
     (torch.UntypedStorage, "__new__", _new),
     (torch.UntypedStorage, "hpu", _moved),
@@ -143,6 +155,7 @@ def register() -> None:
     """Let storages be made on the device, and teach `torch.save` and `torch.load` the location ``"hpu"``."""
     for kind, name, method in _METHODS:
         setattr(kind, name, method)
+    torch.is_storage = _is_storage  # type: ignore[assignment]
     torch.serialization.register_package(_PRIORITY, _tag, _restore)
 
 

@@ -94,11 +94,10 @@ def test_it_warns_once_when_the_host_reads_what_a_dry_run_has_not_computed(captu
     capture.begin(dry_run=True)
     assert x.tolist() == [1.0, 1.0]  # was there before
     y = x * 3
-    with pytest.warns(UserWarning, match="captured in a dry run, which computes nothing") as told:
-        bool(y.sum() > 1)
-        bool(y.sum() > 2)
+    with pytest.warns(UserWarning, match="captured in a dry run, which computes nothing"):
+        (y.sum() > 1).item()
+    (y.sum() > 2).item()  # warnings are errors here: no second one
     capture.end()
-    assert len(told) == 1
 
 
 def test_a_capture_that_computes_reads_without_a_warning(capture):
