@@ -120,6 +120,7 @@ def test_data_loader(workers):
     assert not torch.ones(2).is_pinned()
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated:UserWarning")
 def test_a_storage_of_the_device_is_a_storage_and_saved_as_one():
     storage = torch.tensor([1, 2], dtype=torch.uint8).to("hpu").untyped_storage()
     assert torch.is_storage(storage)
