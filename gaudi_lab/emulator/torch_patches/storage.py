@@ -136,12 +136,11 @@ def _typed(storage: torch.TypedStorage, *args: Any, **kwargs: Any) -> torch.Type
     )
 
 
-_stock_is_storage = torch.is_storage
+class _StorageClasses(set[Any]):
+    """What `torch.is_storage` asks. `torch.load` goes through the same set, and has no dtype for ours: it stays out."""
 
-
-def _is_storage(obj: Any, /) -> Any:
-    """Return True for a storage, one of the device too: PyTorch compares the class with a list of names to pickle."""
-    return type(obj) is HpuStorage or _stock_is_storage(obj)
+    def __contains__(self, kind: object) -> bool:
+        return kind is HpuStorage or super().__contains__(kind)
 
 
 _METHODS: tuple[tuple[type, str, Any], ...] = (
@@ -155,7 +154,7 @@ def register() -> None:
     """Let storages be made on the device, and teach `torch.save` and `torch.load` the location ``"hpu"``."""
     for kind, name, method in _METHODS:
         setattr(kind, name, method)
-    torch.is_storage = _is_storage  # type: ignore[assignment]
+    torch._storage_classes = _StorageClasses(torch._storage_classes)
     torch.serialization.register_package(_PRIORITY, _tag, _restore)
 
 
