@@ -105,3 +105,12 @@ def test_a_capture_that_computes_reads_without_a_warning(capture):
     capture.begin()
     assert (x * 3).tolist() == [3.0, 3.0]
     capture.end()
+
+
+def test_it_warns_in_inference_mode_too(capture):
+    with torch.inference_mode():
+        x = torch.ones(2).to("hpu")
+        capture.begin(dry_run=True)
+        with pytest.warns(UserWarning, match="captured in a dry run"):
+            bool((x > 0).all())
+        capture.end()
