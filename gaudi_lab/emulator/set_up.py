@@ -25,7 +25,7 @@ from gaudi_lab.emulator.torch_patches import (
     module_moves,
     storage,
 )
-from gaudi_lab.emulator.traced import constants, higher_order
+from gaudi_lab.emulator.traced import constants, description, higher_order
 
 _libraries: list[torch.library.Library] = []
 
@@ -55,6 +55,7 @@ def set_up(backend: ModuleType) -> None:
     storage.register()
     higher_order.register()
     constants.register()
+    description.register()
     module_moves.register()
     assigned_data.register()
     accelerator.register()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -43,6 +44,18 @@ def wire(
 def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run or record one operator, for modules that stand below the dispatcher."""
     return _dispatch(func, args, kwargs)
+
+
+class _Described(threading.local):
+    """True in `now` while PyTorch takes down what a tensor is, to make a fake one of it.
+
+    Not every caller of that has a fake mode on: `torch.export` has none when it asks for the weights.
+    """
+
+    now = False
+
+
+described = _Described()
 
 
 class HpuTensor(torch.Tensor):
@@ -151,9 +164,9 @@ class HpuTensor(torch.Tensor):
         """Return the device memory behind the tensor; this runs what is recorded."""
         from torch._guards import detect_fake_mode
 
-        if detect_fake_mode() is not None:
-            if self.numel() == 0:
-                return torch.UntypedStorage(0, device="meta")  # a compiler resizes that of an empty tensor
+        if detect_fake_mode() is not None and self.numel() == 0:
+            return torch.UntypedStorage(0, device="meta")  # a compiler resizes that of an empty tensor
+        if described.now or detect_fake_mode(self._cell.host) is not None:
             # A compiler must not take wrapper and host for two views of one memory.
             return super().untyped_storage()
         return _storage_of(self)
@@ -208,14 +221,23 @@ def no_sparse(x: torch.Tensor) -> NotImplementedError:
     )
 
 
+def no_nested() -> NotImplementedError:
+    """Return the error that says that the device cannot hold a nested tensor of the strided layout."""
+    return NotImplementedError(
+        "hpu has no nested tensors. Keep it on the host, or call .to_padded_tensor(0.0) there and move the result."
+    )
+
+
 def wrap(host: torch.Tensor) -> HpuTensor:
     """Make the `hpu` tensor whose value is `host`; they share the memory.
 
     Raises
     ------
     NotImplementedError
-        `host` is sparse.
+        `host` is sparse or nested.
     """
+    if host.is_nested:
+        raise no_nested()
     if host.layout is not torch.strided:
         raise no_sparse(host)
     return HpuTensor.over(Cell(host), host.shape, host.stride(), host.storage_offset(), host.dtype)

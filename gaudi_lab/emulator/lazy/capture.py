@@ -7,6 +7,7 @@ tensors handed out earlier change under their owner, exactly as on hardware.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ class Capture:
     def __init__(self) -> None:
         self.segments: list[Segment | Repeated] = []
         self.dry_run = False
+        self._told = False
 
     @property
     def capturing(self) -> bool:
@@ -62,6 +64,7 @@ class Capture:
         tape.flush()
         self.segments.clear()
         self.dry_run = dry_run
+        self._told = False
         tape.capture = self
 
     def end(self) -> None:
@@ -83,6 +86,15 @@ class Capture:
     def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
         """Take down what just happened between two programs, for every replay to do again."""
         self.segments.append(Repeated(run, uses, []))
+
+    def note_read(self, cell: Cell) -> None:
+        """Warn, once for a capture, if the host looks at what a dry run has not computed.
+
+        What the host makes of it, such as the branch of an `if`, every replay repeats.
+        """
+        if self.dry_run and not self._told and any(cell in part.outputs for part in self.segments):
+            self._told = True
+            warnings.warn(_UNCOMPUTED, stacklevel=2)
 
     def replay(self, instead: dict[Any, Cell] | None = None) -> None:
         """Run the programs again and refresh their outputs in place.
@@ -126,6 +138,15 @@ class Capture:
         """Let go of the programs and their memory."""
         self.abandon()
         self.segments.clear()
+
+
+_UNCOMPUTED = (
+    "A value was read on the host while an HPU graph was captured in a dry run, which computes nothing: the value is "
+    "whatever the memory held, and every replay repeats what the program made of it, such as the branch of an `if`. "
+    "Results can be wrong, on a Gaudi too. `dry_run=True` and `disable_tensor_cache=True` ask for a dry run. "
+    "Run this model without HPU graphs (with sentence-transformers set `model.is_hpu_graph_enabled = True` before "
+    "`encode`: then it wraps nothing), or write its forward without reading values."
+)
 
 
 def _refresh(cell: Cell, value: torch.Tensor) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from gaudi_lab.emulator.device.events import EventId, publish
-from gaudi_lab.emulator.device.on_the_host import on_the_host
+from gaudi_lab.emulator.device.on_the_host import lasting, on_the_host
 from gaudi_lab.emulator.lazy import agreement, inductor, recipes, replay
 from gaudi_lab.emulator.lazy.program import Meta, Step
 from gaudi_lab.emulator.process import flags
@@ -154,7 +154,8 @@ class CompiledProgram:
             for step in self.steps
             for slot, meta in zip(replay.slots_of(step), step.metas(), strict=True)
         }
-        return [_uncomputed(metas[slot]) for slot in self.wanted]
+        with lasting():  # a replay writes into this memory later
+            return [_uncomputed(metas[slot]) for slot in self.wanted]
 
     def _count(self, started: float, cached: bool) -> None:
         if not self._counted:

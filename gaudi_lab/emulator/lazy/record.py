@@ -332,6 +332,24 @@ class Tape:
         self.recording.execute()
         return held
 
+    def read(self, cell: Cell) -> torch.Tensor:
+        """Return the value of `cell` for the host to look at, with everything recorded so far done.
+
+        Raises
+        ------
+        RuntimeError
+            Its memory was given back with `storage.resize_(0)`: to read on would end the process.
+        """
+        self.recording.execute()
+        if self.capture is not None:
+            self.capture.note_read(cell)
+        host = cell.read()
+        if host.__class__ is torch.Tensor and host.numel() and not host.untyped_storage().nbytes():
+            raise RuntimeError(
+                "The memory of this hpu tensor was given back: its storage was resized to 0 bytes."
+            )
+        return host
+
     def restart(self) -> Recording:
         """Run what was recorded so far and return an empty recording."""
         self.recording.execute()
@@ -356,6 +374,9 @@ class Listener(Protocol):
 
     def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
         """Take down what happened between two programs: every replay does it again."""
+
+    def note_read(self, cell: Cell) -> None:
+        """Learn that the host looks at a value."""
 
 
 watchers: list[Callable[[Departure], None]] = []

@@ -121,6 +121,9 @@ def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 def value(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run an operator that returns a Python value."""
+    for x in args:
+        if isinstance(x, HpuTensor):
+            tape.read(x._cell)
     return eager.run_now(func, args, kwargs)
 
 

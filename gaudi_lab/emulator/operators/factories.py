@@ -14,7 +14,7 @@ from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.acquire import acquire, check_index
 from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.on_the_host import lasting
-from gaudi_lab.emulator.device.tensor import CPU, HpuTensor
+from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, no_nested
 from gaudi_lab.emulator.operators import rnn
 from gaudi_lab.emulator.operators.dispatch import compute, dispatch, stock_attention
 
@@ -63,7 +63,14 @@ def register() -> list[torch.library.Library]:
     host = torch.library.Library("aten", "IMPL")
     host.impl("_pin_memory", _pin_memory, "CPU")
     host.impl("is_pinned", _is_pinned, "CPU")
-    return [device, host]
+    # Made with `device="hpu"` it never meets our dispatch, and PyTorch lists its kernels instead of saying no.
+    nested = torch.library.Library("_", "IMPL")
+    nested.fallback(_refuse_nested, "NestedTensorPrivateUse1")
+    return [device, host, nested]
+
+
+def _refuse_nested(*args: Any, **kwargs: Any) -> Any:
+    raise no_nested()
 
 
 def _pin_memory(tensor: torch.Tensor, device: Any = None) -> torch.Tensor:

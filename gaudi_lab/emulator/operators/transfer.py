@@ -21,7 +21,7 @@ aten = torch.ops.aten
 
 def read(tensor: HpuTensor) -> torch.Tensor:
     """Return the host tensor behind `tensor`, with everything recorded so far done."""
-    return tape.settle(tensor)._cell.read()
+    return tape.read(tensor._cell)
 
 
 def item(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

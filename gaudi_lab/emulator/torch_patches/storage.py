@@ -52,6 +52,10 @@ class HpuStorage(torch.UntypedStorage):
         return known
 
 
+# `torch.save` writes the class of a storage by its name in `torch`, and there a storage of any device has this one.
+HpuStorage.__name__ = "UntypedStorage"
+
+
 def on_device(storage: torch.UntypedStorage) -> HpuStorage:
     """Return `storage`, which is host memory, as memory of the device. Nothing is copied."""
     storage.__class__ = HpuStorage
@@ -132,6 +136,13 @@ def _typed(storage: torch.TypedStorage, *args: Any, **kwargs: Any) -> torch.Type
     )
 
 
+class _StorageClasses(set[Any]):
+    """What `torch.is_storage` asks. `torch.load` goes through the same set, and has no dtype for ours: it stays out."""
+
+    def __contains__(self, kind: object) -> bool:
+        return kind is HpuStorage or super().__contains__(kind)
+
+
 _METHODS: tuple[tuple[type, str, Any], ...] = (
     (torch.UntypedStorage, "__new__", _new),
     (torch.UntypedStorage, "hpu", _moved),
@@ -143,6 +154,7 @@ def register() -> None:
     """Let storages be made on the device, and teach `torch.save` and `torch.load` the location ``"hpu"``."""
     for kind, name, method in _METHODS:
         setattr(kind, name, method)
+    torch._storage_classes = _StorageClasses(torch._storage_classes)
     torch.serialization.register_package(_PRIORITY, _tag, _restore)
 
 

@@ -77,3 +77,40 @@ def test_an_expanded_result_that_someone_keeps_is_refreshed(capture):
     x.fill_(4)
     capture.replay()
     assert wide.tolist() == [[5.0, 5.0]] * 3
+
+
+def test_memory_made_by_a_dry_run_in_inference_mode_takes_the_results_of_a_replay(capture):
+    with torch.inference_mode():
+        x = torch.ones(2).to("hpu")
+        capture.begin(dry_run=True)
+        y = x * 3
+        capture.end()
+        capture.replay()
+    assert y.tolist() == [3.0, 3.0]
+
+
+def test_it_warns_once_when_the_host_reads_what_a_dry_run_has_not_computed(capture):
+    x = torch.ones(2).to("hpu")
+    capture.begin(dry_run=True)
+    assert x.tolist() == [1.0, 1.0]  # was there before
+    y = x * 3
+    with pytest.warns(UserWarning, match="captured in a dry run, which computes nothing"):
+        (y.sum() > 1).item()
+    (y.sum() > 2).item()  # warnings are errors here: no second one
+    capture.end()
+
+
+def test_a_capture_that_computes_reads_without_a_warning(capture):
+    x = torch.ones(2).to("hpu")
+    capture.begin()
+    assert (x * 3).tolist() == [3.0, 3.0]
+    capture.end()
+
+
+def test_it_warns_in_inference_mode_too(capture):
+    with torch.inference_mode():
+        x = torch.ones(2).to("hpu")
+        capture.begin(dry_run=True)
+        with pytest.warns(UserWarning, match="captured in a dry run"):
+            bool((x > 0).all())
+        capture.end()

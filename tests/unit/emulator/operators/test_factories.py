@@ -75,3 +75,22 @@ def test_checkpointing_draws_the_same_dropout_again(mode, reentrant):
     y.sum().backward()
 
     assert torch.equal(y.detach().cpu(), x.grad.cpu())
+
+
+_HOST = [torch.ones(2, 3), torch.ones(4, 3)]
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.nested.nested_tensor([x.to("hpu") for x in _HOST]),
+        lambda: torch.nested.as_nested_tensor([x.to("hpu") for x in _HOST]),
+        lambda: torch.nested.nested_tensor(_HOST).to("hpu"),
+        lambda: torch.nested.nested_tensor(_HOST, device="hpu").unbind(),
+        lambda: repr(torch.nested.nested_tensor(_HOST, device="hpu")),
+    ],
+)
+def test_nested_tensors_are_refused(mode, make):
+    with pytest.raises(NotImplementedError, match="hpu has no nested tensors"):
+        make()

@@ -118,3 +118,25 @@ def test_data_loader(workers):
     assert [batch.sum().item() for batch in batches] == [6.0, 22.0]
     assert torch.ones(2).pin_memory().is_pinned()
     assert not torch.ones(2).is_pinned()
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated:UserWarning")
+def test_a_storage_of_the_device_is_a_storage_and_saved_as_one():
+    storage = torch.tensor([1, 2], dtype=torch.uint8).to("hpu").untyped_storage()
+    assert torch.is_storage(storage)
+    file = io.BytesIO()
+    torch.save(storage, file)
+    file.seek(0)
+    loaded = torch.load(file).untyped()
+    assert (loaded.device.type, loaded.cpu().tolist()) == ("hpu", [1, 2])
+
+
+def test_memory_that_was_given_back_is_an_error_to_look_at_and_comes_back():
+    x = torch.ones(2, 3).to("hpu")
+    x.untyped_storage().resize_(0)
+    for look in (repr, torch.Tensor.cpu, lambda x: x.tolist()):
+        with pytest.raises(RuntimeError, match="was given back"):
+            look(x)
+    x.untyped_storage().resize_(24)
+    x.fill_(2)
+    assert x.tolist() == [[2.0] * 3] * 2
