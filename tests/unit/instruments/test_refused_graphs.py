@@ -414,7 +414,11 @@ class Batch:
     tokens: torch.Tensor
 
 
-@pytest.mark.parametrize("container", [lambda x: UserDict(tokens=x), Batch, lambda x: {"tokens": x}], ids=str)
+@pytest.mark.parametrize(
+    "container",
+    [lambda x: UserDict(tokens=x), Batch, lambda x: {"tokens": x}],
+    ids=["user dict", "dataclass", "dict"],
+)
 def test_the_callers_containers_keep_the_callers_tensors(lazy, container):
     class Takes(nn.Module):
         def forward(self, batch):
