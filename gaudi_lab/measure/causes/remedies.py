@@ -57,6 +57,8 @@ def _for(difference: Difference, *, traced: bool) -> str:
         return _MODES.get(difference.what, "")
     if difference.what.endswith((" input", " inputs")):
         return ""
+    if difference.what == "model":
+        return "make the model once, outside of the loop"
     if difference.kind == "object" and difference.before:
         return f"the same kind of {what} in every call"
     if difference.what.startswith("length of "):

@@ -164,6 +164,8 @@ class Watching:
         self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self._finished: deque[Call] = deque(maxlen=MOST_RECORDED)
         self._made: dict[str, Made] = {}
+        # Which model was captured for a call: one that is made anew in a loop is captured anew.
+        self._captured_as: dict[tuple[type, Signature], weakref.ref[nn.Module]] = {}
         self._waiting: dict[str, Cause] = {}
         self._capturing: Cause | None = None
         self._captured_meanwhile = 0.0
@@ -417,6 +419,10 @@ class Watching:
         if self.running:
             call = self.running[-1]
             cause = capturing or self._cause_of_capture()
+            if (module := call.module) is not None:
+                self._captured_as[type(module), call.signature] = weakref.ref(module)
+                if len(self._captured_as) > MOST_CALLS:
+                    del self._captured_as[next(iter(self._captured_as))]
             call.followed.captured.append(call.signature)
             del call.followed.captured[:-MOST_CALLS]
             self.history.add(Compile("HPU graph", cause, max(seconds - self._captured_meanwhile, 0.0)))
@@ -430,7 +436,15 @@ class Watching:
         if self.running:
             call = self.running[-1]
             differences = signature.closest(call.followed.captured, call.signature)
+            if differences is None and (gone := self._captured_by_one_that_is_gone(call)):
+                differences = (Difference("model", "object", now=f"is another {gone} object"),)
         return explaining.capture(differences, self._here())
+
+    def _captured_by_one_that_is_gone(self, call: Call) -> str:
+        """Return the class of a model, if one before it was captured for the same call and is gone; else nothing."""
+        module = call.module
+        before = self._captured_as.get((type(module), call.signature))
+        return type(module).__name__ if before is not None and before() is None else ""
 
 
 class _Nothing:

@@ -137,3 +137,26 @@ def test_a_call_that_raises_leaves_no_trace(net, workbench):
     with pytest.raises(RuntimeError):
         net(torch.randn(3, 5).to("hpu")).cpu()
     assert watching.running == []
+
+
+def test_a_model_that_is_made_anew_in_a_loop_is_told_apart_from_a_first_one(workbench):
+    """Cause 14 of the list: with HPU graphs only. Recorded programs and Dynamo's graphs are found again."""
+    gaudi_lab.mode("lazy")
+    causes = []
+    for _ in range(2):
+        model = Own().eval().to("hpu")
+        gaudi_lab.attach(model, "own")
+        gaudi_lab.hpu_graphs(model)
+        before = gaudi_lab.why()
+        with torch.no_grad():
+            model(torch.randn(5, 6).to("hpu")).cpu()
+        causes.append(
+            [cost.cause for cost in gaudi_lab.why(since=before).costs if "HPU graph" in cost.layers]
+        )
+        gaudi_lab.detach("own")
+        del model
+        gc.collect()
+    (first,), (second,) = causes
+    assert first.text == "first HPU graph"
+    assert second.text == "HPU graph for model is another Own object"
+    assert second.remedy == "make the model once, outside of the loop"
