@@ -273,7 +273,9 @@ def test_calls_are_told_one_by_one_to_the_keyboard(notebook, kernel):
 
 
 def test_what_to_change_stands_behind_what_was_new(notebook, kernel):
-    kernel.run(f"{IN_LAZY_MODE}\nfor rows in (2, 1): bert(ids[:rows, :5]).pooler_output.cpu()")
+    # From the host: what is sliced on the device is recorded with the model, as another operator.
+    batches = "[ids[:rows, :5].cpu().to('hpu') for rows in (2, 1)]"
+    kernel.run(f"{IN_LAZY_MODE}\nfor batch in {batches}: bert(batch).pooler_output.cpu()")
     notebook.focus_by_keyboard(notebook.panel.get_by_role("listbox"))
     notebook.page.keyboard.press("End")
     expect(notebook.panel.locator(".gl-detail")).to_contain_text(
