@@ -114,7 +114,10 @@ def program(departure: Any, name_of: recorded.Namer, about: About, made: Made, e
     other_operators = all(
         x.kind in ("operator", "results") or x.what == recorded.UNNAMED for x in differences
     )
-    return _with_likely(cause, of_calls if other_operators and about.inside else ())
+    if not (other_operators and about.inside):
+        return cause
+    # The closest program may be of other calls than the closest call.
+    return _with_likely(cause, of_calls if 0 < len(of_calls) <= MOST_LIKELY else made.new or ())
 
 
 def _with_likely(cause: Cause, of_calls: tuple[Difference, ...]) -> Cause:
