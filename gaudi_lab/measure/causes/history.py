@@ -109,8 +109,3 @@ class History:
     def costs(self) -> tuple[CauseCost, ...]:
         """Every cause with what it has cost, the dearest first."""
         return tuple(sorted(self._costs.values(), key=lambda cost: -cost.seconds))
-
-    def clear(self) -> None:
-        """Forget everything; the count goes on."""
-        self._costs.clear()
-        self._latest.clear()

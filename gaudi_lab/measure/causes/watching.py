@@ -320,13 +320,13 @@ class Watching:
         if graphs.replaying():
             self._wait_for(departure.name, explaining.first_replay(self._about(departure, self.running)))
             return
-        calls = (*self._finished, *self.running)
-        calls = tuple([call for call in calls if call.is_in(departure.recording)])
-        made = Made.by(calls)
+        known = (*self._finished, *self.running)
+        behind = tuple([call for call in known if call.is_in(departure.recording)])
+        made = Made.by(behind)
         cause = explaining.program(
             departure,
             self._name_holder,
-            self._about(departure, calls),
+            self._about(departure, behind),
             made,
             self._made.get(departure.earlier),
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,12 +183,6 @@ def _fill_global(model: Any, tensor: Callable[..., torch.Tensor]) -> Any:
     return model(tensor(4))
 
 
-@contextmanager
-def _inference() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
-
-
 def _plain(model: Any, tensor: Callable[..., torch.Tensor]) -> Any:
     return model(tensor(4))
 
@@ -337,7 +330,7 @@ def _cases() -> Iterator[Case]:
         "inference mode",
         "compile",
         _plain,
-        _within(_inference),
+        _within(torch.inference_mode),
         frozenset({("inference mode", "mode")}),
         "inference_mode",
     )
