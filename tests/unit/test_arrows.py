@@ -28,6 +28,7 @@ LAYERS = [
     {"settings", "rendered"},
     {"bridge"},
     {"gaudi_config", "report"},
+    {"handover"},
     {"instruments"},
     {"measure"},
     {"render"},

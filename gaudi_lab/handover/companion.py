@@ -1,0 +1,34 @@
+"""What a part of the program brings along that the namespace does not show: attached models, a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+
+class Companion(Protocol):
+    """Something that travels with the notebook and takes its own care.
+
+    Attributes
+    ----------
+    unpack
+        The import path "package.module:function" of a function that the new process calls with what `pack` returned,
+        when the namespace is there and the extensions are loaded. It returns lines worth telling. An error of it is
+        told as such a line, and stops nothing.
+    """
+
+    @property
+    def unpack(self) -> str: ...
+
+    def pack(self) -> dict[str, Any]:
+        """Return hidden entries that travel in one graph with the namespace, and may refer to its objects.
+
+        Edits of the user's objects are taken off here. Called once before anything is saved.
+        """
+
+    def stay(self) -> None:
+        """Put everything back as it was before `pack`: the process is not replaced after all."""
+
+
+Unpack = Iterable[str]
+"""What a companion's `unpack` function returns."""
