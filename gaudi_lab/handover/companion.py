@@ -18,7 +18,8 @@ class Companion(Protocol):
     """
 
     @property
-    def unpack(self) -> str: ...
+    def unpack(self) -> str:
+        """See above."""
 
     def pack(self) -> dict[str, Any]:
         """Return hidden entries that travel in one graph with the namespace, and may refer to its objects.
