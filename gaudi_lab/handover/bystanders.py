@@ -8,9 +8,10 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_LIBRARIES = frozenset(
-    "IPython ipykernel zmq tornado traitlets jupyter_client comm debugpy pydevd _pydevd_bundle tqdm anywidget "
-    "watchfiles torch habana_frameworks gaudi_lab multiprocessing threadpoolctl psutil matplotlib".split()
+_LIBRARIES = (
+    *("IPython", "ipykernel", "zmq", "tornado", "traitlets", "jupyter_client", "comm", "multiprocessing"),
+    *("debugpy", "pydevd", "_pydevd_bundle", "tqdm", "anywidget", "watchfiles", "threadpoolctl", "psutil"),
+    *("matplotlib", "torch", "habana_frameworks", "gaudi_lab"),
 )
 """Whose threads begin anew where they are needed, and hold nothing of the user's."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -55,13 +55,10 @@ def close_at_exec() -> list[int]:
     """
     changed = []
     for descriptor in _descriptors():
-        try:
-            flags = fcntl.fcntl(descriptor, fcntl.F_GETFD)
-            if descriptor > 2 and not flags & fcntl.FD_CLOEXEC:
-                fcntl.fcntl(descriptor, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
+        with contextlib.suppress(OSError):  # closed meanwhile, such as the one that listed them
+            if descriptor > 2 and os.get_inheritable(descriptor):
+                os.set_inheritable(descriptor, False)
                 changed.append(descriptor)
-        except OSError:  # closed meanwhile, such as the one that listed them
-            continue
     return changed
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest import mock
 
+from gaudi_lab import origin
 from gaudi_lab.errors import LabError
 
 KNOWN = (((6, 30), (6, 32)), ((7, 0), (7, 5)))
@@ -57,7 +58,12 @@ def _is_ordinary(kernel: Any) -> bool:
     # One that runs in another program's process must not replace that, and a GUI's loop is not ours to stop.
     if getattr(kernel, "eventloop", None) is not None or not kernel.shell_stream:
         return False
-    return not has_subshells(kernel) or kernel.shell_channel_thread.parent_thread is threading.main_thread()
+    return not has_subshells(kernel) or _parent(kernel) is threading.main_thread()
+
+
+def _parent(kernel: Any) -> Any:
+    # The thread of the main shell; before 7.2 there was no other choice for it.
+    return getattr(kernel.shell_channel_thread, "parent_thread", threading.main_thread())
 
 
 def has_subshells(kernel: Any) -> bool:
@@ -83,8 +89,17 @@ def busy_subshells(kernel: Any, asking: str | None) -> list[str]:
 
 
 def main_is_busy(kernel: Any) -> bool:
-    """Whether the main thread is handling a request: for a caller in a subshell's thread."""
-    return has_subshells(kernel) and kernel._main_asyncio_lock.locked()  # noqa: SLF001
+    """Whether the main thread is handling a request, or a cell has not ended that awaits something."""
+    locked = has_subshells(kernel) and kernel._main_asyncio_lock.locked()  # noqa: SLF001
+    return bool(locked or kernel.shell.displayhook.exec_result is not None)
+
+
+def handles_request(kernel: Any) -> bool:
+    """Whether the caller is handling a request of its own, and not one beside a cell that awaits something."""
+    for frame in origin.frames(sys._getframe(1)):  # noqa: SLF001 - the public way walks the sources too
+        if frame.f_code is type(kernel).dispatch_shell.__code__:
+            return not frame.f_locals.get("concurrent", False)
+    return False
 
 
 def make_subshells(kernel: Any, names: list[str]) -> None:
@@ -205,13 +220,18 @@ class HeldBack:
         The request's id.
     kinds
         Which ones: a message's type, or "status" with the state, such as "status idle".
+
+    Attributes
+    ----------
+    idle
+        Set when the request has been dealt with.
     """
 
     def __init__(self, kernel: Any, request: str, kinds: set[str]) -> None:
         self.session = kernel.session
         self.request = request
         self.kinds = kinds
-        self.seen = threading.Event()
+        self.idle = threading.Event()
         self._send = self.session.send
         self.session.send = self._filtered
 
@@ -227,10 +247,12 @@ class HeldBack:
             name = f"status {content['execution_state']}"
         about = (parent or {}).get("header", {}).get("msg_id")
         if about == self.request and name in self.kinds:
-            if name == "status idle":
-                self.seen.set()
-            return {"content": {"status": "ok"}}
-        return self._send(stream, kind, content, parent, *more, **named)
+            sent = {"content": {"status": "ok"}}
+        else:
+            sent = self._send(stream, kind, content, parent, *more, **named)
+        if about == self.request and name == "status idle":
+            self.idle.set()
+        return sent
 
 
 def to_frames(kernel: Any, identity: list[bytes], request: dict[str, Any], **content: Any) -> Frames:
@@ -241,7 +263,9 @@ def to_frames(kernel: Any, identity: list[bytes], request: dict[str, Any], **con
     return kernel.session.serialize(message, ident=identity)
 
 
-async def aborted_after(kernel: Any, identity: list[bytes], request: dict[str, Any], error: BaseException) -> None:
+async def answer_with_error(
+    kernel: Any, identity: list[bytes], request: dict[str, Any], error: BaseException
+) -> None:
     """Answer a cell with an error, and have aborted what waits behind it, as if its code had raised."""
     shell = kernel.shell
     kernel.set_parent(identity, request, channel="shell")
@@ -271,17 +295,21 @@ def ports(kernel: Any) -> dict[str, int]:
     return {name: getattr(application, f"{name}_port") for name in ("shell", "iopub", "stdin", "control")}
 
 
-def watch_subscriptions(application: Any) -> Callable[[], int] | None:
-    """Return a function that says how many subscriptions to the output there have been; None if nobody is told."""
-    thread = type(application.iopub_thread)
-    if not hasattr(thread, "_send_welcome_message"):  # ipykernel before 7.2
+def count_subscriptions() -> Callable[[], int] | None:
+    """Return a function that says how often somebody has begun to listen; None if this version is not told.
+
+    To be called before the kernel is made.
+    """
+    from ipykernel.iostream import IOPubThread
+
+    welcome = getattr(IOPubThread, "_send_welcome_message", None)
+    if welcome is None:  # before 7.2
         return None
-    count = [0]
-    welcome = application.iopub_thread._send_welcome_message  # noqa: SLF001
+    seen: list[str] = []
 
-    def counted(subscription: str) -> None:
-        count[0] += 1
-        welcome(subscription)
+    def counted(thread: Any, subscription: str) -> None:
+        welcome(thread, subscription)
+        seen.append(subscription)
 
-    application.iopub_thread._send_welcome_message = counted  # noqa: SLF001
-    return lambda: count[0]
+    IOPubThread._send_welcome_message = counted  # noqa: SLF001
+    return lambda: len(seen)
