@@ -16,18 +16,18 @@ from typing import Any
 
 from IPython.core.error import InputRejected
 
-from gaudi_lab.handover import (
-    account,
+from gaudi_lab.handover import account, snapshot
+from gaudi_lab.handover.kernel import (
     cell,
     connections,
     kernel_versions,
     live_widgets,
     passage,
+    shell_settings,
     shell_state,
-    snapshot,
 )
-from gaudi_lab.handover.kernel_versions import HeldBack, Requests
-from gaudi_lab.handover.passage import Passage
+from gaudi_lab.handover.kernel.kernel_versions import HeldBack, Requests
+from gaudi_lab.handover.kernel.passage import Passage
 
 _PATIENCE = 3.0
 """Seconds to wait for the front ends to be connected again."""
@@ -136,7 +136,7 @@ class Arrival:
     def _bring_back(self) -> None:
         coming, shell = self.coming, self.shell
         shell_state.put_plain_state(shell, coming.state)
-        self.notes += shell_state.load_extensions(shell, coming.state.extensions)
+        self.notes += shell_settings.put_settings(shell, coming.settings)
         with live_widgets.picklable():
             landmarks = shell_state.landmarks(shell)
             loaded = snapshot.load(coming.snapshot, shell.user_ns, landmarks=landmarks)
@@ -204,7 +204,9 @@ class _Rest:
         self.last_line = last_line
         self.error = error
         self.done = False
-        self.callbacks = {event: list(shell.events.callbacks[event]) for event in ("pre_execute", "pre_run_cell")}
+        self.callbacks = {
+            event: list(shell.events.callbacks[event]) for event in ("pre_execute", "pre_run_cell")
+        }
         for event in self.callbacks:
             shell.events.callbacks[event][:] = []
         shell.ast_transformers.insert(0, self)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaudi_lab.errors import LabError
-from gaudi_lab.handover import bystanders, cell, kernel_versions, live_widgets, shell_state, snapshot
+from gaudi_lab.handover import snapshot, verify
 from gaudi_lab.handover.companion import Companion
-from gaudi_lab.handover.kernel_versions import Requests
-from gaudi_lab.handover.leaving import Departure, interpreter_options
-from gaudi_lab.handover.passage import Passage
+from gaudi_lab.handover.kernel import (
+    bystanders,
+    cell,
+    kernel_versions,
+    live_widgets,
+    shell_settings,
+    shell_state,
+)
+from gaudi_lab.handover.kernel.kernel_versions import Requests
+from gaudi_lab.handover.kernel.leaving import Departure
+from gaudi_lab.handover.kernel.passage import Passage
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,9 @@ class _Wanted:
     @property
     def command(self) -> str:
         """The command to start instead, where there is no kernel to replace."""
-        return " ".join([*(f"{name}={value}" for name, value in self.environment.items() if value), "jupyter lab"])
+        return " ".join(
+            [*(f"{name}={value}" for name, value in self.environment.items() if value), "jupyter lab"]
+        )
 
 
 def relaunch(
@@ -117,7 +124,9 @@ def _relaunch_from_subshell(kernel: Any, wanted: _Wanted, request: dict[str, Any
 
 
 def _busy() -> LabError:
-    return LabError("A cell is running, and the process cannot be replaced in the middle of it. Try again after it.")
+    return LabError(
+        "A cell is running, and the process cannot be replaced in the middle of it. Try again after it."
+    )
 
 
 def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[Departure, Passage]:
@@ -138,8 +147,9 @@ def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[D
         hidden |= shell_state.hidden_state(kernel.shell) | live_widgets.on_screen()
         going = _save(kernel, wanted, hidden, undo)
         going.started, going.unpack = started, unpack
-        _check(going.snapshot, wanted.variables)
+        verify.load_elsewhere(going.snapshot, wanted.variables)
         going.state = shell_state.plain_state(kernel.shell)
+        going.settings = shell_settings.settings(kernel.shell)
         going.subshells = kernel_versions.subshells(kernel)
         going.session = kernel.session.session
         going.connection_file = kernel.parent.abs_connection_file
@@ -179,7 +189,6 @@ def _save(kernel: Any, wanted: _Wanted, hidden: dict[str, Any], undo: contextlib
         kept=tuple(name for name in taken.names if name not in own),
         dropped=tuple(wanted.drop),
         size=taken.bytes,
-        state=shell_state.ShellState(),
         notes=notes,
     )
 
@@ -191,42 +200,6 @@ def _cannot_travel(left: Mapping[str, str]) -> LabError:
         f"The process is not replaced, because this could not come along:\n{reasons}\n"
         f"Everything is as it was. To give it up, repeat the line with: {drops}"
     )
-
-
-def _check(path: str, variables: Mapping[str, str]) -> None:
-    """Have a process in the new environment load the snapshot.
-
-    Raises
-    ------
-    LabError
-        It could not.
-    """
-    command = [sys.executable, *interpreter_options(), "-m", "gaudi_lab.handover.check", path]
-    child = subprocess.Popen(
-        command, env=dict(variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        printed, complained = child.communicate()
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-    why = _why_not(printed, complained, child.returncode)
-    if why:
-        raise LabError(f"What was saved could not be loaded in the new environment: {why}. Everything is as it was.")
-
-
-def _why_not(printed: str, complained: str, code: int) -> str:
-    """Return why a check failed; empty if it did not."""
-    lines = [line for line in printed.splitlines() if line.startswith("{")]
-    told = json.loads(lines[-1]) if lines else {}
-    if failed := told.get("left"):
-        return "; ".join(f"{x['name']}: {x['why']}" for x in failed)
-    if code < 0:
-        return f"the process that tried it was ended by {signal.Signals(-code).name}"
-    if code or not lines:
-        return (complained.strip().splitlines() or [f"it ended with {code}"])[-1]
-    return ""
 
 
 _kept_requests: list[Requests] = []
@@ -257,5 +230,3 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-

@@ -96,8 +96,11 @@ def main_is_busy(kernel: Any) -> bool:
 
 def handles_request(kernel: Any) -> bool:
     """Whether the caller is handling a request of its own, and not one beside a cell that awaits something."""
+    cell, handler = type(kernel.shell).run_code.__code__, type(kernel).dispatch_shell.__code__
     for frame in origin.frames(sys._getframe(1)):  # noqa: SLF001 - the public way walks the sources too
-        if frame.f_code is type(kernel).dispatch_shell.__code__:
+        if frame.f_code is cell:  # one that awaits something is a task of its own, which nobody called
+            return True
+        if frame.f_code is handler:
             return not frame.f_locals.get("concurrent", False)
     return False
 
@@ -274,7 +277,9 @@ async def answer_with_error(
     kernel.session.send(kernel.iopub_socket, "error", content, parent=request, ident=kernel._topic("error"))  # noqa: SLF001
     answer = content | {"execution_count": shell.execution_count - 1, "user_expressions": {}, "payload": []}
     metadata = kernel.finish_metadata(request, kernel.init_metadata(request), answer)
-    kernel.session.send(reply_stream(kernel), "execute_reply", answer, request, metadata=metadata, ident=identity)
+    kernel.session.send(
+        reply_stream(kernel), "execute_reply", answer, request, metadata=metadata, ident=identity
+    )
     if not request["content"].get("silent") and request["content"].get("stop_on_error", True):
         kernel._abort_queues()  # noqa: SLF001
     kernel._publish_status("idle", "shell", parent=request)  # noqa: SLF001

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from gaudi_lab.errors import LabError
-from gaudi_lab.handover import connections, kernel_versions, passage
-from gaudi_lab.handover.kernel_versions import HeldBack, Requests
-from gaudi_lab.handover.passage import Passage
+from gaudi_lab.handover.kernel import connections, kernel_versions, passage
+from gaudi_lab.handover.kernel.kernel_versions import HeldBack, Requests
+from gaudi_lab.handover.kernel.passage import Passage
 
 _ARRIVING = "gaudi_lab.handover.arriving"
 _QUIET = 0.05
@@ -56,7 +56,7 @@ class Departure:
         before = shell.custom_exceptions, getattr(shell, "CustomTB", None)
         callbacks = _take_off_callbacks(shell)
         held = HeldBack(self.kernel, request["header"]["msg_id"], {"execute_reply", "status idle"})
-        shell.set_custom_exc((Leaving,), lambda *_: None)
+        shell.set_custom_exc((Leaving,), lambda *_, **__: None)
 
         async def go() -> None:
             await _wait_for(held.idle)
@@ -108,7 +108,9 @@ class Departure:
         changed = connections.close_at_exec()
         os.set_inheritable(descriptor, True)
         command = [sys.executable, *interpreter_options(), "-m", _ARRIVING, *kernel_arguments()]
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # handed down: no interrupt ends a half-made kernel
+        handler = signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # handed down: no interrupt ends a half-made kernel
         try:
             os.execve(sys.executable, command, {**self.environment, passage.VARIABLE: str(descriptor)})
         except OSError as error:

@@ -8,7 +8,8 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from gaudi_lab.handover.shell_state import ShellState
+from gaudi_lab.handover.kernel.shell_settings import ShellSettings
+from gaudi_lab.handover.kernel.shell_state import ShellState
 
 VARIABLE = "GAUDI_LAB_HANDOVER"
 """Names the descriptor, in the environment of the new process until it has read it."""
@@ -30,7 +31,7 @@ class Passage:
         The cells to run again, with the names that they bind.
     notes
         Lines for the report.
-    state
+    state, settings
         The shell's own.
     unpack
         For each companion, its name among the hidden entries and the function that takes it.
@@ -54,7 +55,8 @@ class Passage:
     kept: tuple[str, ...]
     dropped: tuple[str, ...]
     size: int
-    state: ShellState
+    state: ShellState = field(default_factory=ShellState)
+    settings: ShellSettings = field(default_factory=ShellSettings)
     rerun: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unpack: dict[str, str] = field(default_factory=dict)

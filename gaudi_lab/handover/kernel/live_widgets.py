@@ -12,7 +12,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-_MADE_ANEW = ("_trait_values", "_trait_notifiers", "_trait_validators", "_cross_validation_lock", "notify_change")
+_MADE_ANEW = (
+    "_trait_values",
+    "_trait_notifiers",
+    "_trait_validators",
+    "_cross_validation_lock",
+    "notify_change",
+)
 
 
 def on_screen() -> dict[str, Any]:
@@ -66,7 +72,11 @@ def _class_and_added_traits(kind: type) -> tuple[type, dict[str, Any]]:
     `HasTraits.add_traits` makes a class of its own for the instance, with the name of the one above it.
     """
     added: dict[str, Any] = {}
-    while len(kind.__bases__) == 1 and kind.__qualname__ == kind.__bases__[0].__qualname__ and _is_only_traits(kind):
+    while (
+        len(kind.__bases__) == 1
+        and kind.__qualname__ == kind.__bases__[0].__qualname__
+        and _is_only_traits(kind)
+    ):
         added = {name: _loose(trait) for name, trait in _traits_of(kind).items()} | added
         kind = kind.__bases__[0]
     return kind, added

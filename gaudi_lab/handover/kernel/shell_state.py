@@ -1,16 +1,27 @@
-"""What IPython has beside the user's names: inputs and outputs, counters, extensions, settings, callbacks, magics."""
+"""What IPython has beside the user's names: inputs and outputs, counters, callbacks, magics."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 _UNDERSCORES = ("_", "__", "___")
-_PLAIN = (bool, int, float, str, bytes, type(None))
+_OF_A_MODULE = frozenset(
+    (
+        "__name__",
+        "__doc__",
+        "__package__",
+        "__loader__",
+        "__spec__",
+        "__builtin__",
+        "__builtins__",
+        "__session__",
+    )
+)
+"""What every module has; IPython forgets on `%reset` that these are nobody's."""
 
 
 @dataclass
@@ -31,16 +42,10 @@ class ShellState:
         The working directories there have been.
     session
         The number of the session in IPython's history; 0 if there is none.
-    extensions
-        The loaded ones, in their order.
-    settings
-        By class, what was configured otherwise than by default.
     names
         Every name that the namespace had, IPython's own too.
     bound_by_shell
         IPython's own names of inputs, such as `_i3`.
-    backend
-        What matplotlib draws with; empty if it is not loaded.
     """
 
     count: int = 1
@@ -50,11 +55,8 @@ class ShellState:
     reprs: dict[int, str] = field(default_factory=dict)
     directories: list[Any] = field(default_factory=list)
     session: int = 0
-    extensions: list[str] = field(default_factory=list)
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     bound_by_shell: dict[str, str] = field(default_factory=dict)
-    backend: str = ""
 
 
 def plain_state(shell: Any) -> ShellState:
@@ -68,13 +70,10 @@ def plain_state(shell: Any) -> ShellState:
         reprs=dict(history.output_hist_reprs),
         directories=list(history.dir_hist),
         session=history.session_number,
-        extensions=_in_order(shell.extension_manager.loaded),
-        settings=_settings(shell),
         names=set(shell.user_ns),
         bound_by_shell={
             name: value for name, value in shell.user_ns.items() if name in own and isinstance(value, str)
         },
-        backend=_backend(),
     )
 
 
@@ -82,7 +81,7 @@ def hidden_state(shell: Any) -> dict[str, Any]:
     """Return what of the shell's state are objects of the notebook: outputs, callbacks, magics."""
     hidden = {f"Out[{number}]": value for number, value in shell.history_manager.output_hist.items()}
     own = own_names(shell)
-    hidden |= {name: shell.user_ns[name] for name in _UNDERSCORES if name in own}
+    hidden |= {f"Out[{name}]": shell.user_ns[name] for name in _UNDERSCORES if name in own}
     events = {event: list(filter(_is_notebooks, called)) for event, called in shell.events.callbacks.items()}
     hidden["event callbacks"] = {event: called for event, called in events.items() if called}
     magics = shell.magics_manager.magics
@@ -90,34 +89,19 @@ def hidden_state(shell: Any) -> dict[str, Any]:
         kind: {name: function for name, function in table.items() if _is_notebooks(function)}
         for kind, table in magics.items()
     }
-    return {name: value for name, value in hidden.items() if not (isinstance(value, dict) and not any(value.values()))}
+    return {
+        name: value
+        for name, value in hidden.items()
+        if not (isinstance(value, dict) and not any(value.values()))
+    }
 
 
 def own_names(shell: Any) -> set[str]:
     """Return the names that IPython has bound, and nobody since."""
     nothing = object()
     hidden = shell.user_ns_hidden
-    return {name for name, value in shell.user_ns.items() if value is hidden.get(name, nothing)}
-
-
-def load_extensions(shell: Any, names: Iterable[str]) -> list[str]:
-    """Load extensions that are not loaded yet; what they print has been read already.
-
-    Returns
-    -------
-    list of str
-        A line for each that failed.
-    """
-    failed = []
-    for name in names:
-        if name in shell.extension_manager.loaded:
-            continue
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                shell.extension_manager.load_extension(name)
-        except Exception as error:
-            failed.append(f"the extension {name} did not load again: {error}")
-    return failed
+    bound = shell.user_ns.items()
+    return {name for name, value in bound if name in _OF_A_MODULE or value is hidden.get(name, nothing)}
 
 
 def put_plain_state(shell: Any, state: ShellState) -> None:
@@ -136,21 +120,18 @@ def put_plain_state(shell: Any, state: ShellState) -> None:
     for number, (cell, raw) in enumerate(zip(state.inputs, state.raw_inputs, strict=False)):
         if cell:
             shell.compile.cache(cell + "\n", number, raw_code=raw)
-    _put_settings(shell, state.settings)
-    if state.backend.rpartition(".")[2] in ("inline", "backend_inline", "ipympl", "widget"):
-        shell.enable_matplotlib("inline" if "inline" in state.backend else "widget")
 
 
 def put_hidden_state(shell: Any, hidden: Mapping[str, Any]) -> None:
     """Give a fresh shell the outputs, callbacks and magics of another."""
     for name, value in hidden.items():
-        if name.startswith("Out["):
-            number = int(name[4:-1])
-            shell.history_manager.output_hist[number] = value
-            shell.push({f"_{number}": value}, interactive=False)
-        elif name in _UNDERSCORES:
-            setattr(shell.displayhook, name, value)
-            shell.push({name: value}, interactive=False)
+        which = name[4:-1] if is_output(name) else ""
+        if which in _UNDERSCORES:
+            setattr(shell.displayhook, which, value)
+            shell.push({which: value}, interactive=False)
+        elif which:
+            shell.history_manager.output_hist[int(which)] = value
+            shell.push({f"_{which}": value}, interactive=False)
     for event, called in hidden.get("event callbacks", {}).items():
         for function in called:
             shell.events.register(event, function)
@@ -159,52 +140,10 @@ def put_hidden_state(shell: Any, hidden: Mapping[str, Any]) -> None:
             shell.register_magic_function(function, magic_kind=kind, magic_name=name)
 
 
-def _in_order(loaded: Iterable[str]) -> list[str]:
-    # IPython keeps a set. A module is imported when its extension is first loaded, and modules are in order.
-    order = {name: number for number, name in enumerate(sys.modules)}
-    return sorted(loaded, key=lambda name: order.get(name, len(order)))
-
-
 def _is_notebooks(function: Any) -> bool:
     owner = getattr(function, "__self__", None)
     modules = {getattr(function, "__module__", None), type(owner).__module__}
     return "__main__" in modules
-
-
-def _settings(shell: Any) -> dict[str, dict[str, Any]]:
-    changed: dict[str, dict[str, Any]] = {}
-    for configurable in shell.configurables:
-        values = {}
-        for name, trait in configurable.traits(config=True).items():
-            if not configurable.trait_has_value(name):
-                continue
-            value = getattr(configurable, name)
-            if _is_plain(value) and value != trait.default():
-                values[name] = value
-        if values:
-            changed[type(configurable).__name__] = values
-    return changed
-
-
-def _put_settings(shell: Any, settings: Mapping[str, Mapping[str, Any]]) -> None:
-    for configurable in shell.configurables:
-        for name, value in settings.get(type(configurable).__name__, {}).items():
-            if getattr(configurable, name, None) != value:
-                with contextlib.suppress(Exception):  # of another version, or read-only
-                    setattr(configurable, name, value)
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(map(_is_plain, (*value, *value.values())))
-    return type(value) in _PLAIN
-
-
-def _backend() -> str:
-    matplotlib = sys.modules.get("matplotlib")
-    return str(matplotlib.get_backend()) if matplotlib is not None and "matplotlib.pyplot" in sys.modules else ""
 
 
 def _put_history(history: Any, state: ShellState) -> None:
@@ -215,13 +154,16 @@ def _put_history(history: Any, state: ShellState) -> None:
         cells = zip(state.inputs, state.raw_inputs, strict=False)
         history.db_input_cache = [(number, *cell) for number, cell in enumerate(cells) if number]
     elif state.session and new != state.session:
-        with contextlib.suppress(Exception), history.db:  # the session goes on; the fresh one has nothing in it
+        with (
+            contextlib.suppress(Exception),
+            history.db,
+        ):  # the session goes on; the fresh one has nothing in it
             history.db.execute("DELETE FROM sessions WHERE session = ?", (new,))
 
 
 def is_output(name: str) -> bool:
     """Whether a hidden entry is an output that IPython remembers, which no name of the notebook needs."""
-    return name.startswith("Out[") or name in _UNDERSCORES
+    return name.startswith("Out[")
 
 
 def landmarks(shell: Any) -> dict[str, Any]:
