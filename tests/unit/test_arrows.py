@@ -25,7 +25,7 @@ LAYERS = [
     {"emulator.set_up"},
     {"emulator.habana_frameworks"},
     {"emulator"},
-    {"settings", "rendered"},
+    {"settings", "rendered", "handover"},
     {"bridge"},
     {"gaudi_config", "report"},
     {"instruments"},
