@@ -5,10 +5,21 @@ Names whose objects share references are one group, and a group travels whole or
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from gaudi_lab.errors import LabValueError
+from gaudi_lab.handover import folder as folders
+from gaudi_lab.handover.manifest import GroupEntry, Manifest
+from gaudi_lab.handover.objects.blocks import Memory
+from gaudi_lab.handover.objects.canonical_hash import likeness
+from gaudi_lab.handover.objects.carrier import Fetcher
+from gaudi_lab.handover.objects.groups import Group, Root, Tracer, roots_of
+from gaudi_lab.handover.objects.landmarks import Landmarks
+from gaudi_lab.handover.objects.writing import Files
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ class Snapshot:
     Attributes
     ----------
     path
-        The folder; None if nothing was left to write.
+        The folder.
     names, hidden
         The names that are in it, and the hidden entries, in the order of the namespace.
     groups
@@ -152,7 +163,42 @@ def take(
     LabValueError
         `drop` has a name that is not there.
     """
-    raise NotImplementedError
+    began = time.monotonic()
+    hidden = hidden or {}
+    _check_names(drop, [*namespace, *hidden], "cannot be dropped: there is none")
+    marks = Landmarks(namespace, landmarks)
+    roots = roots_of(_kept(namespace, drop), _kept(hidden, drop))
+    tracer = Tracer(roots, marks)
+    groups = tracer.trace()
+    left = [reason for group in groups if group.culprits for reason in _reasons(group, tracer)]
+    going = [group for group in groups if not group.culprits]
+    with folders.making(tracer.bytes, folder) as made, made.writing() as (objects, memory):
+        files = Files(objects, memory, tracer.extents())
+        entries = []
+        for group in going:
+            try:
+                entries.append(_write(group, roots, files, marks))
+            except OSError as error:
+                if error.errno in folders.FULL:
+                    raise
+                left += _failed(group, roots, error)
+            except Exception as error:  # noqa: BLE001 - any object may fail when it is pickled; it is told
+                left += _failed(group, roots, error)
+        names = {name for entry in entries for name in (*entry.names, *entry.hidden)}
+        manifest = Manifest(tuple(entries), tuple(files.blocks), tuple(name for name in drop))
+        made.finish(manifest.to_json())
+        size = files.bytes
+    return Snapshot(
+        path=made.path,
+        names=tuple(root.name for root in roots if not root.is_hidden and root.name in names),
+        hidden=tuple(root.name for root in roots if root.is_hidden and root.name in names),
+        groups=tuple((*entry.names, *entry.hidden) for entry in entries),
+        left=tuple(left),
+        changed=tuple(_changes(tracer, names)),
+        dropped=tuple(name for name in drop),
+        bytes=size,
+        seconds=time.monotonic() - began,
+    )
 
 
 def load(
@@ -190,4 +236,109 @@ def load(
     LabValueError
         `names` has one that is not in it.
     """
-    raise NotImplementedError
+    began = time.monotonic()
+    found = folders.open_snapshot(path)
+    manifest = Manifest.from_json(found.manifest())
+    known = [name for entry in manifest.groups for name in (*entry.names, *entry.hidden)]
+    _check_names(names or (), known, "is not in this snapshot")
+    wanted = [entry for entry in manifest.groups if names is None or {*entry.names, *entry.hidden} & {*names}]
+    marks = Landmarks(into, landmarks)
+    came: dict[str, Any] = {}
+    secret: dict[str, Any] = {}
+    left: list[Left] = []
+    differs: list[str] = []
+    unknown: list[str] = []
+    with found.reading() as (objects, memory_file):
+        memory = Memory(memory_file, list(manifest.blocks))
+        for entry in wanted:
+            try:
+                data = folders.read(objects, entry.offset, entry.size)
+                values = Fetcher(data, marks, memory.piece, on_host).load()
+            except Exception as error:  # noqa: BLE001 - any object may fail when it is loaded; it is told
+                words = " ".join(str(error).split()) or type(error).__name__
+                left += [
+                    Left(name, f"{name} could not be loaded: {words}", name) for name in (*entry.names, *entry.hidden)
+                ]
+                continue
+            came.update(zip(entry.names, values, strict=False))
+            secret.update(zip(entry.hidden, values[len(entry.names) :], strict=True))
+            if compare:
+                verdict = _compared(entry, values, marks, on_host)
+                if verdict is not True:
+                    (unknown if verdict is None else differs).extend((*entry.names, *entry.hidden))
+    replaced = tuple(name for name, value in came.items() if name in into and into[name] is not value)
+    into.update(came)
+    return Loaded(
+        names=tuple(came),
+        hidden=secret,
+        left=tuple(left),
+        replaced=replaced,
+        differs=tuple(differs),
+        not_compared=tuple(unknown),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _check_names(asked: Collection[str], known: Collection[str], why_not: str) -> None:
+    strangers = [name for name in asked if name not in known]
+    if strangers:
+        raise LabValueError(f"{', '.join(strangers)} {why_not}.")
+
+
+def _kept(entries: Mapping[str, Any], drop: Collection[str]) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in list(entries.items()) if name not in drop]
+
+
+def _write(group: Group, roots: list[Root], files: Files, marks: Landmarks) -> GroupEntry:
+    """Write a group, and hash it twice: a hash that is not the same twice says nothing later."""
+    named = [roots[number] for number in group.roots if not roots[number].is_hidden]
+    hidden = [roots[number] for number in group.roots if roots[number].is_hidden]
+    values = [root.value for root in (*named, *hidden)]
+    offset, size = files.write(values, marks)
+    once, again = (likeness(values, marks, files.hashes) for _ in range(2))
+    return GroupEntry(
+        names=tuple(root.name for root in named),
+        hidden=tuple(root.name for root in hidden),
+        offset=offset,
+        size=size,
+        hash=once.hash if once is not None and once == again else None,
+        places=once.places if once is not None else {},
+    )
+
+
+def _compared(entry: GroupEntry, values: Any, marks: Landmarks, on_host: bool) -> bool | None:
+    """Return whether a group came back as it was; None if that is not known."""
+    if entry.hash is None:
+        return None
+    now = likeness(values, marks, {})
+    if now is None:
+        return False
+    return now.hash == entry.hash and (on_host or now.places == entry.places)
+
+
+def _reasons(group: Group, tracer: Tracer) -> Iterator[Left]:
+    """Yield why each name of a group stays: what it holds itself, or the name that it shares objects with."""
+    own: dict[int, Left] = {}
+    for culprit in group.culprits:
+        if culprit.root not in own:
+            name = tracer.roots[culprit.root].name
+            way = tracer.where(culprit.root, culprit.thing)
+            why = f"{way} {culprit.words}" if way else f"something in {name} {culprit.words}"
+            own[culprit.root] = Left(name, why, way or name)
+    first = next(iter(own.values()))
+    for number in group.roots:
+        name = tracer.roots[number].name
+        why = f"{name} shares objects with {first.name}, and {first.why}"
+        yield own.get(number) or Left(name, why, first.where, because_of=first.name)
+
+
+def _failed(group: Group, roots: list[Root], error: Exception) -> list[Left]:
+    names = [roots[number].name for number in group.roots]
+    return [Left(name, f"{name} could not be written: {error}", name) for name in names]
+
+
+def _changes(tracer: Tracer, names: set[str]) -> Iterator[Changed]:
+    for change in tracer.changed:
+        name = tracer.roots[change.root].name
+        if name in names:
+            yield Changed(name, tracer.where(change.root, change.thing) or name, change.how)
