@@ -21,7 +21,6 @@ from gaudi_lab.handover.kernel import (
     cell,
     connections,
     kernel_versions,
-    live_widgets,
     passage,
     shell_settings,
     shell_state,
@@ -137,9 +136,7 @@ class Arrival:
         coming, shell = self.coming, self.shell
         shell_state.put_plain_state(shell, coming.state)
         self.notes += shell_settings.put_settings(shell, coming.settings)
-        with live_widgets.picklable():
-            landmarks = shell_state.landmarks(shell)
-            loaded = snapshot.load(coming.snapshot, shell.user_ns, landmarks=landmarks)
+        loaded = snapshot.load(coming.snapshot, shell.user_ns)
         self.missing += [f"{x.name}: {x.why}" for x in loaded.left]
         self.notes += [f"{name} came back differently" for name in loaded.differs]
         shell_state.put_hidden_state(shell, loaded.hidden)

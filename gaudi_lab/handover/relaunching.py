@@ -171,10 +171,7 @@ def _save(kernel: Any, wanted: _Wanted, hidden: dict[str, Any], undo: contextlib
     if unknown:
         raise LabError(f"There is no {' and no '.join(sorted(unknown))} here to give up.")
     names = given_up - {x.name for x in beside}
-    with live_widgets.picklable():
-        taken = snapshot.take(
-            shell.user_ns, hidden=hidden, drop=names | own, landmarks=shell_state.landmarks(shell)
-        )
+    taken = snapshot.take(shell.user_ns, hidden=hidden, drop=names | own)
     undo.callback(shutil.rmtree, taken.path, ignore_errors=True)
     left = {x.name: x.why for x in taken.left} | {x.name: x.why for x in beside if x.name not in given_up}
     outputs = {name for name in left if shell_state.is_output(name)}

@@ -6,11 +6,12 @@ Where there is no kernel, as in the process that checks a snapshot, it is made w
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
+
+from gaudi_lab.handover.objects import carrier
 
 _MADE_ANEW = (
     "_trait_values",
@@ -29,24 +30,15 @@ def on_screen() -> dict[str, Any]:
     return {f"{type(x).__name__} {model_id[:8]}": x for model_id, x in dict(module._instances).items()}  # noqa: SLF001
 
 
-@contextlib.contextmanager
-def picklable() -> Iterator[None]:
-    """Let widgets be pickled; a class of widgets that says itself how to is left alone."""
+def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
+    """Return how widgets travel; a class of widgets that says itself how to is left alone."""
     module = sys.modules.get("ipywidgets.widgets.widget")
-    before = None if module is None else module.Widget.__dict__.get("__reduce_ex__")
-    if module is None or before is not None:
-        yield
-        return
-    module.Widget.__reduce_ex__ = _reduce
-    try:
-        yield
-    finally:
-        del module.Widget.__reduce_ex__
+    if module is None or not issubclass(kind, module.Widget):
+        return None
+    return _reduce if kind.__reduce__ is object.__reduce__ else None
 
 
-def _reduce(widget: Any, _: int) -> tuple[Any, ...]:
-    if type(widget).__reduce__ is not object.__reduce__:
-        return widget.__reduce__()
+def _reduce(widget: Any, _: Any) -> tuple[Any, ...]:
     from traitlets import EventHandler
 
     kind, added = _class_and_added_traits(type(widget))
@@ -131,3 +123,6 @@ def _connect(widget: Any, model_id: str) -> None:
     channel.kernel = kernel  # otherwise set when first used, and until then ipywidgets sends nothing
     comm.get_comm_manager().register_comm(channel)
     widget.comm = channel
+
+
+carrier.register(reducer_for)  # also in the process that checks a snapshot, which has this module for its widgets

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -164,17 +163,3 @@ def _put_history(history: Any, state: ShellState) -> None:
 def is_output(name: str) -> bool:
     """Whether a hidden entry is an output that IPython remembers, which no name of the notebook needs."""
     return name.startswith("Out[")
-
-
-def landmarks(shell: Any) -> dict[str, Any]:
-    """Return the objects that every kernel has of its own, to which the notebook's may refer."""
-    return {
-        "the shell": shell,
-        "the kernel": shell.kernel,
-        "the display hook": shell.displayhook,
-        "the display publisher": shell.display_pub,
-        "the standard output": sys.stdout,
-        "the standard error": sys.stderr,
-        "the inputs": shell.history_manager.input_hist_parsed,
-        "the outputs": shell.history_manager.output_hist,
-    }
