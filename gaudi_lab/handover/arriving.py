@@ -48,7 +48,7 @@ def main() -> None:
     application = IPKernelApp.instance(config=config)
     application.initialize(sys.argv[1:])
     kernel = application.kernel
-    requests = Requests(kernel)
+    requests = kernel_versions.requests_of(kernel)
     requests.kept = list(coming.waiting)
     start = kernel.start
 
@@ -123,14 +123,13 @@ class Arrival:
         except Exception as error:
             self.missing.append(f"{type(error).__name__}: {error}")
         report = account.remember(self._account())
-        waiting = self.requests.let_through()
+        self.requests.let_through()
         if request is not None:
             print(report)  # noqa: T201
             await self._finish_cell(request)
         elif self.missing:
             self.kernel.log.error("%s", self._incomplete())
-        for frames in waiting:
-            await self.requests.handle(frames)
+        await self.requests.handle_due()
 
     def _bring_back(self) -> None:
         coming, shell = self.coming, self.shell

@@ -132,7 +132,7 @@ def _busy() -> LabError:
 def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[Departure, Passage]:
     """Save everything and check it. Whatever goes wrong, all is as it was."""
     started = time.time()
-    requests = _requests(kernel)
+    requests = kernel_versions.requests_of(kernel)
     with contextlib.ExitStack() as undo, _interruptible():
         requests.keep()
         undo.callback(_let_through, kernel, requests)
@@ -199,24 +199,9 @@ def _cannot_travel(left: Mapping[str, str]) -> LabError:
     )
 
 
-_kept_requests: list[Requests] = []
-
-
-def _requests(kernel: Any) -> Requests:
-    if not _kept_requests:
-        _kept_requests.append(Requests(kernel))
-    return _kept_requests[0]
-
-
 def _let_through(kernel: Any, requests: Requests) -> None:
-    waiting = requests.let_through()
-
-    async def answer() -> None:
-        for frames in waiting:
-            await requests.handle(frames)
-
-    if waiting:
-        kernel_versions.run_alone(kernel, answer)
+    requests.let_through()
+    kernel_versions.run_alone(kernel, requests.handle_due)
 
 
 @contextlib.contextmanager

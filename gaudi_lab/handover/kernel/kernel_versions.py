@@ -142,20 +142,22 @@ class Requests:
     Parameters
     ----------
     kernel
-        The kernel. From the first use on, its requests come by this object, which lets them through when it is not
-        keeping.
+        The kernel. From then on its requests come by this object, which lets them through when it is not keeping.
     """
 
     def __init__(self, kernel: Any) -> None:
         self.kernel = kernel
         self.keeping = False
         self.kept: list[tuple[str | None, Frames]] = []
+        self._due: list[Frames] = []
         self._handle = kernel.dispatch_shell
         kernel.dispatch_shell = self._dispatch
 
     def keep(self) -> None:
         """Begin to keep what arrives, and what has arrived and waits."""
         self.keeping = True
+        self.kept += [(None, frames) for frames in self._due]
+        self._due = []
         queue = getattr(self.kernel, "msg_queue", None)
         if has_subshells(self.kernel) or queue is None:
             return
@@ -171,8 +173,8 @@ class Requests:
         """Return what was kept, with the subshell that each request is for."""
         return list(self.kept)
 
-    def let_through(self) -> list[Frames]:
-        """Stop keeping. Return what was kept for the main thread; what is for a subshell goes there at once."""
+    def let_through(self) -> None:
+        """Stop keeping. What is for a subshell goes there at once, the rest is for `handle_due`."""
         self.keeping = False
         kept, self.kept = self.kept, []
         known = set(subshells(self.kernel))
@@ -180,7 +182,12 @@ class Requests:
             if subshell in known:
                 thread = self.kernel.shell_channel_thread.manager._cache[subshell]  # noqa: SLF001
                 thread.io_loop.add_callback(self.kernel.shell_main, subshell, _messages(frames))
-        return [frames for subshell, frames in kept if subshell not in known]
+        self._due += [frames for subshell, frames in kept if subshell not in known]
+
+    async def handle_due(self) -> None:
+        """Have handled what was kept, until one of these requests makes that it is kept again; in `run_alone`."""
+        while self._due:
+            await self.handle(self._due.pop(0))
 
     async def handle(self, frames: Frames) -> None:
         """Have a request handled now; the caller is in `run_alone`."""
@@ -204,6 +211,16 @@ class Requests:
         frames = [part.bytes for part in message]
         if frames != [b"stop aborting"]:  # ipykernel's note to itself
             self.kept.append((subshell, frames))
+
+
+_of_this_process: list[Requests] = []
+
+
+def requests_of(kernel: Any) -> Requests:
+    """Return the one object by which this kernel's requests come."""
+    if not _of_this_process:
+        _of_this_process.append(Requests(kernel))
+    return _of_this_process[0]
 
 
 def _messages(frames: Frames) -> list[Any]:

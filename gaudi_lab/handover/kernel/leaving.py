@@ -90,8 +90,8 @@ class Departure:
         async def answer() -> None:
             if request is not None:
                 await kernel_versions.answer_with_error(self.kernel, identity or [], request, error)
-            for frames in self.requests.let_through():
-                await self.requests.handle(frames)
+            self.requests.let_through()
+            await self.requests.handle_due()
 
         kernel_versions.run_alone(self.kernel, answer)
 
