@@ -136,7 +136,7 @@ class Arrival:
         shell_state.put_plain_state(shell, coming.state)
         self.notes += shell_settings.put_settings(shell, coming.settings)
         loaded = snapshot.load(coming.snapshot, shell.user_ns)
-        self.missing += [f"{x.name}: {x.why}" for x in loaded.left]
+        self.missing += [x.why for x in loaded.left]
         self.notes += [f"{name} came back differently" for name in loaded.differs]
         shell_state.put_hidden_state(shell, loaded.hidden)
         for names, source in coming.rerun:

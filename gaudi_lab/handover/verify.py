@@ -12,6 +12,9 @@ from gaudi_lab.errors import LabError
 from gaudi_lab.handover.kernel.leaving import interpreter_options
 
 
+_MOST_TOLD = 4
+
+
 def load_elsewhere(path: str, variables: Mapping[str, str]) -> None:
     """Load a snapshot in a process of its own.
 
@@ -51,7 +54,8 @@ def _why_not(printed: str, complained: str, code: int) -> str:
     lines = [line for line in printed.splitlines() if line.startswith("{")]
     told = json.loads(lines[-1]) if lines else {}
     if failed := told.get("left"):
-        return "; ".join(f"{x['name']}: {x['why']}" for x in failed)
+        more = f"; and {len(failed) - _MOST_TOLD} more" if len(failed) > _MOST_TOLD else ""
+        return "; ".join(x["why"] for x in failed[:_MOST_TOLD]) + more
     if code < 0:
         return f"the process that tried it was ended by {signal.Signals(-code).name}"
     if code or not lines:

@@ -52,7 +52,7 @@ companion = planted_companion.Planted(thing)
 planted_companion.calls.clear()
 sys.same_process = True
 def snapshots():
-    folders = [*glob.glob(tempfile.gettempdir() + '/gaudi*'), *glob.glob('/dev/shm/gaudi*')]
+    folders = [*glob.glob(tempfile.gettempdir() + '/gaudi-lab-notebook-*'), *glob.glob('/dev/shm/gaudi-lab-notebook-*')]
     return sorted(folders)
 """
     assert small.run(setup).status == "ok"

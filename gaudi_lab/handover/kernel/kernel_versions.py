@@ -136,6 +136,19 @@ def run_alone(kernel: Any, work: Callable[[], Awaitable[None]]) -> None:
     kernel.io_loop.add_callback(locked)
 
 
+_ROUTE = "_reply_subshell_id"  # since 7.4: the subshell that last sent something on a comm gets what comes back
+
+
+def route_of(comm: Any) -> dict[str, str | None]:
+    """Return where the messages that come by a comm are handled; empty if that is as their sender says."""
+    return {_ROUTE: getattr(comm, _ROUTE)} if hasattr(comm, _ROUTE) else {}
+
+
+def set_route(comm: Any, route: dict[str, str | None]) -> None:
+    """Have the messages that come by a comm handled where they were before."""
+    vars(comm).update(route)
+
+
 class Requests:
     """Keeps the requests that arrive, instead of letting the kernel handle them.
 

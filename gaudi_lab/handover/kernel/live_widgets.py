@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from gaudi_lab.handover.kernel import kernel_versions
 from gaudi_lab.handover.objects import carrier
 
 _MADE_ANEW = (
@@ -32,10 +33,11 @@ def on_screen() -> dict[str, Any]:
 
 def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
     """Return how widgets travel; a class of widgets that says itself how to is left alone."""
-    module = sys.modules.get("ipywidgets.widgets.widget")
-    if module is None or not issubclass(kind, module.Widget):
-        return None
-    return _reduce if kind.__reduce__ is object.__reduce__ else None
+    widget = getattr(sys.modules.get("ipywidgets.widgets.widget"), "Widget", None)
+    if widget is not None and issubclass(kind, widget):
+        return _reduce if kind.__reduce__ is object.__reduce__ else None
+    stream = getattr(sys.modules.get("tqdm.utils"), "ObjectWrapper", None)
+    return _reduce_wrapper if stream is not None and issubclass(kind, stream) else None
 
 
 def _reduce(widget: Any, _: Any) -> tuple[Any, ...]:
@@ -54,6 +56,7 @@ def _reduce(widget: Any, _: Any) -> tuple[Any, ...]:
         "attributes": {name: value for name, value in vars(widget).items() if name not in _MADE_ANEW},
         "observers": {key: called for key, called in observers.items() if called},
         "model_id": widget.comm.comm_id if widget.comm is not None else None,
+        "route": kernel_versions.route_of(widget.comm),
     }
     return revive, (kind, added), state, None, None, bring_to_life
 
@@ -107,12 +110,12 @@ def bring_to_life(widget: Any, state: dict[str, Any]) -> None:
     attributes = state["attributes"] | {name: {} for name in fresh} | {"_cross_validation_lock": False}
     HasTraits.__setstate__(widget, attributes | {"_trait_values": dict(state["values"])})
     if state["model_id"] is not None:
-        _connect(widget, state["model_id"])
+        _connect(widget, state["model_id"], state["route"])
     for (trait, event), called in state["observers"].items():
         widget._trait_notifiers.setdefault(trait, {}).setdefault(event, []).extend(called)  # noqa: SLF001
 
 
-def _connect(widget: Any, model_id: str) -> None:
+def _connect(widget: Any, model_id: str, route: dict[str, str | None]) -> None:
     ipython = sys.modules.get("IPython")
     kernel = getattr(ipython.get_ipython(), "kernel", None) if ipython is not None else None
     if kernel is None:
@@ -122,7 +125,25 @@ def _connect(widget: Any, model_id: str) -> None:
     channel = comm.create_comm(comm_id=model_id, target_name="jupyter.widget", primary=False)
     channel.kernel = kernel  # otherwise set when first used, and until then ipywidgets sends nothing
     comm.get_comm_manager().register_comm(channel)
+    kernel_versions.set_route(channel, route)
     widget.comm = channel
+
+
+def _reduce_wrapper(wrapper: Any, _: Any) -> tuple[Any, ...]:
+    return make_wrapper, (type(wrapper),), dict(vars(wrapper)), None, None, set_wrapper
+
+
+def make_wrapper(kind: type) -> Any:
+    """Return a wrapper of tqdm's around a stream, which asks the stream for every attribute, so that it needs one."""
+    wrapper = object.__new__(kind)
+    set_wrapper(wrapper, {"_wrapped": None})
+    return wrapper
+
+
+def set_wrapper(wrapper: Any, state: dict[str, Any]) -> None:
+    """Give a wrapper what it wraps."""
+    for name, value in state.items():
+        object.__setattr__(wrapper, name, value)
 
 
 carrier.register(reducer_for)  # also in the process that checks a snapshot, which has this module for its widgets
