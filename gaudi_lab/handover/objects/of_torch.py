@@ -31,7 +31,7 @@ def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
 def _reduce_tensor(tensor: torch.Tensor, carrier: Any) -> Any:
     if not tensor.is_leaf:
         carrier.changes(tensor, "has no autograd graph any more")
-    if tensor.has_names():
+    if any(name is not None for name in getattr(tensor, "names", ())):
         raise CannotTravel("has named dimensions, which PyTorch cannot pickle")
     form = _form(tensor)
     if form is None:
