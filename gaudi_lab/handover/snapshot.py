@@ -328,7 +328,7 @@ def _reasons(group: Group, tracer: Tracer) -> Iterator[Left]:
     first = next(iter(own.values()))
     for number in group.roots:
         name = tracer.roots[number].name
-        why = f"{name} shares objects with {first.name}, and {first.why}"
+        why = f"{name} is bound up with {first.name} by objects that they share, and {first.why}"
         yield own.get(number) or Left(name, why, first.where, because_of=first.name)
 
 

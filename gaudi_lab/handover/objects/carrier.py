@@ -117,8 +117,11 @@ class Carrier(cloudpickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """Return how to rebuild `obj`; called for everything but the plainest built-in types."""
+        kind = type(obj)
+        if kind not in self._reducers:
+            self._reducers[kind] = self._reducer_for(kind)
         try:
-            return self._reduced(obj)
+            return self._reduced(obj, self._reducers[kind])
         except refusals.CannotTravel as reason:
             return self.refuse(obj, reason)
         except RecursionError:
@@ -126,12 +129,7 @@ class Carrier(cloudpickle.Pickler):
         except Exception as error:
             return self.refuse(obj, refusals.of_error(error))
 
-    def _reduced(self, obj: Any) -> Any:
-        kind = type(obj)
-        if kind in self._reducers:
-            reduce = self._reducers[kind]
-        else:
-            reduce = self._reducers[kind] = self._reducer_for(kind)
+    def _reduced(self, obj: Any, reduce: Reduce | None) -> Any:
         if reduce is not None:
             return reduce(obj, self)
         name = functions.name_in_its_module(obj)

@@ -45,11 +45,6 @@ class Landmarks:
         shell = _shell()
         if shell is not None:
             self._keys.setdefault(id(shell), ("shell",))
-        self._globals = {
-            id(vars(module)): ("globals", name)
-            for name, module in list(sys.modules.items())
-            if isinstance(module, types.ModuleType) and vars(module) is not namespace
-        }
         self._kept: dict[type, dict[int, Key]] = {}
 
     def key_of(self, thing: Any) -> Key | None:
@@ -59,7 +54,7 @@ class Landmarks:
             return key
         kind = type(thing)
         if kind is dict:
-            return self._globals.get(id(thing))
+            return _globals_key(thing)
         if kind in _PLAIN:
             return None
         kept = self._kept.get(kind)
@@ -107,6 +102,13 @@ class Absent:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"there is no {self._key[-1]} in this process, and so no {name} of it")
+
+
+def _globals_key(variables: dict[Any, Any]) -> Key | None:
+    """Return the key of a module's global variables; None for another dictionary."""
+    name = variables.get("__name__")
+    module = sys.modules.get(name) if type(name) is str else None
+    return ("globals", name) if module is not None and getattr(module, "__dict__", None) is variables else None
 
 
 def _shell() -> Any:

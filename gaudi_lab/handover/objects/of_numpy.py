@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from gaudi_lab.handover.objects.refusals import CannotTravel
 
+DummyArray: Any = type(as_strided(np.empty(1), (1,)).base)
 Array = np.ndarray[Any, Any]
 
 
@@ -52,7 +54,7 @@ def _plain(values: Array, carrier: Any) -> tuple[Any, ...] | None:
         return make_over_buffer, exporter, offset, values.dtype, values.shape, values.strides, values.flags.writeable
     start, size = extent(root)
     if _is_foreign(root):
-        carrier.changes(values, f"does not share its memory with a {type(root.base).__name__} any more")
+        carrier.changes(values, f"does not share its memory with a {type(_base(root)).__name__} any more")
     piece = carrier.memory(start, size, root)
     order = "C" if values.flags.c_contiguous else "F" if values.flags.f_contiguous else None
     whole = values.size > 0 and order is not None and values.nbytes == size and values.ctypes.data == start
@@ -63,14 +65,21 @@ def _plain(values: Array, carrier: Any) -> tuple[Any, ...] | None:
 
 def root_of(values: Array) -> Array:
     """Return the array that `values` is a view of."""
-    while isinstance(values.base, np.ndarray):
-        values = values.base
+    base = _base(values)
+    while isinstance(base, np.ndarray):
+        values, base = base, _base(base)
     return values
+
+
+def _base(values: Array) -> Any:
+    """Return what the memory of an array belongs to; `as_strided` puts an object of its own in between."""
+    base: Any = values.base
+    return base.base if type(base) is DummyArray else base
 
 
 def extent(root: Array) -> tuple[int, int]:
     """Return where the memory of an array begins, and its size in bytes. That of a tensor is its whole storage."""
-    base: Any = root.base
+    base = _base(root)
     if type(base).__module__.partition(".")[0] == "torch" or hasattr(base, "untyped_storage"):
         storage = base.untyped_storage()
         return storage.data_ptr(), storage.nbytes()
@@ -82,14 +91,14 @@ def extent(root: Array) -> tuple[int, int]:
 
 def _exporter(root: Array) -> Any:
     """Return the bytes, bytearray or array.array that the memory belongs to, if it does."""
-    base: Any = root.base
+    base = _base(root)
     if isinstance(base, memoryview):
         base = base.obj
     return base if type(base) in (bytes, bytearray, array.array) else None
 
 
 def _is_foreign(root: Array) -> bool:
-    base: Any = root.base
+    base = _base(root)
     if base is None or hasattr(base, "untyped_storage"):
         return False
     from gaudi_lab.handover.objects.blocks import Mapped
@@ -164,7 +173,7 @@ def _reduce_references(values: Array, carrier: Any) -> Any:
 def make_view_of_references(root: Array, first: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
     """Return a view of an array of objects by its first element and its strides."""
     flat = root.reshape(-1, order="F" if root.flags.f_contiguous and not root.flags.c_contiguous else "C")
-    return np.lib.stride_tricks.as_strided(flat[first:], shape, strides)
+    return as_strided(flat[first:], shape, strides)
 
 
 def _reduce_memmap(values: np.memmap[Any, Any], carrier: Any) -> Any:

@@ -6,7 +6,6 @@ value: the graph that it came of stays behind, and that is told.
 
 from __future__ import annotations
 
-import copyreg
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +30,7 @@ def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
 def _reduce_tensor(tensor: torch.Tensor, carrier: Any) -> Any:
     if not tensor.is_leaf:
         carrier.changes(tensor, "has no autograd graph any more")
-    if tensor.has_names():
+    if any(name is not None for name in getattr(tensor, "names", ())):
         raise CannotTravel("has named dimensions, which PyTorch cannot pickle")
     form = _form(tensor)
     if form is None:
@@ -207,7 +206,17 @@ def _reduce_optimizer(optimizer: torch.optim.Optimizer, carrier: Any) -> Any:
     """Reduce an optimizer with its hooks, and the step that a scheduler has wrapped; PyTorch's own way drops both."""
     if type(optimizer).__getstate__ is not torch.optim.Optimizer.__getstate__:
         return carrier.stock_reduce(optimizer)
-    return copyreg.__newobj__, (type(optimizer),), vars(optimizer)  # type: ignore[attr-defined]
+    return make_optimizer, (type(optimizer),), vars(optimizer)
+
+
+def make_optimizer(kind: type[torch.optim.Optimizer]) -> torch.optim.Optimizer:
+    """Return an empty optimizer whose class has its `step` wrapped already, as after the first one was made.
+
+    What refers to that `step`, such as a scheduler, must not find the bare one.
+    """
+    optimizer = kind.__new__(kind)
+    optimizer._patch_step_function()
+    return optimizer
 
 
 def _reduce_operator(operator: Any, carrier: Any) -> Any:  # noqa: ARG001

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import gc
+import time
 import types
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-_MOST = 200_000
+_MOST = 20_000
 """How many objects are looked at before the way is not known."""
+
+_LONGEST = 0.3
+"""How many seconds it may take: an explanation is not worth waiting for."""
 
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), types.ModuleType, types.CodeType)
 
@@ -25,12 +29,13 @@ def way(name: str, value: Any, target: Any, namespace: dict[str, Any]) -> str | 
     seen = {id(value), id(namespace)}
     waiting = deque([(name, value)])
     alive = []  # an address means an object only as long as the object is there
-    while waiting and len(seen) < _MOST:
+    end = time.monotonic() + _LONGEST
+    while waiting and len(seen) < _MOST and time.monotonic() < end:
         path, thing = waiting.popleft()
         for label, child in _children(thing):
             if child is target:
                 return path + label
-            if id(child) not in seen and not isinstance(child, _PLAIN):
+            if id(child) not in seen and not isinstance(child, _PLAIN) and not _is_of_a_library(child):
                 seen.add(id(child))
                 alive.append(child)
                 waiting.append((path + label, child))
@@ -93,6 +98,11 @@ def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
     except Exception:  # noqa: BLE001
         return
     yield from ((" (inside)", child) for child in held if id(child) not in known and child is not type(thing))
+
+
+def _is_of_a_library(thing: Any) -> bool:
+    """Return whether something belongs to a module, and leads to everything that the module has."""
+    return isinstance(thing, (type, types.BuiltinFunctionType)) and thing.__module__ != "__main__"
 
 
 def _contents(cell: types.CellType) -> Any:
