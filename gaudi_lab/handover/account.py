@@ -40,3 +40,17 @@ class Account(Rendered):
     size: int = 0
     notes: tuple[str, ...] = ()
     path: Path | None = None
+
+
+_latest: list[Account] = []
+
+
+def latest() -> Account | None:
+    """Return the report of the relaunch that made this process; None if it was started otherwise."""
+    return _latest[-1] if _latest else None
+
+
+def remember(account: Account) -> Account:
+    """Make a report the latest, and return it."""
+    _latest[:] = [account]
+    return account

@@ -9,17 +9,14 @@ from typing import Any, Protocol
 class Companion(Protocol):
     """Something that travels with the notebook and takes its own care.
 
-    Attributes
-    ----------
-    unpack
-        The import path "package.module:function" of a function that the new process calls with what `pack` returned,
-        when the namespace is there and the extensions are loaded. It returns lines worth telling. An error of it is
-        told as such a line, and stops nothing.
+    When the namespace is there and the extensions are loaded, the new process calls the function `unpack` with what
+    `pack` returned. That function returns lines worth telling; an error of it is told as such a line, and stops
+    nothing.
     """
 
     @property
     def unpack(self) -> str:
-        """See above."""
+        """The import path of that function: "package.module:function"."""
 
     def pack(self) -> dict[str, Any]:
         """Return hidden entries that travel in one graph with the namespace, and may refer to its objects.

@@ -2,9 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
 
+from gaudi_lab.errors import LabError
+from gaudi_lab.handover import snapshot, verify
 from gaudi_lab.handover.companion import Companion
+from gaudi_lab.handover.kernel import (
+    bystanders,
+    cell,
+    kernel_versions,
+    live_widgets,
+    shell_settings,
+    shell_state,
+)
+from gaudi_lab.handover.kernel.kernel_versions import Requests
+from gaudi_lab.handover.kernel.leaving import Departure
+from gaudi_lab.handover.kernel.passage import Passage
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the caller asked for."""
+
+    environment: Mapping[str, str | None]
+    title: str
+    drop: tuple[str, ...]
+    rerun: tuple[str, ...]
+    companions: tuple[Companion, ...]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """All variables of the new process."""
+        both = {**os.environ, **self.environment}
+        return {name: value for name, value in both.items() if value is not None}
+
+    @property
+    def command(self) -> str:
+        """The command to start instead, where there is no kernel to replace."""
+        return " ".join(
+            [*(f"{name}={value}" for name, value in self.environment.items() if value), "jupyter lab"]
+        )
 
 
 def relaunch(
@@ -18,7 +64,7 @@ def relaunch(
     """Replace this kernel's process by a fresh one that has the notebook in it.
 
     In a cell, the call never returns: what follows it runs in the new process. In a comm message (a click) it returns
-    at once, and the process is replaced when the message has been dealt with.
+    when everything is saved and checked, and the process is replaced when the message has been dealt with.
 
     Parameters
     ----------
@@ -27,7 +73,7 @@ def relaunch(
     title
         What it is for, as the report shall begin, such as "lazy → eager".
     drop
-        Names to give up if they cannot travel.
+        Names to give up if they cannot travel; also a thread or process, as it is called in the refusal.
     rerun
         Names to bind anew, by running the cell that bound them.
     companions
@@ -38,4 +84,131 @@ def relaunch(
     LabError
         It cannot be done here, or something cannot travel. Everything is as it was.
     """
-    raise NotImplementedError
+    wanted = _Wanted(dict(environment), title, tuple(drop), tuple(rerun), tuple(companions))
+    kernel = kernel_versions.running_kernel(wanted.command)
+    identity, request = kernel_versions.request_of(kernel)
+    handling = kernel_versions.handles_request(kernel)
+    if threading.current_thread() is not threading.main_thread():
+        _relaunch_from_subshell(kernel, wanted, request if handling else None)
+    elif handling and request["header"]["msg_type"] == "execute_request":
+        last_line = cell.last_line_run(kernel.shell, request["content"]["code"])
+        departure, going = _prepare(kernel, wanted)
+        going.identity, going.request, going.last_line = identity, request, last_line
+        departure.leave_cell(going, request)
+    elif not handling and kernel_versions.main_is_busy(kernel):
+        raise _busy()
+    else:
+        departure, going = _prepare(kernel, wanted)
+        departure.leave(going, request if handling else None)
+
+
+def _relaunch_from_subshell(kernel: Any, wanted: _Wanted, request: dict[str, Any] | None) -> None:
+    """Do it on the main thread, and wait: a click in JupyterLab arrives in a thread of its own."""
+    asking = request["header"].get("subshell_id") if request else None
+    if asking is None:
+        raise LabError("The process cannot be replaced from a thread. Ask for it in a cell.")
+    if request is None or kernel_versions.main_is_busy(kernel):
+        raise _busy()
+    done: Future[None] = Future()
+
+    async def prepare() -> None:
+        try:
+            departure, going = _prepare(kernel, wanted, asking)
+            departure.leave(going, request)
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+
+    kernel_versions.run_alone(kernel, prepare)
+    done.result()
+
+
+def _busy() -> LabError:
+    return LabError(
+        "A cell is running, and the process cannot be replaced in the middle of it. Try again after it."
+    )
+
+
+def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[Departure, Passage]:
+    """Save everything and check it. Whatever goes wrong, all is as it was."""
+    started = time.time()
+    requests = kernel_versions.requests_of(kernel)
+    with contextlib.ExitStack() as undo, _interruptible():
+        requests.keep()
+        undo.callback(_let_through, kernel, requests)
+        if kernel_versions.busy_subshells(kernel, asking):
+            raise LabError("A widget's callback is running, and the process cannot be replaced meanwhile.")
+        hidden: dict[str, Any] = {}
+        unpack = {}
+        for number, companion in enumerate(wanted.companions):
+            undo.callback(companion.stay)
+            hidden[name := f"companion {number}"] = companion.pack()
+            unpack[name] = companion.unpack
+        hidden |= shell_state.hidden_state(kernel.shell) | live_widgets.on_screen()
+        going = _save(kernel, wanted, hidden, undo)
+        going.started, going.unpack = started, unpack
+        verify.load_elsewhere(going.snapshot, wanted.variables)
+        going.state = shell_state.plain_state(kernel.shell)
+        going.settings = shell_settings.settings(kernel.shell)
+        going.subshells = kernel_versions.subshells(kernel)
+        going.session = kernel.session.session
+        going.connection_file = kernel.parent.abs_connection_file
+        undo.pop_all()  # there is nothing to undo
+
+    def stay() -> None:  # the process could not be replaced; the snapshot is left for whoever wants it
+        for companion in reversed(wanted.companions):
+            companion.stay()
+
+    return Departure(kernel, requests, wanted.variables, stay), going
+
+
+def _save(kernel: Any, wanted: _Wanted, hidden: dict[str, Any], undo: contextlib.ExitStack) -> Passage:
+    shell = kernel.shell
+    own = shell_state.own_names(shell)
+    beside = bystanders.running()
+    given_up = set(wanted.drop) | set(wanted.rerun)
+    unknown = given_up - set(shell.user_ns) - set(hidden) - {x.name for x in beside}
+    if unknown:
+        raise LabError(f"There is no {' and no '.join(sorted(unknown))} here to give up.")
+    names = given_up - {x.name for x in beside}
+    taken = snapshot.take(shell.user_ns, hidden=hidden, drop=names | own)
+    undo.callback(shutil.rmtree, taken.path, ignore_errors=True)
+    left = {x.name: x.why for x in taken.left} | {x.name: x.why for x in beside if x.name not in given_up}
+    outputs = {name for name in left if shell_state.is_output(name)}
+    if set(left) - outputs:
+        raise _cannot_travel({name: why for name, why in left.items() if name not in outputs})
+    notes = [f"{name} stayed behind, as {left[name]}" for name in sorted(outputs)]
+    notes += [f"{change.where} {change.how}" for change in taken.changed]
+    return Passage(
+        title=wanted.title,
+        started=0.0,
+        snapshot=str(taken.path),
+        kept=tuple(name for name in taken.names if name not in own),
+        dropped=tuple(wanted.drop),
+        size=taken.bytes,
+        notes=notes,
+    )
+
+
+def _cannot_travel(left: Mapping[str, str]) -> LabError:
+    reasons = "\n".join(f"  {name}: {why}" for name, why in left.items())
+    drops = " ".join(f"--drop {name!r}" if " " in name else f"--drop {name}" for name in left)
+    return LabError(
+        f"The process is not replaced, because this could not come along:\n{reasons}\n"
+        f"Everything is as it was. To give it up, repeat the line with: {drops}"
+    )
+
+
+def _let_through(kernel: Any, requests: Requests) -> None:
+    requests.let_through()
+    kernel_versions.run_alone(kernel, requests.handle_due)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let an interrupt end what is done here at once, also where a cell awaits something."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,344 @@
+"""A namespace in a folder: `take` writes it, `load` brings it back.
+
+Names whose objects share references are one group, and a group travels whole or not at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gaudi_lab.errors import LabValueError
+from gaudi_lab.handover import folder as folders
+from gaudi_lab.handover.manifest import GroupEntry, Manifest
+from gaudi_lab.handover.objects.blocks import Memory
+from gaudi_lab.handover.objects.canonical_hash import likeness
+from gaudi_lab.handover.objects.carrier import Fetcher
+from gaudi_lab.handover.objects.groups import Group, Root, Tracer, roots_of
+from gaudi_lab.handover.objects.landmarks import Landmarks
+from gaudi_lab.handover.objects.writing import Files
+
+
+@dataclass(frozen=True)
+class Left:
+    """A name that does not travel.
+
+    Attributes
+    ----------
+    name
+        The name, or that of a hidden entry.
+    why
+        The reason as a sentence without a full stop, such as "loader.lock is a lock".
+    where
+        How to reach what cannot travel from the name: "loader.lock"; the name itself if it is not known.
+    because_of
+        The name that this one shares objects with, if the reason lies there.
+    """
+
+    name: str
+    why: str
+    where: str
+    because_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What travels and comes back with something missing.
+
+    Attributes
+    ----------
+    name
+        The name that it belongs to.
+    where
+        How to reach it: "history[3]".
+    how
+        What it will have lost, as a part of a sentence: "has no autograd graph any more".
+    """
+
+    name: str
+    where: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was written.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    names, hidden
+        The names that are in it, and the hidden entries, in the order of the namespace.
+    groups
+        The same, cut into groups.
+    left
+        What is not in it, and why. Dropped names are not told here.
+    changed
+        What is in it but loses something on the way, such as a tensor its autograd graph.
+    dropped
+        The names that were given up on request.
+    bytes
+        What it takes on disk or in shared memory.
+    seconds
+        What taking it took.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    hidden: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...]
+    left: tuple[Left, ...]
+    changed: tuple[Changed, ...]
+    dropped: tuple[str, ...]
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came back.
+
+    Attributes
+    ----------
+    names
+        The names that were bound.
+    hidden
+        The hidden entries, which are bound nowhere.
+    left
+        What did not come, and why.
+    replaced
+        Names that were bound to something else before.
+    differs
+        Names of groups that came back differently: their hash is not what it was.
+    not_compared
+        Names of groups of which that is not known, because their hash is not the same twice.
+    seconds
+        What loading took.
+    """
+
+    names: tuple[str, ...]
+    hidden: Mapping[str, Any]
+    left: tuple[Left, ...]
+    replaced: tuple[str, ...]
+    differs: tuple[str, ...]
+    not_compared: tuple[str, ...]
+    seconds: float = field(compare=False, default=0.0)
+
+
+def take(
+    namespace: dict[str, Any],
+    *,
+    hidden: Mapping[str, Any] | None = None,
+    drop: Collection[str] = (),
+    folder: str | Path | None = None,
+    landmarks: Mapping[str, Any] | None = None,
+) -> Snapshot:
+    """Write what `namespace` binds into a folder of its own, and say what is not in it.
+
+    Nothing of the namespace is changed. What cannot travel is in `left`; whether that matters is for the caller to say.
+
+    Parameters
+    ----------
+    namespace
+        The live namespace of the notebook. Functions of the notebook read it, and will read the one they are loaded
+        into.
+    hidden
+        Entries that belong to the notebook and are no names of it, such as attached models or ``Out[5]``.
+    drop
+        Names and hidden entries to leave behind.
+    folder
+        Where to make the snapshot's folder. By default in shared memory if there is room, else among temporary files.
+    landmarks
+        Objects that the new process has of its own, such as its kernel, by a key. They are not written: whoever refers
+        to one will refer to that of the new process.
+
+    Raises
+    ------
+    LabError
+        There is not enough room. Nothing is left behind.
+    LabValueError
+        `drop` has a name that is not there.
+    """
+    began = time.monotonic()
+    hidden = hidden or {}
+    _check_names(drop, [*namespace, *hidden], "cannot be dropped: there is none")
+    marks = Landmarks(namespace, landmarks)
+    roots = roots_of(_kept(namespace, drop), _kept(hidden, drop))
+    tracer = Tracer(roots, marks)
+    groups = tracer.trace()
+    left = [reason for group in groups if group.culprits for reason in _reasons(group, tracer)]
+    going = [group for group in groups if not group.culprits]
+    with folders.making(tracer.bytes, folder) as made, made.writing() as (objects, memory):
+        files = Files(objects, memory, tracer.extents())
+        entries = []
+        for group in going:
+            try:
+                entries.append(_write(group, roots, files, marks))
+            except OSError as error:
+                if error.errno in folders.FULL:
+                    raise
+                left += _failed(group, roots, error)
+            except Exception as error:  # noqa: BLE001 - any object may fail when it is pickled; it is told
+                left += _failed(group, roots, error)
+        names = {name for entry in entries for name in (*entry.names, *entry.hidden)}
+        manifest = Manifest(tuple(entries), tuple(files.blocks), tuple(name for name in drop))
+        made.finish(manifest.to_json())
+        size = files.bytes
+    return Snapshot(
+        path=made.path,
+        names=tuple(root.name for root in roots if not root.is_hidden and root.name in names),
+        hidden=tuple(root.name for root in roots if root.is_hidden and root.name in names),
+        groups=tuple((*entry.names, *entry.hidden) for entry in entries),
+        left=tuple(left),
+        changed=tuple(_changes(tracer, names)),
+        dropped=tuple(name for name in drop),
+        bytes=size,
+        seconds=time.monotonic() - began,
+    )
+
+
+def load(
+    path: str | Path,
+    into: dict[str, Any],
+    *,
+    names: Collection[str] | None = None,
+    on_host: bool = False,
+    landmarks: Mapping[str, Any] | None = None,
+    compare: bool = True,
+) -> Loaded:
+    """Bind what a snapshot holds in `into`.
+
+    A group that fails binds none of its names; the others come all the same.
+
+    Parameters
+    ----------
+    path
+        The folder of the snapshot. It must be this user's, writable by nobody else.
+    into
+        The namespace that the notebook's functions will read.
+    names
+        Only the groups of these names and hidden entries.
+    on_host
+        Leave the tensors of other devices in host memory, so that no device is touched.
+    landmarks
+        As in `take`, the objects of this process.
+    compare
+        Compare the hash of each group with that of the original.
+
+    Raises
+    ------
+    LabError
+        The folder is not a snapshot of this user, Python and format.
+    LabValueError
+        `names` has one that is not in it.
+    """
+    began = time.monotonic()
+    found = folders.open_snapshot(path)
+    manifest = Manifest.from_json(found.manifest())
+    known = [name for entry in manifest.groups for name in (*entry.names, *entry.hidden)]
+    _check_names(names or (), known, "is not in this snapshot")
+    wanted = [entry for entry in manifest.groups if names is None or {*entry.names, *entry.hidden} & {*names}]
+    marks = Landmarks(into, landmarks)
+    came: dict[str, Any] = {}
+    secret: dict[str, Any] = {}
+    left: list[Left] = []
+    differs: list[str] = []
+    unknown: list[str] = []
+    with found.reading() as (objects, memory_file):
+        memory = Memory(memory_file, list(manifest.blocks))
+        for entry in wanted:
+            try:
+                data = folders.read(objects, entry.offset, entry.size)
+                values = Fetcher(data, marks, memory.piece, on_host).load()
+            except Exception as error:  # noqa: BLE001 - any object may fail when it is loaded; it is told
+                words = " ".join(str(error).split()) or type(error).__name__
+                left += [
+                    Left(name, f"{name} could not be loaded: {words}", name) for name in (*entry.names, *entry.hidden)
+                ]
+                continue
+            came.update(zip(entry.names, values, strict=False))
+            secret.update(zip(entry.hidden, values[len(entry.names) :], strict=True))
+            if compare:
+                verdict = _compared(entry, values, marks, on_host)
+                if verdict is not True:
+                    (unknown if verdict is None else differs).extend((*entry.names, *entry.hidden))
+    replaced = tuple(name for name, value in came.items() if name in into and into[name] is not value)
+    into.update(came)
+    return Loaded(
+        names=tuple(came),
+        hidden=secret,
+        left=tuple(left),
+        replaced=replaced,
+        differs=tuple(differs),
+        not_compared=tuple(unknown),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _check_names(asked: Collection[str], known: Collection[str], why_not: str) -> None:
+    strangers = [name for name in asked if name not in known]
+    if strangers:
+        raise LabValueError(f"{', '.join(strangers)} {why_not}.")
+
+
+def _kept(entries: Mapping[str, Any], drop: Collection[str]) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in list(entries.items()) if name not in drop]
+
+
+def _write(group: Group, roots: list[Root], files: Files, marks: Landmarks) -> GroupEntry:
+    """Write a group, and hash it twice: a hash that is not the same twice says nothing later."""
+    named = [roots[number] for number in group.roots if not roots[number].is_hidden]
+    hidden = [roots[number] for number in group.roots if roots[number].is_hidden]
+    values = [root.value for root in (*named, *hidden)]
+    offset, size = files.write(values, marks)
+    once, again = (likeness(values, marks, files.hashes) for _ in range(2))
+    return GroupEntry(
+        names=tuple(root.name for root in named),
+        hidden=tuple(root.name for root in hidden),
+        offset=offset,
+        size=size,
+        hash=once.hash if once is not None and once == again else None,
+        places=once.places if once is not None else {},
+    )
+
+
+def _compared(entry: GroupEntry, values: Any, marks: Landmarks, on_host: bool) -> bool | None:
+    """Return whether a group came back as it was; None if that is not known."""
+    if entry.hash is None:
+        return None
+    now = likeness(values, marks, {})
+    if now is None:
+        return False
+    return now.hash == entry.hash and (on_host or now.places == entry.places)
+
+
+def _reasons(group: Group, tracer: Tracer) -> Iterator[Left]:
+    """Yield why each name of a group stays: what it holds itself, or the name that it shares objects with."""
+    own: dict[int, Left] = {}
+    for culprit in group.culprits:
+        if culprit.root not in own:
+            name = tracer.roots[culprit.root].name
+            way = tracer.where(culprit.root, culprit.thing)
+            why = f"{way} {culprit.words}" if way else f"something in {name} {culprit.words}"
+            own[culprit.root] = Left(name, why, way or name)
+    first = next(iter(own.values()))
+    for number in group.roots:
+        name = tracer.roots[number].name
+        why = f"{name} is bound up with {first.name} by objects that they share, and {first.why}"
+        yield own.get(number) or Left(name, why, first.where, because_of=first.name)
+
+
+def _failed(group: Group, roots: list[Root], error: Exception) -> list[Left]:
+    names = [roots[number].name for number in group.roots]
+    return [Left(name, f"{name} could not be written: {error}", name) for name in names]
+
+
+def _changes(tracer: Tracer, names: set[str]) -> Iterator[Changed]:
+    for change in tracer.changed:
+        name = tracer.roots[change.root].name
+        if name in names:
+            yield Changed(name, tracer.where(change.root, change.thing) or name, change.how)

@@ -1,0 +1,35 @@
+"""A companion as the workbench has them: it takes its edits off, and puts them on again on the other side."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+calls: list[str] = []
+
+
+class Planted:
+    """Carries one object of the notebook, which it marks."""
+
+    unpack = "planted_companion:unpack"
+
+    def __init__(self, thing: Any, slow: float = 0.0) -> None:
+        self.thing = thing
+        self.slow = slow
+        thing.mark = "on"
+
+    def pack(self) -> dict[str, Any]:
+        calls.append("pack")
+        time.sleep(self.slow)
+        del self.thing.mark
+        return {"thing": self.thing}
+
+    def stay(self) -> None:
+        calls.append("stay")
+        self.thing.mark = "on"
+
+
+def unpack(packed: dict[str, Any]) -> list[str]:
+    packed["thing"].mark = "on again"
+    calls.append("unpack")
+    return ["the mark is on again"]

@@ -1,0 +1,252 @@
+"""Whatever goes wrong when a process is replaced: either all is as it was, or the cell says what is missing and where."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Notebook
+from replaced import RELAUNCH, hear, small_kernel
+
+pytestmark = pytest.mark.kernel
+
+NEW = "relaunch({'PLANTED': 'yes'}, title='old → new')"
+
+# What it does when it is loaded: only in the process that checks, or only in the one that takes over.
+FAILS = """
+class Fails:
+    def __init__(self, how): self.how = how
+    def __setstate__(self, state):
+        import os, signal, sys, time
+        self.__dict__.update(state)
+        arrived = 'ipykernel' in sys.modules
+        if self.how == 'killed' and not arrived: os.kill(os.getpid(), signal.SIGKILL)
+        if self.how == 'slow' and not arrived: time.sleep(60)
+        if self.how == 'raises' and not arrived: raise ValueError('planted')
+        if self.how == 'late' and arrived: raise ValueError('planted')
+"""
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Notebook]:
+    with small_kernel(PYTHONPATH=f"{Path(__file__).parent}:{Path(__file__).parents[2]}") as kernel:
+        yield kernel
+
+
+@pytest.fixture
+def notebook(small: Notebook) -> Notebook:
+    """A kernel with an object, a companion that holds it, and a mark on the process."""
+    small.run("%reset -f")
+    setup = f"""
+{RELAUNCH}
+import glob, os, sys, tempfile, planted_companion
+os.environ.pop('PLANTED', None)
+{FAILS}
+class Thing: pass
+thing = Thing()
+companion = planted_companion.Planted(thing)
+planted_companion.calls.clear()
+sys.same_process = True
+def snapshots():
+    folders = [*glob.glob(tempfile.gettempdir() + '/gaudi-lab-notebook-*'), *glob.glob('/dev/shm/gaudi-lab-notebook-*')]
+    return sorted(folders)
+"""
+    assert small.run(setup).status == "ok"
+    return small
+
+
+def assert_all_is_as_it_was(notebook: Notebook) -> None:
+    assert notebook.value("(sys.same_process, thing.mark, 'PLANTED' in os.environ)") == (True, "on", False)
+    assert notebook.value("planted_companion.calls") == ["pack", "stay"]
+
+
+WITH = NEW.replace("title", "companions=[companion], title")
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [("killed", "ended by SIGKILL"), ("raises", "planted")],
+)
+def test_what_does_not_load_in_the_new_environment_is_refused(notebook, how, says):
+    notebook.run(f"fails = Fails({how!r})\nbefore = snapshots()")
+    failed, behind = hear(notebook, notebook.start(WITH), notebook.start("1"))
+    assert says in failed.error
+    assert "LabError" in failed.error
+    assert behind.reply["status"] == "aborted"
+    assert_all_is_as_it_was(notebook)
+    assert notebook.value("snapshots() == before")
+
+
+def test_an_interrupt_while_it_is_checked_leaves_all_as_it_was(notebook):
+    notebook.run("fails = Fails('slow')\nbefore = snapshots()")
+    cell = notebook.start(WITH)
+    time.sleep(4)
+    notebook.manager.interrupt_kernel()
+    (heard,) = hear(notebook, cell)
+    assert "KeyboardInterrupt" in heard.error
+    assert_all_is_as_it_was(notebook)
+    assert notebook.value("snapshots() == before")
+    processes = notebook.value("__import__('gaudi_lab.handover.kernel.bystanders', fromlist=['x'])._processes()")
+    assert processes == []
+
+
+def test_an_interrupt_while_a_companion_packs_leaves_all_as_it_was(notebook):
+    notebook.run("companion.slow = 60")
+    cell = notebook.start(WITH)
+    time.sleep(2)
+    notebook.manager.interrupt_kernel()
+    (heard,) = hear(notebook, cell)
+    assert "KeyboardInterrupt" in heard.error
+    assert_all_is_as_it_was(notebook)
+
+
+def test_what_cannot_travel_is_named_and_can_be_given_up(notebook):
+    notebook.run("g = (x for x in range(3)); lock = __import__('threading').Lock(); fine = [1, 2]")
+    (heard,) = hear(notebook, notebook.start(WITH))
+    assert "g is a running generator" in heard.error
+    assert "lock is a lock" in heard.error
+    assert "fine" not in heard.error
+    assert "--drop g --drop lock" in heard.error
+    assert_all_is_as_it_was(notebook)
+    assert notebook.value("next(g)") == 0
+    (heard,) = hear(notebook, notebook.start(WITH.replace("title", "drop=['g', 'lock'], title")))
+    assert "dropped g, lock" in heard.text
+    assert notebook.value("('g' in globals(), fine)") == (False, [1, 2])
+
+
+def test_what_is_not_there_cannot_be_given_up(notebook):
+    (heard,) = hear(notebook, notebook.start(WITH.replace("title", "drop=['nowhere'], title")))
+    assert "no nowhere" in heard.error
+    assert_all_is_as_it_was(notebook)
+
+
+def test_a_thread_and_a_process_are_named_and_can_be_given_up(notebook):
+    notebook.run(
+        "import threading, subprocess\n"
+        "end = None\n"
+        "threading.Thread(target=time.sleep, args=(60,), name='worker', daemon=True).start()\n"
+        "number = subprocess.Popen(['sleep', '60']).pid"
+    )
+    number = notebook.value("number")
+    (heard,) = hear(notebook, notebook.start(WITH))
+    assert "the thread worker is running" in heard.error
+    assert f"process {number}" in heard.error
+    assert "sleep 60" in heard.error
+    assert_all_is_as_it_was(notebook)
+    (heard,) = hear(notebook, notebook.start(NEW.replace("title", f"drop=['thread worker', 'process {number}'], title")))
+    assert heard.reply["status"] == "ok", heard.error
+    notebook.run("os.kill(number, 9)")
+
+
+def test_libraries_threads_do_not_hinder(notebook):
+    notebook.run(
+        "import asyncio, concurrent.futures\n"
+        "await asyncio.get_running_loop().run_in_executor(None, int)\n"
+        "%load_ext autoreload"
+    )
+    assert notebook.run(NEW).status == "ok"
+
+
+def test_if_the_process_cannot_be_replaced_the_cell_says_so_and_how_to_restore(notebook):
+    notebook.run(
+        "def no(*_): raise OSError(12, 'Cannot allocate memory')\n"
+        "class Patched:\n"
+        "    def __init__(self): self.real, os.execve = os.execve, no\n"
+        "    def __reduce__(self): return int, ()\n"
+        "    def undo(self): os.execve = self.real\n"
+        "patched = Patched()\n"
+        "held = os.open(os.devnull, os.O_RDONLY); os.set_inheritable(held, True)"
+    )
+    failed, behind = hear(notebook, notebook.start(WITH + "\nprint('never')"), notebook.start("print('never')"))
+    assert failed.kinds == ["busy", "execute_input", "error", "idle"]
+    assert "Cannot allocate memory" in failed.error
+    assert failed.reply["status"] == "error"
+    assert behind.reply["status"] == "aborted"
+    path = failed.error.partition("gaudi_lab.restore('")[2].partition("'")[0]
+    assert Path(path).is_dir()
+    assert_all_is_as_it_was(notebook)
+    assert notebook.value("os.get_inheritable(held)") is True
+    (heard,) = hear(notebook, notebook.start("patched.undo(); os.close(held); 'alive'"))
+    assert heard.shown == ["'alive'"]
+    cell = notebook.start("time.sleep(60)")
+    time.sleep(0.5)
+    notebook.manager.interrupt_kernel()
+    assert "KeyboardInterrupt" in notebook.wait(cell).error
+    assert notebook.run(NEW).status == "ok"
+
+
+def test_what_does_not_load_after_all_is_named_and_the_rest_is_there(notebook):
+    notebook.run("late = Fails('late'); other = [thing, 1]")
+    failed, behind = hear(notebook, notebook.start(WITH + "\nprint('never')"), notebook.start("print('never')"))
+    assert failed.kinds == ["busy", "execute_input", "stream", "error", "idle"]
+    assert "late" in failed.error
+    assert "planted" in failed.error
+    assert "never" not in failed.text
+    path = failed.error.partition("gaudi_lab.restore('")[2].partition("'")[0]
+    assert Path(path).is_dir()
+    assert behind.reply["status"] == "aborted"
+    assert notebook.value("('late' in globals(), other[0] is thing, thing.mark)") == (False, True, "on again")
+
+
+def test_a_companion_comes_along_with_the_objects_that_it_shares(notebook):
+    (heard,) = hear(notebook, notebook.start(WITH + "\n(thing.mark, planted_companion.calls)"))
+    assert heard.shown == ["('on again', ['unpack'])"]
+    assert "the mark is on again" in heard.text
+
+
+def test_descriptors_are_closed_and_output_goes_where_it_should(notebook):
+    notebook.run("held = os.open(os.devnull, os.O_RDONLY); os.set_inheritable(held, True)")
+    (heard,) = hear(notebook, notebook.start(NEW + "\nprint('by Python')\nprint('as an error', file=sys.stderr)"))
+    assert "by Python" in heard.text
+    assert "as an error" in heard.text
+    closed = "not any(os.path.realpath(f'/proc/self/fd/{n}') == '/dev/null' for n in os.listdir('/proc/self/fd') if int(n) > 2)"
+    assert notebook.value(closed) is True
+    assert "by a process" in notebook.run("!echo by a process").printed
+
+
+def test_an_unknown_ipykernel_is_refused(notebook):
+    notebook.run("import ipykernel; version = ipykernel.version_info; ipykernel.version_info = (9, 0)")
+    assert "is not known to survive" in notebook.run(NEW).error
+    notebook.run("ipykernel.version_info = (6, 29)")
+    assert "is not known to survive" in notebook.run(NEW).error
+    notebook.run("ipykernel.version_info = version")
+    assert notebook.run(NEW).status == "ok"
+
+
+def test_from_a_thread_it_is_refused(notebook):
+    notebook.run(
+        "import threading\nerrors = []\n"
+        "def work():\n"
+        "    try: relaunch({}, title='')\n"
+        "    except Exception as error: errors.append(str(error))\n"
+        "t = threading.Thread(target=work); t.start(); t.join(); del t"
+    )
+    (error,) = notebook.value("errors")
+    assert "from a thread" in error
+
+
+def test_outside_of_a_kernel_the_line_to_start_instead_is_told():
+    program = "from gaudi_lab.handover.relaunching import relaunch\nrelaunch({'PT_HPU_LAZY_MODE': '0'}, title='')"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "There is no notebook kernel here" in ended.stderr
+    assert "PT_HPU_LAZY_MODE=0" in ended.stderr
+
+
+def test_twenty_switches_in_a_row_leave_memory_and_descriptors_flat(notebook):
+    notebook.run("payload = list(range(100_000)); alias = payload")
+    sizes, descriptors = [], []
+    for _ in range(20):
+        assert notebook.run(NEW).status == "ok"
+        resident, count = notebook.value(
+            "(int(open('/proc/self/statm').read().split()[1]), len(os.listdir('/proc/self/fd')))"
+        )
+        sizes.append(resident * 4096)
+        descriptors.append(count)
+    print(sizes, descriptors)
+    assert notebook.value("payload is alias and payload[-1]") == 99_999
+    assert max(descriptors[1:]) - min(descriptors[1:]) <= 2
+    assert max(sizes[5:]) - min(sizes[5:]) < 10e6
