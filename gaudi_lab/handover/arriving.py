@@ -16,7 +16,7 @@ from typing import Any
 
 from IPython.core.error import InputRejected
 
-from gaudi_lab.handover import account, snapshot
+from gaudi_lab.handover import account, kept, snapshot, surroundings
 from gaudi_lab.handover.kernel import (
     cell,
     connections,
@@ -85,7 +85,7 @@ async def _wait_for_front_ends(
     await asyncio.sleep(_SETTLING)
 
 
-class Incomplete(InputRejected):  # type: ignore[misc]
+class Incomplete(InputRejected):
     """Something of the notebook has not arrived, so that the rest of the cell does not run."""
 
     def _render_traceback_(self) -> list[str]:
@@ -122,6 +122,9 @@ class Arrival:
             self._bring_back()
         except Exception as error:
             self.missing.append(f"{type(error).__name__}: {error}")
+        if not self.missing:
+            kept.arrived(self.coming.snapshot)
+            kept.clean_up(keep=self.coming.snapshot)
         report = account.remember(self._account())
         self.requests.let_through()
         if request is not None:
@@ -139,6 +142,7 @@ class Arrival:
         self.missing += [x.why for x in loaded.left]
         self.notes += [f"{name} came back differently" for name in loaded.differs]
         shell_state.put_hidden_state(shell, loaded.hidden)
+        self.notes += surroundings.put_back(loaded.hidden.get("surroundings", {}))
         for names, source in coming.rerun:
             if not shell.run_cell(source, store_history=False).success:
                 self.missing.append(f"{', '.join(names)}: the cell that was to bind it anew raised an error")

@@ -194,7 +194,8 @@ def _check(path: Path, is_kind: object) -> None:
         raise LabError(f"{path} belongs to another user. Loading it would run what that user wrote.")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise LabError(
-            f"{path} can be written to by others. Loading it would run what they wrote.", magic=f"!chmod go-w {path}"
+            f"{path} can be written to by others. Loading it would run what they wrote.",
+            magic=f"!chmod go-w {path}",
         )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaudi_lab.errors import LabError
-from gaudi_lab.handover import snapshot, verify
+from gaudi_lab.handover import snapshot, surroundings, verify
 from gaudi_lab.handover.companion import Companion
 from gaudi_lab.handover.kernel import (
     bystanders,
@@ -145,6 +145,7 @@ def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[D
             hidden[name := f"companion {number}"] = companion.pack()
             unpack[name] = companion.unpack
         hidden |= shell_state.hidden_state(kernel.shell) | live_widgets.on_screen()
+        hidden["surroundings"] = surroundings.gather()
         going = _save(kernel, wanted, hidden, undo)
         going.started, going.unpack = started, unpack
         verify.load_elsewhere(going.snapshot, wanted.variables)

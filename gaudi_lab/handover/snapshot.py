@@ -257,7 +257,8 @@ def load(
             except Exception as error:  # noqa: BLE001 - any object may fail when it is loaded; it is told
                 words = " ".join(str(error).split()) or type(error).__name__
                 left += [
-                    Left(name, f"{name} could not be loaded: {words}", name) for name in (*entry.names, *entry.hidden)
+                    Left(name, f"{name} could not be loaded: {words}", name)
+                    for name in (*entry.names, *entry.hidden)
                 ]
                 continue
             came.update(zip(entry.names, values, strict=False))

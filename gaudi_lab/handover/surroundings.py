@@ -126,7 +126,9 @@ _TORCH_SWITCHES: dict[str, tuple[str, Callable[[Any], tuple[tuple[Any, ...], dic
 def _get_torch_switches() -> Any:
     torch = _torch()
     switches = {name: getattr(torch, name)() for name in _TORCH_SWITCHES if hasattr(torch, name)}
-    options = {name: getattr(torch._tensor_str.PRINT_OPTS, name) for name in ("precision", "threshold", "edgeitems")}
+    options = {
+        name: getattr(torch._tensor_str.PRINT_OPTS, name) for name in ("precision", "threshold", "edgeitems")
+    }
     return switches, options, str(torch.get_default_device())
 
 
@@ -146,7 +148,9 @@ def _get_matplotlib() -> Any:
     matplotlib = sys.modules["matplotlib"]
     # The backend by itself: asking the parameters for it may choose one.
     backend = matplotlib.get_backend() if "matplotlib.pyplot" in sys.modules else None
-    parameters = {name: value for name, value in dict.items(matplotlib.rcParams) if not name.startswith("backend")}
+    parameters = {
+        name: value for name, value in dict.items(matplotlib.rcParams) if not name.startswith("backend")
+    }
     return backend, parameters
 
 
@@ -174,7 +178,13 @@ def _get_callbacks() -> dict[str, list[Any]]:
     return {
         event: own
         for event, functions in registered.items()
-        if (own := [each for each in functions if isinstance(each, types.FunctionType) and each.__module__ == "__main__"])
+        if (
+            own := [
+                each
+                for each in functions
+                if isinstance(each, types.FunctionType) and each.__module__ == "__main__"
+            ]
+        )
     }
 
 

@@ -92,7 +92,10 @@ def _reduce_code(code: types.CodeType, carrier: Any) -> Any:  # noqa: ARG001
 
 def _reduce_class(kind: type, carrier: Any) -> Any:
     reduced: Any = stock._class_reduce(kind)
-    if not isinstance(reduced, tuple) or reduced[0] not in (stock._make_skeleton_class, stock._make_skeleton_enum):
+    if not isinstance(reduced, tuple) or reduced[0] not in (
+        stock._make_skeleton_class,
+        stock._make_skeleton_enum,
+    ):
         return reduced
     carrier.travels_by_value(kind)
     # Without the number by which cloudpickle recognises a class that this process has already: what is loaded never
@@ -143,7 +146,14 @@ def _reduce_cache(cache: Any, carrier: Any) -> Any:
     carrier.travels_by_value(cache)
     carrier.changes(cache, "has an empty cache")
     parameters = cache.cache_parameters()
-    return make_cache, (parameters["maxsize"], parameters["typed"], cache.__wrapped__), vars(cache), None, None, set_cache
+    return (
+        make_cache,
+        (parameters["maxsize"], parameters["typed"], cache.__wrapped__),
+        vars(cache),
+        None,
+        None,
+        set_cache,
+    )
 
 
 def make_cache(size: int | None, typed: bool, function: Callable[..., Any]) -> Any:

@@ -195,7 +195,8 @@ class Tracer(Carrier):
             )
             known = self._kinds[kind] = known or kind.__module__.startswith("numpy.dtypes")
             known = self._kinds[kind] = known or (
-                kind.__module__ == "torch" and kind.__name__ in ("dtype", "device", "Size", "layout", "memory_format")
+                kind.__module__ == "torch"
+                and kind.__name__ in ("dtype", "device", "Size", "layout", "memory_format")
             )
         return known or (isinstance(thing, _BY_NAME) and id(thing) not in self._by_value)
 

@@ -75,7 +75,9 @@ def _spot(file: Any, path: str) -> Spot:
         raise CannotTravel(f"is a file that is being read, and at {path} there is another now")
     text = isinstance(file, io.TextIOWrapper)
     if text and _has_carriage_returns(path):
-        raise CannotTravel(f"reads {path}, which has carriage returns, and how it treats them cannot be found out")
+        raise CannotTravel(
+            f"reads {path}, which has carriage returns, and how it treats them cannot be found out"
+        )
     try:
         position = file.tell()
     except OSError as error:

@@ -87,7 +87,9 @@ def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
             else:
                 yield f".{key}", child
     for base in type(thing).__mro__:
-        for slot in getattr(base, "__slots__", ()) if not isinstance(getattr(base, "__slots__", ()), str) else ():
+        for slot in (
+            getattr(base, "__slots__", ()) if not isinstance(getattr(base, "__slots__", ()), str) else ()
+        ):
             try:
                 child = getattr(thing, slot)
             except Exception:  # noqa: BLE001, S112, PERF203 - an empty slot, or a name that is private to its class
