@@ -119,7 +119,7 @@ class Arrival:
         if request is not None:
             self.kernel.set_parent(self.coming.identity, request, channel="shell")
         try:
-            self._bring_back()
+            await self._bring_back()
         except Exception as error:
             self.missing.append(f"{type(error).__name__}: {error}")
         if not self.missing:
@@ -134,7 +134,7 @@ class Arrival:
             self.kernel.log.error("%s", self._incomplete())
         await self.requests.handle_due()
 
-    def _bring_back(self) -> None:
+    async def _bring_back(self) -> None:
         coming, shell = self.coming, self.shell
         shell_state.put_plain_state(shell, coming.state)
         self.notes += shell_settings.put_settings(shell, coming.settings)
@@ -144,7 +144,10 @@ class Arrival:
         shell_state.put_hidden_state(shell, loaded.hidden)
         self.notes += surroundings.put_back(loaded.hidden.get("surroundings", {}))
         for names, source in coming.rerun:
-            if not shell.run_cell(source, store_history=False).success:
+            ran = await shell.run_cell_async(
+                source, silent=True, transformed_cell=shell.transform_cell(source)
+            )
+            if not ran.success:
                 self.missing.append(f"{', '.join(names)}: the cell that was to bind it anew raised an error")
         for name, function in coming.unpack.items():
             if name in loaded.hidden:

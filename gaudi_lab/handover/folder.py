@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import shutil
@@ -15,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaudi_lab.errors import LabError
+from gaudi_lab.handover.objects import blocks
 
 PREFIX = "gaudi-lab-notebook-"
-FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
-"""The errors that say that there is no room."""
-
 SHARED_MEMORY = Path("/dev/shm")
 _MARGIN = 256 * 2**20
 _UNFINISHED = ".part"
@@ -129,7 +126,7 @@ def making(needed: int, parent: str | Path | None) -> Iterator[Folder]:
         yield made
     except BaseException as error:
         shutil.rmtree(made.path, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, OSError) and error.errno in blocks.FULL:
             raise NoRoom(needed, _free(where), where) from error
         raise
 

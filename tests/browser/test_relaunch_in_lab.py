@@ -62,7 +62,11 @@ def window(page: Any, lab_url: str) -> Iterator[Any]:
     (root / "relaunch.ipynb").write_text(notebook_of(CELLS), encoding="utf-8")
     window = page.context.new_page()
     window.set_default_timeout(60_000)
-    window.goto(lab_url.replace("panel.ipynb", "workspaces/relaunch/tree/relaunch.ipynb").replace("/lab/tree/", "/lab/"))
+    window.goto(
+        lab_url.replace("panel.ipynb", "workspaces/relaunch/tree/relaunch.ipynb").replace(
+            "/lab/tree/", "/lab/"
+        )
+    )
     window.wait_for_selector(".jp-Notebook .jp-CodeCell")
     idle(window)
     yield window
@@ -77,7 +81,9 @@ def idle(window: Any) -> None:
 
 
 def command(window: Any, name: str) -> None:
-    window.evaluate("async name => { await jupyterapp.restored; await jupyterapp.commands.execute(name) }", name)
+    window.evaluate(
+        "async name => { await jupyterapp.restored; await jupyterapp.commands.execute(name) }", name
+    )
 
 
 def cell(window: Any, number: int) -> Any:

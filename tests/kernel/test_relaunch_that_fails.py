@@ -120,6 +120,30 @@ def test_what_cannot_travel_is_named_and_can_be_given_up(notebook):
     assert notebook.value("('g' in globals(), fine)") == (False, [1, 2])
 
 
+def test_a_name_is_bound_anew_by_its_cell_where_that_finds_what_it_found(notebook):
+    notebook.run("size = 3")
+    notebook.run("g = (n for n in range(size))\nprint('made')")
+    notebook.run("next(g)")
+    (heard,) = hear(notebook, notebook.start(NEW.replace("title", "rerun=['g'], title") + "\nlist(g)"))
+    assert heard.shown == ["[0, 1, 2]"], heard.error
+    assert "re-ran 1" in heard.text
+    assert heard.text.count("made") == 1
+    notebook.run("items = [1, 2]")
+    notebook.run("g = iter(n for n in items); other = 1")
+    (heard,) = hear(notebook, notebook.start(NEW.replace("title", "rerun=['g'], title")))
+    assert "items is a list, and whether it has changed since is not known" in heard.error
+    notebook.run("g = iter(n for n in range(size)); other = 1")
+    notebook.run("other = 2")
+    (heard,) = hear(notebook, notebook.start(NEW.replace("title", "rerun=['g'], title")))
+    assert "would bind other anew too" in heard.error
+    (heard,) = hear(
+        notebook,
+        notebook.start("g = iter(n for n in range(3))\n" + NEW.replace("title", "rerun=['g'], title")),
+    )
+    assert "which is running" in heard.error
+    assert notebook.value("other") == 2
+
+
 def test_what_is_not_there_cannot_be_given_up(notebook):
     (heard,) = hear(notebook, notebook.start(WITH.replace("title", "drop=['nowhere'], title")))
     assert "no nowhere" in heard.error

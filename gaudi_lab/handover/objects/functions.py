@@ -68,7 +68,7 @@ def set_function(function: types.FunctionType, state: tuple[dict[str, Any], dict
         setattr(function, name, value)
 
 
-def _reduce_cell(cell: types.CellType, carrier: Any) -> Any:  # noqa: ARG001 - a reducer's arguments
+def _reduce_cell(cell: types.CellType, carrier: Any) -> Any:
     try:
         contents = cell.cell_contents
     except ValueError:  # not bound yet
@@ -86,7 +86,7 @@ def set_cell(cell: types.CellType, state: tuple[Any]) -> None:
     (cell.cell_contents,) = state
 
 
-def _reduce_code(code: types.CodeType, carrier: Any) -> Any:  # noqa: ARG001
+def _reduce_code(code: types.CodeType, carrier: Any) -> Any:
     return marshal.loads, (marshal.dumps(code),)
 
 
@@ -128,7 +128,7 @@ def set_module(module: types.ModuleType, state: dict[str, Any]) -> None:
     vars(module).update(state)
 
 
-def _reduce_cached_property(cached: functools.cached_property[Any], carrier: Any) -> Any:  # noqa: ARG001
+def _reduce_cached_property(cached: functools.cached_property[Any], carrier: Any) -> Any:
     return make_cached_property, (cached.func, cached.attrname)
 
 

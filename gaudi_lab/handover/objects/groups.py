@@ -116,7 +116,7 @@ class Tracer(Carrier):
                 deep = isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError)
                 words = "is nested too deeply" if deep else f"cannot be pickled: {error}"
                 self._culprits.append(Culprit(number, root.value, words))
-            except Exception as error:  # noqa: BLE001 - somebody's iterator, in the middle of being written
+            except Exception as error:
                 self._culprits.append(Culprit(number, root.value, f"cannot be pickled: {error}"))
         self._join_overlapping()
         groups: dict[int, Group] = {}

@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+try:
+    from numpy.lib.array_utils import byte_bounds
+except ImportError:  # before NumPy 2
+    byte_bounds = np.byte_bounds  # type: ignore[attr-defined]
+
 from gaudi_lab.handover.objects.refusals import CannotTravel
 
 DummyArray: Any = type(as_strided(np.empty(1), (1,)).base)
@@ -93,9 +98,7 @@ def extent(root: Array) -> tuple[int, int]:
         return storage.data_ptr(), storage.nbytes()
     if root.size == 0:
         return root.ctypes.data, 0
-    low, high = (
-        np.lib.array_utils.byte_bounds(root) if hasattr(np.lib, "array_utils") else np.byte_bounds(root)
-    )
+    low, high = byte_bounds(root)
     return low, high - low
 
 
@@ -200,7 +203,7 @@ def _reduce_memmap(values: np.memmap[Any, Any], carrier: Any) -> Any:
         offset = values.ctypes.data - root.ctypes.data
         make = (make_view, (root, offset, values.dtype, values.shape, values.strides, False))
         return make_subclass, (type(values), *make), {"filename": values.filename, "mode": "r"}
-    path = os.path.abspath(os.fspath(values.filename))
+    path = os.path.abspath(str(values.filename))
     try:
         found = os.stat(path)
     except OSError as error:
