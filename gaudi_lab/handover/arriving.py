@@ -16,7 +16,7 @@ from typing import Any
 
 from IPython.core.error import InputRejected
 
-from gaudi_lab.handover import account, snapshot
+from gaudi_lab.handover import account, kept, snapshot, surroundings
 from gaudi_lab.handover.kernel import (
     cell,
     connections,
@@ -85,7 +85,7 @@ async def _wait_for_front_ends(
     await asyncio.sleep(_SETTLING)
 
 
-class Incomplete(InputRejected):  # type: ignore[misc]
+class Incomplete(InputRejected):
     """Something of the notebook has not arrived, so that the rest of the cell does not run."""
 
     def _render_traceback_(self) -> list[str]:
@@ -119,9 +119,12 @@ class Arrival:
         if request is not None:
             self.kernel.set_parent(self.coming.identity, request, channel="shell")
         try:
-            self._bring_back()
+            await self._bring_back()
         except Exception as error:
             self.missing.append(f"{type(error).__name__}: {error}")
+        if not self.missing:
+            kept.arrived(self.coming.snapshot)
+            kept.clean_up(keep=self.coming.snapshot)
         report = account.remember(self._account())
         self.requests.let_through()
         if request is not None:
@@ -131,7 +134,7 @@ class Arrival:
             self.kernel.log.error("%s", self._incomplete())
         await self.requests.handle_due()
 
-    def _bring_back(self) -> None:
+    async def _bring_back(self) -> None:
         coming, shell = self.coming, self.shell
         shell_state.put_plain_state(shell, coming.state)
         self.notes += shell_settings.put_settings(shell, coming.settings)
@@ -139,8 +142,12 @@ class Arrival:
         self.missing += [x.why for x in loaded.left]
         self.notes += [f"{name} came back differently" for name in loaded.differs]
         shell_state.put_hidden_state(shell, loaded.hidden)
+        self.notes += surroundings.put_back(loaded.hidden.get("surroundings", {}))
         for names, source in coming.rerun:
-            if not shell.run_cell(source, store_history=False).success:
+            ran = await shell.run_cell_async(
+                source, silent=True, transformed_cell=shell.transform_cell(source)
+            )
+            if not ran.success:
                 self.missing.append(f"{', '.join(names)}: the cell that was to bind it anew raised an error")
         for name, function in coming.unpack.items():
             if name in loaded.hidden:

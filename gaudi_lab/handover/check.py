@@ -78,18 +78,28 @@ def check(
         The child died, or said nothing within the time; the message has the end of what it said.
     """
     began = time.monotonic()
-    asked = json.dumps({"path": str(path), "landmarks": list(landmarks), "before": list(before), "sys_path": sys.path})
+    asked = json.dumps(
+        {"path": str(path), "landmarks": list(landmarks), "before": list(before), "sys_path": sys.path}
+    )
     command = [sys.executable, "-m", "gaudi_lab.handover.check", "-"]
     try:
         child = subprocess.run(
-            command, input=asked, env=dict(environment), capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            input=asked,
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise LabError(f"The snapshot was not loaded within {timeout:.0f} s by a child process.") from error
     answers = [line.removeprefix(_MARK) for line in child.stdout.splitlines() if line.startswith(_MARK)]
     if not answers:
         said = " ".join(child.stderr.split())[-500:]
-        raise LabError(f"The snapshot could not be loaded by a child process, which ended with {child.returncode}: {said}")
+        raise LabError(
+            f"The snapshot could not be loaded by a child process, which ended with {child.returncode}: {said}"
+        )
     told = json.loads(answers[-1])
     return Checked(
         names=tuple(told["names"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import shutil
@@ -15,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaudi_lab.errors import LabError
+from gaudi_lab.handover.objects import blocks
 
 PREFIX = "gaudi-lab-notebook-"
-FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
-"""The errors that say that there is no room."""
-
 SHARED_MEMORY = Path("/dev/shm")
 _MARGIN = 256 * 2**20
 _UNFINISHED = ".part"
@@ -129,7 +126,7 @@ def making(needed: int, parent: str | Path | None) -> Iterator[Folder]:
         yield made
     except BaseException as error:
         shutil.rmtree(made.path, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, OSError) and error.errno in blocks.FULL:
             raise NoRoom(needed, _free(where), where) from error
         raise
 
@@ -194,7 +191,8 @@ def _check(path: Path, is_kind: object) -> None:
         raise LabError(f"{path} belongs to another user. Loading it would run what that user wrote.")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise LabError(
-            f"{path} can be written to by others. Loading it would run what they wrote.", magic=f"!chmod go-w {path}"
+            f"{path} can be written to by others. Loading it would run what they wrote.",
+            magic=f"!chmod go-w {path}",
         )
 
 

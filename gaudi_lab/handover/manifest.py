@@ -79,7 +79,10 @@ class Manifest:
                     f"This snapshot was written by Python {told['python'].split()[0]} ({told['executable']}); "
                     f"code is only understood by the very same build, and this is {sys.version.split()[0]}."
                 )
-            groups = [{**group, "names": tuple(group["names"]), "hidden": tuple(group["hidden"])} for group in told["groups"]]
+            groups = [
+                {**group, "names": tuple(group["names"]), "hidden": tuple(group["hidden"])}
+                for group in told["groups"]
+            ]
             return Manifest(
                 groups=tuple(GroupEntry(**group) for group in groups),
                 blocks=tuple(Block(*block) for block in told["blocks"]),

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaudi_lab.errors import LabError
-from gaudi_lab.handover import snapshot, verify
+from gaudi_lab.handover import snapshot, surroundings, verify
+from gaudi_lab.handover.rerun import Rerun, find_rerun
 from gaudi_lab.handover.companion import Companion
 from gaudi_lab.handover.kernel import (
     bystanders,
@@ -145,6 +146,7 @@ def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[D
             hidden[name := f"companion {number}"] = companion.pack()
             unpack[name] = companion.unpack
         hidden |= shell_state.hidden_state(kernel.shell) | live_widgets.on_screen()
+        hidden["surroundings"] = surroundings.gather()
         going = _save(kernel, wanted, hidden, undo)
         going.started, going.unpack = started, unpack
         verify.load_elsewhere(going.snapshot, wanted.variables)
@@ -170,6 +172,7 @@ def _save(kernel: Any, wanted: _Wanted, hidden: dict[str, Any], undo: contextlib
     unknown = given_up - set(shell.user_ns) - set(hidden) - {x.name for x in beside}
     if unknown:
         raise LabError(f"There is no {' and no '.join(sorted(unknown))} here to give up.")
+    again = _cells_to_rerun(shell, wanted.rerun)
     names = given_up - {x.name for x in beside}
     taken = snapshot.take(shell.user_ns, hidden=hidden, drop=names | own)
     undo.callback(shutil.rmtree, taken.path, ignore_errors=True)
@@ -185,8 +188,43 @@ def _save(kernel: Any, wanted: _Wanted, hidden: dict[str, Any], undo: contextlib
         snapshot=str(taken.path),
         kept=tuple(name for name in taken.names if name not in own),
         dropped=tuple(wanted.drop),
+        rerun=again,
         size=taken.bytes,
         notes=notes,
+    )
+
+
+def _cells_to_rerun(shell: Any, names: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
+    """Return the cells that bind these names anew, in the order in which they ran, each with what it is run for.
+
+    Raises
+    ------
+    LabError
+        A cell might not find what it found the first time, or would bind something anew that nobody gave up.
+    """
+    history = list(shell.history_manager.input_hist_parsed)
+    found = [find_rerun(name, shell.user_ns, history) for name in names]
+    for each in found:
+        if reason := _why_not_again(each, names, len(history) - 1, shell.user_ns):
+            raise LabError(
+                f"{each.name} cannot be made again by cell {each.number}, {reason}. The cell is:\n{each.source}\n"
+                f"To give {each.name} up, repeat the line with: --drop {each.name}"
+            )
+    cells = {each.number: each.source for each in found}
+    return [(tuple(x.name for x in found if x.number == number), cells[number]) for number in sorted(cells)]
+
+
+def _why_not_again(cell: Rerun, names: Sequence[str], running: int, namespace: Mapping[str, Any]) -> str:
+    """Return why a cell is not run again; empty if it can be."""
+    if cell.number == running:
+        return "which is running"
+    if cell.doubts:
+        return f"because {' and '.join(cell.doubts)}"
+    others = [name for name in cell.also_binds if name in namespace and name not in names]
+    return (
+        f"which would bind {', '.join(others)} anew too, and what is bound now would be lost"
+        if others
+        else ""
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.handover import folder as folders
 from gaudi_lab.handover.manifest import GroupEntry, Manifest
-from gaudi_lab.handover.objects.blocks import Memory
+from gaudi_lab.handover.objects.blocks import Full, Memory
 from gaudi_lab.handover.objects.canonical_hash import likeness
 from gaudi_lab.handover.objects.carrier import Fetcher
 from gaudi_lab.handover.objects.groups import Group, Root, Tracer, roots_of
@@ -178,11 +178,9 @@ def take(
         for group in going:
             try:
                 entries.append(_write(group, roots, files, marks))
-            except OSError as error:
-                if error.errno in folders.FULL:
-                    raise
-                left += _failed(group, roots, error)
-            except Exception as error:  # noqa: BLE001 - any object may fail when it is pickled; it is told
+            except Full:
+                raise
+            except Exception as error:
                 left += _failed(group, roots, error)
         names = {name for entry in entries for name in (*entry.names, *entry.hidden)}
         manifest = Manifest(tuple(entries), tuple(files.blocks), tuple(name for name in drop))
@@ -254,10 +252,11 @@ def load(
             try:
                 data = folders.read(objects, entry.offset, entry.size)
                 values = Fetcher(data, marks, memory.piece, on_host).load()
-            except Exception as error:  # noqa: BLE001 - any object may fail when it is loaded; it is told
+            except Exception as error:
                 words = " ".join(str(error).split()) or type(error).__name__
                 left += [
-                    Left(name, f"{name} could not be loaded: {words}", name) for name in (*entry.names, *entry.hidden)
+                    Left(name, f"{name} could not be loaded: {words}", name)
+                    for name in (*entry.names, *entry.hidden)
                 ]
                 continue
             came.update(zip(entry.names, values, strict=False))

@@ -64,7 +64,7 @@ def put_back(state: State, more: tuple[Surrounding, ...] = ()) -> tuple[str, ...
                 raise LookupError("this process does not know it")
             __import__(part.library)
             part.put(value)
-        except Exception as error:  # noqa: BLE001 - of libraries in whatever version; it is told
+        except Exception as error:
             failed.append(f"The {name} could not be set: {error}")
     return tuple(failed)
 
@@ -80,7 +80,7 @@ def _put_path(path: list[str]) -> None:
 def _put_filters(filters: list[Any]) -> None:
     warnings.filters[:] = filters  # type: ignore[index]
     with contextlib.suppress(AttributeError):
-        warnings._filters_mutated()  # type: ignore[attr-defined]  # without it Python would not look again
+        warnings._filters_mutated()  # type: ignore[attr-defined]  # noqa: SLF001 - else the change is not seen
 
 
 def _get_sources() -> dict[str, Any]:
@@ -126,8 +126,12 @@ _TORCH_SWITCHES: dict[str, tuple[str, Callable[[Any], tuple[tuple[Any, ...], dic
 def _get_torch_switches() -> Any:
     torch = _torch()
     switches = {name: getattr(torch, name)() for name in _TORCH_SWITCHES if hasattr(torch, name)}
-    options = {name: getattr(torch._tensor_str.PRINT_OPTS, name) for name in ("precision", "threshold", "edgeitems")}
+    options = {name: getattr(_print_options(torch), name) for name in ("precision", "threshold", "edgeitems")}
     return switches, options, str(torch.get_default_device())
+
+
+def _print_options(torch: Any) -> Any:
+    return torch._tensor_str.PRINT_OPTS  # noqa: SLF001 - it can be set, and not asked for
 
 
 def _put_torch_switches(state: Any) -> None:
@@ -146,7 +150,9 @@ def _get_matplotlib() -> Any:
     matplotlib = sys.modules["matplotlib"]
     # The backend by itself: asking the parameters for it may choose one.
     backend = matplotlib.get_backend() if "matplotlib.pyplot" in sys.modules else None
-    parameters = {name: value for name, value in dict.items(matplotlib.rcParams) if not name.startswith("backend")}
+    parameters = {
+        name: value for name, value in dict.items(matplotlib.rcParams) if not name.startswith("backend")
+    }
     return backend, parameters
 
 
@@ -174,8 +180,12 @@ def _get_callbacks() -> dict[str, list[Any]]:
     return {
         event: own
         for event, functions in registered.items()
-        if (own := [each for each in functions if isinstance(each, types.FunctionType) and each.__module__ == "__main__"])
+        if (own := [each for each in functions if _is_of_the_notebook(each)])
     }
+
+
+def _is_of_the_notebook(function: Any) -> bool:
+    return isinstance(function, types.FunctionType) and function.__module__ == "__main__"
 
 
 def _put_callbacks(callbacks: dict[str, list[Any]]) -> None:
@@ -211,4 +221,4 @@ PARTS: tuple[Surrounding, ...] = (
     Surrounding("settings of matplotlib", "matplotlib", _get_matplotlib, _put_matplotlib),
     Surrounding("callbacks of IPython", "IPython.core.interactiveshell", _get_callbacks, _put_callbacks),
 )
-"""All parts that are known here, in the order in which they are put back. Random states come after what might use them."""
+"""All parts that are known here, in the order in which they are put back: random states after what might use them."""

@@ -33,3 +33,8 @@ def unpack(packed: dict[str, Any]) -> list[str]:
     packed["thing"].mark = "on again"
     calls.append("unpack")
     return ["the mark is on again"]
+
+
+def no_memory(*_: Any) -> None:
+    """What a system says that has no room for a process."""
+    raise OSError(12, "Cannot allocate memory")

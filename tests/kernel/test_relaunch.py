@@ -1,4 +1,4 @@
-"""A kernel's process is replaced in the middle of a cell: whoever talks to it notices nothing but the new environment."""
+"""A process is replaced in the middle of a cell: whoever talks to the kernel notices nothing but the environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def notebook(kernel: Notebook) -> Notebook:
 
 
 def test_the_rest_of_the_cell_runs_in_the_new_process(notebook):
-    cell = f"print('old', os.environ.get('PLANTED'))\n{NEW}\nprint('new', os.environ['PLANTED'], os.getpid() == pid)\n6 * 7"
+    old = "print('old', os.environ.get('PLANTED'))"
+    cell = f"{old}\n{NEW}\nprint('new', os.environ['PLANTED'], os.getpid() == pid)\n6 * 7"
     (heard,) = hear(notebook, notebook.start(cell))
     assert heard.kinds == ["busy", "execute_input", "stream", "execute_result", "idle"]
     lines = heard.text.splitlines()

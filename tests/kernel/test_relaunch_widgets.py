@@ -54,13 +54,17 @@ def small() -> Iterator[Notebook]:
 
 @pytest.fixture
 def notebook(small: Notebook) -> Notebook:
-    small.run("%reset -f\nif 'ipywidgets' in __import__('sys').modules: __import__('ipywidgets').Widget.close_all()")
+    small.run(
+        "%reset -f\nif 'ipywidgets' in __import__('sys').modules: __import__('ipywidgets').Widget.close_all()"
+    )
     made = small.run(RELAUNCH + WIDGETS)
     assert made.status == "ok", made.error
     return small
 
 
-def tell(notebook: Notebook, widget: str, data: dict[str, Any], subshell: str | None = None) -> list[tuple[str, Any]]:
+def tell(
+    notebook: Notebook, widget: str, data: dict[str, Any], subshell: str | None = None
+) -> list[tuple[str, Any]]:
     """Send what a front end sends, and return what is published about it until the kernel has dealt with it."""
     message = notebook.client.session.msg("comm_msg", {"comm_id": widget, "data": data})
     if subshell is not None:
@@ -113,7 +117,9 @@ def test_what_is_on_screen_stays_alive(notebook):
         name: model_id for name, model_id in ids.items() if name != "unreferenced"
     }
     assert notebook.value("(box.children[0] is button, box.children[1].children[0] is label)") == (True, True)
-    assert notebook.value("(slider.value, counter.count, type(counter) is Counter or isinstance(counter, Counter))") == (7, 9, True)
+    assert notebook.value(
+        "(slider.value, counter.count, type(counter) is Counter or isinstance(counter, Counter))"
+    ) == (7, 9, True)
     run = notebook.run("slider.value = 2; seen[-1]")
     assert run.shown[-1]["text/plain"] == "(7, 2)"
 
@@ -147,11 +153,17 @@ def test_a_finished_progress_bar_does_not_hinder(notebook):
 
 
 def test_a_click_may_ask_for_it(notebook):
-    notebook.run("import sys; sys.old = True\nbutton.on_click(lambda b: relaunch({'PLANTED': 'by click'}, title='t'))")
+    notebook.run(
+        "import sys; sys.old = True\nbutton.on_click(lambda b: relaunch({'PLANTED': 'by click'}, title='t'))"
+    )
     ids = notebook.value("ids")
     published = click(notebook, ids["button"])
     assert [c["execution_state"] for kind, c in published if kind == "status"] == ["busy", "idle"]
-    assert notebook.value("(os.environ['PLANTED'], hasattr(sys, 'old'), model.clicks)") == ("by click", False, 1)
+    assert notebook.value("(os.environ['PLANTED'], hasattr(sys, 'old'), model.clicks)") == (
+        "by click",
+        False,
+        1,
+    )
     click(notebook, ids["unreferenced"])
     assert notebook.value("model.far") == 1
 
@@ -176,7 +188,9 @@ def test_in_a_subshell_as_jupyterlab_does_it(notebook):
     assert updates(click(notebook, ids["button"], subshell=subshell), ids["label"]) == {"value": "n=1"}
     notebook.run(NEW)
     assert updates(click(notebook, ids["button"], subshell=subshell), ids["label"]) == {"value": "n=2"}
-    notebook.run("import sys; sys.old = True;\nbutton.on_click(lambda b: relaunch({'PLANTED': 'sub'}, title='t'))")
+    notebook.run(
+        "import sys; sys.old = True;\nbutton.on_click(lambda b: relaunch({'PLANTED': 'sub'}, title='t'))"
+    )
     click(notebook, ids["button"], subshell=subshell)
     assert notebook.value("(os.environ['PLANTED'], hasattr(sys, 'old'), model.clicks)") == ("sub", False, 3)
     assert updates(click(notebook, ids["slider"], subshell=subshell), ids["label"]) == {}

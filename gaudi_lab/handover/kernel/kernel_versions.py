@@ -136,7 +136,9 @@ def run_alone(kernel: Any, work: Callable[[], Awaitable[None]]) -> None:
     kernel.io_loop.add_callback(locked)
 
 
-_ROUTE = "_reply_subshell_id"  # since 7.4: the subshell that last sent something on a comm gets what comes back
+_ROUTE = (
+    "_reply_subshell_id"  # since 7.4: the subshell that last sent something on a comm gets what comes back
+)
 
 
 def route_of(comm: Any) -> dict[str, str | None]:

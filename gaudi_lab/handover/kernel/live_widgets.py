@@ -1,13 +1,14 @@
 """Widgets travel with what they are bound to, and answer to the id under which the front end shows them.
 
 A widget is made without its constructor: the front end has it already, so that nothing is sent and no observer runs.
-Where there is no kernel, as in the process that checks a snapshot, it is made without a connection.
+Where there is no kernel, as in the process that checks a snapshot, its connection leads nowhere.
 """
 
 from __future__ import annotations
 
 import copy
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,13 @@ def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
     """Return how widgets travel; a class of widgets that says itself how to is left alone."""
     widget = getattr(sys.modules.get("ipywidgets.widgets.widget"), "Widget", None)
     if widget is not None and issubclass(kind, widget):
-        return _reduce if kind.__reduce__ is object.__reduce__ else None
+        return (
+            _reduce
+            if "__reduce__" not in {name for each in kind.__mro__[:-1] for name in vars(each)}
+            else None
+        )
+    if kind in weakref.ProxyTypes:
+        return _reduce_proxy
     stream = getattr(sys.modules.get("tqdm.utils"), "ObjectWrapper", None)
     return _reduce_wrapper if stream is not None and issubclass(kind, stream) else None
 
@@ -94,7 +101,7 @@ def _loose(trait: Any) -> Any:
     return loose
 
 
-def revive(kind: type, added: dict[str, Any]) -> Any:
+def revive(kind: Any, added: dict[str, Any]) -> Any:
     """Return a widget that knows nothing yet."""
     widget = kind.__new__(kind)
     if added:
@@ -118,15 +125,19 @@ def bring_to_life(widget: Any, state: dict[str, Any]) -> None:
 def _connect(widget: Any, model_id: str, route: dict[str, str | None]) -> None:
     ipython = sys.modules.get("IPython")
     kernel = getattr(ipython.get_ipython(), "kernel", None) if ipython is not None else None
-    if kernel is None:
-        return
     import comm
 
     channel = comm.create_comm(comm_id=model_id, target_name="jupyter.widget", primary=False)
-    channel.kernel = kernel  # otherwise set when first used, and until then ipywidgets sends nothing
+    if kernel is not None:
+        channel.kernel = kernel  # otherwise set when first used, and until then ipywidgets sends nothing
     comm.get_comm_manager().register_comm(channel)
     kernel_versions.set_route(channel, route)
     widget.comm = channel
+
+
+def _reduce_proxy(proxy: Any, _: Any) -> tuple[Any, ...]:
+    # By a method that the object has and the proxy hands on: a progress bar's box knows its bar in this way.
+    return weakref.proxy, (proxy.__repr__.__self__,)
 
 
 def _reduce_wrapper(wrapper: Any, _: Any) -> tuple[Any, ...]:
@@ -135,7 +146,7 @@ def _reduce_wrapper(wrapper: Any, _: Any) -> tuple[Any, ...]:
 
 def make_wrapper(kind: type) -> Any:
     """Return a wrapper of tqdm's around a stream, which asks the stream for every attribute, so that it needs one."""
-    wrapper = object.__new__(kind)
+    wrapper: Any = object.__new__(kind)
     set_wrapper(wrapper, {"_wrapped": None})
     return wrapper
 
@@ -146,4 +157,6 @@ def set_wrapper(wrapper: Any, state: dict[str, Any]) -> None:
         object.__setattr__(wrapper, name, value)
 
 
-carrier.register(reducer_for)  # also in the process that checks a snapshot, which has this module for its widgets
+carrier.register(
+    reducer_for
+)  # also in the process that checks a snapshot, which has this module for its widgets

@@ -1,4 +1,4 @@
-"""What IPython has beside the user's names: inputs and outputs, counters, callbacks, magics."""
+"""What IPython has beside the user's names: inputs and outputs, counters, magics."""
 
 from __future__ import annotations
 
@@ -77,12 +77,10 @@ def plain_state(shell: Any) -> ShellState:
 
 
 def hidden_state(shell: Any) -> dict[str, Any]:
-    """Return what of the shell's state are objects of the notebook: outputs, callbacks, magics."""
+    """Return what of the shell's state are objects of the notebook: outputs, magics."""
     hidden = {f"Out[{number}]": value for number, value in shell.history_manager.output_hist.items()}
     own = own_names(shell)
     hidden |= {f"Out[{name}]": shell.user_ns[name] for name in _UNDERSCORES if name in own}
-    events = {event: list(filter(_is_notebooks, called)) for event, called in shell.events.callbacks.items()}
-    hidden["event callbacks"] = {event: called for event, called in events.items() if called}
     magics = shell.magics_manager.magics
     hidden["magics"] = {
         kind: {name: function for name, function in table.items() if _is_notebooks(function)}
@@ -122,7 +120,7 @@ def put_plain_state(shell: Any, state: ShellState) -> None:
 
 
 def put_hidden_state(shell: Any, hidden: Mapping[str, Any]) -> None:
-    """Give a fresh shell the outputs, callbacks and magics of another."""
+    """Give a fresh shell the outputs and magics of another."""
     for name, value in hidden.items():
         which = name[4:-1] if is_output(name) else ""
         if which in _UNDERSCORES:
@@ -131,9 +129,6 @@ def put_hidden_state(shell: Any, hidden: Mapping[str, Any]) -> None:
         elif which:
             shell.history_manager.output_hist[int(which)] = value
             shell.push({f"_{which}": value}, interactive=False)
-    for event, called in hidden.get("event callbacks", {}).items():
-        for function in called:
-            shell.events.register(event, function)
     for kind, table in hidden.get("magics", {}).items():
         for name, function in table.items():
             shell.register_magic_function(function, magic_kind=kind, magic_name=name)

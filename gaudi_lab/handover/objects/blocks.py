@@ -35,6 +35,14 @@ class Block(NamedTuple):
     hash: str
 
 
+FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+"""The errors that say that there is no room."""
+
+
+class Full(OSError):
+    """There is no room for what is being written, whichever object it belongs to."""
+
+
 class Mapped(mmap.mmap):
     """Memory of a loaded block. It is the process's own: what is written to it never reaches the file."""
 
@@ -44,6 +52,25 @@ def view(start: int, size: int, owner: Any = None) -> memoryview:
     memory: Any = (ctypes.c_char * size).from_address(start)
     memory.owner = owner
     return memoryview(memory).cast("B")
+
+
+def put(file: int, memory: memoryview, offset: int) -> None:
+    """Write all of `memory` at a place in a file.
+
+    Raises
+    ------
+    Full
+        There is no room.
+    """
+    while memory:
+        try:
+            step = os.pwrite(file, memory, offset)
+        except OSError as error:
+            raise (Full(error.errno, error.strerror) if error.errno in FULL else error) from None
+        if step == 0:
+            raise Full(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        memory = memory[step:]
+        offset += step
 
 
 def hash_of(memory: memoryview) -> str:
@@ -56,7 +83,7 @@ def write(file: int, offset: int, memory: memoryview) -> Block:
 
     Raises
     ------
-    OSError
+    Full
         There is no room.
     """
     unit = mmap.ALLOCATIONGRANULARITY if len(memory) >= LARGE else _ALIGNED
@@ -66,12 +93,7 @@ def write(file: int, offset: int, memory: memoryview) -> Block:
     while done < len(memory):
         chunk = memory[done : done + _CHUNK]
         digest.update(chunk)
-        wrote = 0
-        while wrote < len(chunk):
-            step = os.pwrite(file, chunk[wrote:], offset + done + wrote)
-            if step == 0:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            wrote += step
+        put(file, chunk, offset + done)
         done += len(chunk)
     return Block(offset, len(memory), digest.hexdigest())
 

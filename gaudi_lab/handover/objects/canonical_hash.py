@@ -43,7 +43,7 @@ def likeness(values: Any, landmarks: Landmarks, hashes: Hashes) -> Likeness | No
     hasher = Hasher(landmarks, hashes)
     try:
         return Likeness(hasher.of(values), dict(hasher.places))
-    except Exception:  # noqa: BLE001 - of objects that may do anything; the caller says that it was not compared
+    except Exception:
         return None
 
 
@@ -71,7 +71,9 @@ class Hasher(Carrier):
         super().__init__(self._digest, landmarks)
         self.places: Counter[str] = Counter()
         self._known = hashes
-        self._hashed: dict[tuple[Any, ...], str] = {}  # its own: memory that only this pass has made goes with it
+        self._hashed: dict[
+            tuple[Any, ...], str
+        ] = {}  # its own: memory that only this pass has made goes with it
         self._within = within  # the sets that are being hashed, which may hold themselves
         self._texts: dict[tuple[type, Any], int] = {}
         self._numbers: dict[tuple[Any, ...], int] = {}
@@ -147,7 +149,9 @@ class Hasher(Carrier):
 
 def _in_order(state: Any) -> Any:
     if isinstance(state, tuple):
-        return tuple(_in_order(part) for part in state) if any(type(part) is dict for part in state) else state
+        return (
+            tuple(_in_order(part) for part in state) if any(type(part) is dict for part in state) else state
+        )
     if type(state) is dict and all(type(key) is str for key in state):
         return {key: state[key] for key in sorted(state)}
     return state
@@ -155,11 +159,26 @@ def _in_order(state: Any) -> Any:
 
 def hash_of_code(code: types.CodeType) -> str:
     """Return a hash of code; marshal's own bytes depend on which of its strings are interned."""
-    numbers = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags, code.co_firstlineno)
-    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_name, code.co_filename)
+    numbers = (
+        code.co_argcount,
+        code.co_posonlyargcount,
+        code.co_kwonlyargcount,
+        code.co_flags,
+        code.co_firstlineno,
+    )
+    names = (
+        code.co_names,
+        code.co_varnames,
+        code.co_freevars,
+        code.co_cellvars,
+        code.co_name,
+        code.co_filename,
+    )
     tables = (code.co_code, getattr(code, "co_linetable", b""), getattr(code, "co_exceptiontable", b""))
     constants = [_constant(value) for value in code.co_consts]
-    return hashlib.sha256(repr((numbers, names, tables, constants)).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(
+        repr((numbers, names, tables, constants)).encode("utf-8", "surrogatepass")
+    ).hexdigest()
 
 
 def _constant(value: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 import cloudpickle
 
 from gaudi_lab.handover.objects import everyday, functions, open_files, refusals
+from gaudi_lab.handover.objects.blocks import Full
 from gaudi_lab.handover.objects.landmarks import Landmarks
 
 PROTOCOL = 5
@@ -103,7 +104,7 @@ class Carrier(cloudpickle.Pickler):
     def changes(self, thing: Any, how: str) -> None:
         """Take note that `thing` will have lost something: `how` is the rest of a sentence."""
 
-    def refuse(self, thing: Any, reason: refusals.CannotTravel) -> Any:
+    def refuse(self, thing: Any, reason: refusals.CannotTravel) -> Any:  # noqa: ARG002 - for those that go on
         """Say that `thing` cannot travel; what is returned is pickled in its place."""
         raise reason
 
@@ -124,7 +125,7 @@ class Carrier(cloudpickle.Pickler):
             return self._reduced(obj, self._reducers[kind])
         except refusals.CannotTravel as reason:
             return self.refuse(obj, reason)
-        except RecursionError:
+        except (RecursionError, Full):
             raise
         except Exception as error:
             return self.refuse(obj, refusals.of_error(error))

@@ -20,7 +20,7 @@ def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
     return _KINDS.get(kind)
 
 
-def _reduce_weakref(reference: weakref.ref[Any], carrier: Any) -> Any:  # noqa: ARG001 - a reducer's arguments
+def _reduce_weakref(reference: weakref.ref[Any], carrier: Any) -> Any:
     if reference.__callback__ is not None:
         raise CannotTravel("is a weak reference that calls a function when its object goes")
     target = reference()
@@ -36,7 +36,7 @@ def make_dead_reference() -> weakref.ref[Any]:
     return weakref.ref(_Gone())
 
 
-def _reduce_weak_dict(mapping: Any, carrier: Any) -> Any:  # noqa: ARG001
+def _reduce_weak_dict(mapping: Any, carrier: Any) -> Any:
     return type(mapping), (), list(mapping.items()), None, None, set_weak_dict
 
 
@@ -46,7 +46,7 @@ def set_weak_dict(mapping: Any, items: list[tuple[Any, Any]]) -> None:
         mapping[key] = value
 
 
-def _reduce_weak_set(items: Any, carrier: Any) -> Any:  # noqa: ARG001
+def _reduce_weak_set(items: Any, carrier: Any) -> Any:
     return weakref.WeakSet, (), set(items), None, None, set_weak_set
 
 
@@ -75,7 +75,7 @@ def set_exception(error: BaseException, state: tuple[dict[str, Any], tuple[Any, 
     vars(error).update(attributes)
 
 
-def _reduce_view(view: Any, carrier: Any) -> Any:  # noqa: ARG001
+def _reduce_view(view: Any, carrier: Any) -> Any:
     (mapping,) = gc.get_referents(view)  # there is no other way to the dictionary itself
     return make_view, (mapping, type(view).__name__.rpartition("_")[2])
 
@@ -85,17 +85,17 @@ def make_view(mapping: dict[Any, Any], method: str) -> Any:
     return getattr(mapping, method)()
 
 
-def _reduce_proxy(proxy: types.MappingProxyType[Any, Any], carrier: Any) -> Any:  # noqa: ARG001
+def _reduce_proxy(proxy: types.MappingProxyType[Any, Any], carrier: Any) -> Any:
     (mapping,) = gc.get_referents(proxy)
     return types.MappingProxyType, (mapping,)
 
 
-def _reduce_field(field: dataclasses.Field[Any], carrier: Any) -> Any:  # noqa: ARG001
+def _reduce_field(field: dataclasses.Field[Any], carrier: Any) -> Any:
     state = {name: getattr(field, name) for name in field.__slots__ if hasattr(field, name)}
     return make_blank, (dataclasses.Field,), (None, state)
 
 
-def make_blank(kind: type) -> Any:
+def make_blank(kind: Any) -> Any:
     """Return an object of `kind` without calling its `__init__`."""
     return kind.__new__(kind)
 

@@ -68,7 +68,7 @@ def set_function(function: types.FunctionType, state: tuple[dict[str, Any], dict
         setattr(function, name, value)
 
 
-def _reduce_cell(cell: types.CellType, carrier: Any) -> Any:  # noqa: ARG001 - a reducer's arguments
+def _reduce_cell(cell: types.CellType, carrier: Any) -> Any:
     try:
         contents = cell.cell_contents
     except ValueError:  # not bound yet
@@ -86,13 +86,16 @@ def set_cell(cell: types.CellType, state: tuple[Any]) -> None:
     (cell.cell_contents,) = state
 
 
-def _reduce_code(code: types.CodeType, carrier: Any) -> Any:  # noqa: ARG001
+def _reduce_code(code: types.CodeType, carrier: Any) -> Any:
     return marshal.loads, (marshal.dumps(code),)
 
 
 def _reduce_class(kind: type, carrier: Any) -> Any:
     reduced: Any = stock._class_reduce(kind)
-    if not isinstance(reduced, tuple) or reduced[0] not in (stock._make_skeleton_class, stock._make_skeleton_enum):
+    if not isinstance(reduced, tuple) or reduced[0] not in (
+        stock._make_skeleton_class,
+        stock._make_skeleton_enum,
+    ):
         return reduced
     carrier.travels_by_value(kind)
     # Without the number by which cloudpickle recognises a class that this process has already: what is loaded never
@@ -125,7 +128,7 @@ def set_module(module: types.ModuleType, state: dict[str, Any]) -> None:
     vars(module).update(state)
 
 
-def _reduce_cached_property(cached: functools.cached_property[Any], carrier: Any) -> Any:  # noqa: ARG001
+def _reduce_cached_property(cached: functools.cached_property[Any], carrier: Any) -> Any:
     return make_cached_property, (cached.func, cached.attrname)
 
 
@@ -143,7 +146,14 @@ def _reduce_cache(cache: Any, carrier: Any) -> Any:
     carrier.travels_by_value(cache)
     carrier.changes(cache, "has an empty cache")
     parameters = cache.cache_parameters()
-    return make_cache, (parameters["maxsize"], parameters["typed"], cache.__wrapped__), vars(cache), None, None, set_cache
+    return (
+        make_cache,
+        (parameters["maxsize"], parameters["typed"], cache.__wrapped__),
+        vars(cache),
+        None,
+        None,
+        set_cache,
+    )
 
 
 def make_cache(size: int | None, typed: bool, function: Callable[..., Any]) -> Any:

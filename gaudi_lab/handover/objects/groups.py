@@ -116,7 +116,7 @@ class Tracer(Carrier):
                 deep = isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError)
                 words = "is nested too deeply" if deep else f"cannot be pickled: {error}"
                 self._culprits.append(Culprit(number, root.value, words))
-            except Exception as error:  # noqa: BLE001 - somebody's iterator, in the middle of being written
+            except Exception as error:
                 self._culprits.append(Culprit(number, root.value, f"cannot be pickled: {error}"))
         self._join_overlapping()
         groups: dict[int, Group] = {}
@@ -195,7 +195,8 @@ class Tracer(Carrier):
             )
             known = self._kinds[kind] = known or kind.__module__.startswith("numpy.dtypes")
             known = self._kinds[kind] = known or (
-                kind.__module__ == "torch" and kind.__name__ in ("dtype", "device", "Size", "layout", "memory_format")
+                kind.__module__ == "torch"
+                and kind.__name__ in ("dtype", "device", "Size", "layout", "memory_format")
             )
         return known or (isinstance(thing, _BY_NAME) and id(thing) not in self._by_value)
 

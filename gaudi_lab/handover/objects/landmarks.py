@@ -108,7 +108,9 @@ def _globals_key(variables: dict[Any, Any]) -> Key | None:
     """Return the key of a module's global variables; None for another dictionary."""
     name = variables.get("__name__")
     module = sys.modules.get(name) if type(name) is str else None
-    return ("globals", name) if module is not None and getattr(module, "__dict__", None) is variables else None
+    return (
+        ("globals", name) if module is not None and getattr(module, "__dict__", None) is variables else None
+    )
 
 
 def _shell() -> Any:

@@ -16,7 +16,7 @@ def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
     return _reduce_state if issubclass(kind, known) and hasattr(kind, "_shared_state") else None
 
 
-def _reduce_state(state: Any, carrier: Any) -> Any:  # noqa: ARG001 - a reducer's arguments
+def _reduce_state(state: Any, carrier: Any) -> Any:
     return make_state, (type(state),), state._shared_state, None, None, set_state
 
 

@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+try:
+    from numpy.lib.array_utils import byte_bounds
+except ImportError:  # before NumPy 2
+    byte_bounds = np.byte_bounds  # type: ignore[attr-defined]
+
 from gaudi_lab.handover.objects.refusals import CannotTravel
 
 DummyArray: Any = type(as_strided(np.empty(1), (1,)).base)
@@ -51,7 +56,15 @@ def _plain(values: Array, carrier: Any) -> tuple[Any, ...] | None:
     if exporter is not None:
         start = np.frombuffer(exporter, np.uint8).ctypes.data if len(exporter) else values.ctypes.data
         offset = values.ctypes.data - start
-        return make_over_buffer, exporter, offset, values.dtype, values.shape, values.strides, values.flags.writeable
+        return (
+            make_over_buffer,
+            exporter,
+            offset,
+            values.dtype,
+            values.shape,
+            values.strides,
+            values.flags.writeable,
+        )
     start, size = extent(root)
     if _is_foreign(root):
         carrier.changes(values, f"does not share its memory with a {type(_base(root)).__name__} any more")
@@ -85,7 +98,7 @@ def extent(root: Array) -> tuple[int, int]:
         return storage.data_ptr(), storage.nbytes()
     if root.size == 0:
         return root.ctypes.data, 0
-    low, high = np.lib.array_utils.byte_bounds(root) if hasattr(np.lib, "array_utils") else np.byte_bounds(root)
+    low, high = byte_bounds(root)
     return low, high - low
 
 
@@ -170,7 +183,9 @@ def _reduce_references(values: Array, carrier: Any) -> Any:
     return make_view_of_references, (root, first, values.shape, values.strides)
 
 
-def make_view_of_references(root: Array, first: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+def make_view_of_references(
+    root: Array, first: int, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> Array:
     """Return a view of an array of objects by its first element and its strides."""
     flat = root.reshape(-1, order="F" if root.flags.f_contiguous and not root.flags.c_contiguous else "C")
     return as_strided(flat[first:], shape, strides)
@@ -180,13 +195,15 @@ def _reduce_memmap(values: np.memmap[Any, Any], carrier: Any) -> Any:
     if getattr(values, "_mmap", None) is None:  # the result of an operation: ordinary memory under that class
         return _reduce_array(values, carrier)
     if values.mode != "r":
-        raise CannotTravel(f"is a file mapped into memory for writing (mode {values.mode}, {values.filename})")
+        raise CannotTravel(
+            f"is a file mapped into memory for writing (mode {values.mode}, {values.filename})"
+        )
     root = root_of(values)
     if root is not values:
         offset = values.ctypes.data - root.ctypes.data
         make = (make_view, (root, offset, values.dtype, values.shape, values.strides, False))
         return make_subclass, (type(values), *make), {"filename": values.filename, "mode": "r"}
-    path = os.path.abspath(os.fspath(values.filename))
+    path = os.path.abspath(str(values.filename))
     try:
         found = os.stat(path)
     except OSError as error:
@@ -210,5 +227,3 @@ def map_again(
     if (now.st_size, now.st_mtime_ns) != (size, changed):
         raise OSError(f"{path} has changed since")
     return np.memmap(path, dtype, "r", offset, shape, order)
-
-

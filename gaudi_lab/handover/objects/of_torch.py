@@ -166,7 +166,7 @@ def make_meta_storage(size: int) -> torch.UntypedStorage:
     return torch.UntypedStorage(size, device="meta")
 
 
-def _reduce_typed_storage(storage: Any, carrier: Any) -> Any:  # noqa: ARG001 - a reducer's arguments
+def _reduce_typed_storage(storage: Any, carrier: Any) -> Any:
     return make_typed_storage, (storage._untyped_storage, storage.dtype)
 
 
@@ -198,7 +198,7 @@ def make_generator(place: Place, state: torch.Tensor) -> Any:
     return generator
 
 
-def _reduce_generator_on_host(generator: GeneratorOnHost, carrier: Any) -> Any:  # noqa: ARG001
+def _reduce_generator_on_host(generator: GeneratorOnHost, carrier: Any) -> Any:
     return make_generator, (Place(generator.device), generator.state)
 
 
@@ -219,7 +219,7 @@ def make_optimizer(kind: type[torch.optim.Optimizer]) -> torch.optim.Optimizer:
     return optimizer
 
 
-def _reduce_operator(operator: Any, carrier: Any) -> Any:  # noqa: ARG001
+def _reduce_operator(operator: Any, carrier: Any) -> Any:
     return find_operator, (str(operator),)
 
 

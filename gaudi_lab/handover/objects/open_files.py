@@ -50,7 +50,7 @@ def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
     return _reduce_written if kind in (io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair) else None
 
 
-def _reduce_file(file: Any, carrier: Any) -> Any:  # noqa: ARG001 - a reducer's arguments
+def _reduce_file(file: Any, carrier: Any) -> Any:
     if file.closed:
         return _reduce_closed(file)
     name = getattr(file, "name", None)
@@ -75,7 +75,9 @@ def _spot(file: Any, path: str) -> Spot:
         raise CannotTravel(f"is a file that is being read, and at {path} there is another now")
     text = isinstance(file, io.TextIOWrapper)
     if text and _has_carriage_returns(path):
-        raise CannotTravel(f"reads {path}, which has carriage returns, and how it treats them cannot be found out")
+        raise CannotTravel(
+            f"reads {path}, which has carriage returns, and how it treats them cannot be found out"
+        )
     try:
         position = file.tell()
     except OSError as error:
@@ -133,7 +135,7 @@ def make_closed(kind: type, name: Any, mode: str | None, encoding: str | None, e
     """Return a closed file that says the same of itself; the file of that name is not touched."""
     writes = kind is io.BufferedWriter or (mode or "r")[0] in "wax"
     raw = io.FileIO(os.devnull, "w" if writes else "r")
-    raw.name = name  # type: ignore[misc]
+    raw.name = name
     file: Any = raw
     if kind is not io.FileIO:
         file = io.BufferedWriter(raw) if writes else io.BufferedReader(raw)

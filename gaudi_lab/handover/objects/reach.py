@@ -42,6 +42,22 @@ def way(name: str, value: Any, target: Any, namespace: dict[str, Any]) -> str | 
     return None
 
 
+def everything(value: Any) -> Iterator[Any]:
+    """Yield `value` and what can be reached from it, the nearest first, as far as `way` would look."""
+    seen = {id(value)}
+    waiting = deque([value])
+    alive = [value]
+    end = time.monotonic() + _LONGEST
+    while waiting and len(seen) < _MOST and time.monotonic() < end:
+        thing = waiting.popleft()
+        yield thing
+        for _, child in _children(thing):
+            if id(child) not in seen and not isinstance(child, _PLAIN) and not _is_of_a_library(child):
+                seen.add(id(child))
+                alive.append(child)
+                waiting.append(child)
+
+
 def _children(thing: Any) -> Iterator[tuple[str, Any]]:
     """Yield what `thing` holds, with what is to be written to get there."""
     match thing:
@@ -87,15 +103,17 @@ def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
             else:
                 yield f".{key}", child
     for base in type(thing).__mro__:
-        for slot in getattr(base, "__slots__", ()) if not isinstance(getattr(base, "__slots__", ()), str) else ():
+        for slot in (
+            getattr(base, "__slots__", ()) if not isinstance(getattr(base, "__slots__", ()), str) else ()
+        ):
             try:
                 child = getattr(thing, slot)
-            except Exception:  # noqa: BLE001, S112, PERF203 - an empty slot, or a name that is private to its class
+            except Exception:
                 continue
             yield f".{slot}", child
     try:
         held = gc.get_referents(thing)
-    except Exception:  # noqa: BLE001
+    except Exception:
         return
     yield from ((" (inside)", child) for child in held if id(child) not in known and child is not type(thing))
 

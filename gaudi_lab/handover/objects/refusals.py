@@ -42,8 +42,8 @@ def check(thing: Any) -> None:
         if kind is known or issubclass(kind, known):
             raise CannotTravel(words(thing))
     for (module, name), words in _OF_MODULES.items():
-        known = getattr(sys.modules.get(module), name, None)
-        if isinstance(known, type) and issubclass(kind, known):
+        found = getattr(sys.modules.get(module), name, None)
+        if isinstance(found, type) and issubclass(kind, found):
             raise CannotTravel(words(thing))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import io
-import os
 from typing import Any, NamedTuple
 
 from gaudi_lab.handover.objects import blocks
@@ -54,7 +53,7 @@ class Files:
 
         Raises
         ------
-        OSError
+        Full
             There is no room.
         Exception
             Whatever an object raises that is asked to be pickled. Nothing of the group is in the files then.
@@ -117,10 +116,8 @@ class _Stream(io.RawIOBase):
     def flush(self) -> None:
         rest = memoryview(bytes(self._waiting))
         self._waiting.clear()
-        while rest:
-            step = os.pwrite(self._file, rest, self.end)
-            self.end += step
-            rest = rest[step:]
+        blocks.put(self._file, rest, self.end)
+        self.end += len(rest)
 
 
 class _Passing(NamedTuple):

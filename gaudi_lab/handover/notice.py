@@ -1,0 +1,16 @@
+"""What a fresh kernel tells of a notebook that did not arrive."""
+
+from __future__ import annotations
+
+from gaudi_lab.handover import kept
+
+
+def left_behind() -> str | None:
+    """Return a line about the newest snapshot that nobody came for; None if there is none.
+
+    It lies there when a process was ended after it had been left and before the notebook was in the new one.
+    """
+    found = kept.orphans()
+    if not found:
+        return None
+    return f"A notebook was saved for a process that never came. To have it: gaudi_lab.restore({str(found[0].path)!r})"
