@@ -309,7 +309,8 @@ def warmup(
 def why(since: Why | None = None) -> Why:
     """Say what was compiled since a model was attached, why, what it took, and what to change.
 
-    It also says which operators ran on the host, outside any graph, and from which line.
+    It also says which graphs were never found again or lie in the shadow of a newer one, and which operators ran on the
+    host, outside any graph, and from which line.
 
     In a notebook: `%gaudi_why`.
 
@@ -333,7 +334,8 @@ def why(since: Why | None = None) -> Why:
         on_host = watching.watching.fallbacks.runs if watching is not None else ()
     else:
         on_host = fallbacks.of_counters(bridge.counters().fallback_operators)
-    found = Why(costs, emulated=identity.emulated, complete=complete, on_host=on_host)
+    graphs = watching.watching.uses.read() if watching is not None else ()
+    found = Why(costs, identity.emulated, complete, on_host, graphs)
     return found.since(since) if since is not None else found
 
 

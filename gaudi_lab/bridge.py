@@ -268,6 +268,24 @@ def watch_fallbacks(note: Callable[[str], None]) -> Callable[[], None]:
     return emulator.watch_fallbacks(note) if emulator.active() else lambda: None
 
 
+def hits_of(name: str) -> int | None:
+    """Return how often a compiled graph ran besides its first time; None once it is gone.
+
+    Only the emulated bridge tells. Of Intel's graphs it is always None.
+    """
+    return emulator.hits_of(name)
+
+
+def graphs_named() -> int:
+    """Return how many graphs were given a name so far, for `compiled_since`; 0 where nobody tells."""
+    return emulator.graphs_named()
+
+
+def compiled_since(number: int) -> tuple[str, ...]:
+    """Return the graphs that `torch.compile` has made after the first `number`, by name; none where nobody tells."""
+    return emulator.compiled_since(number)
+
+
 def recording() -> tuple[int, int]:
     """Return the number of the program in the making, as `watch_programs` names it, and how many operators it has.
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from gaudi_lab.measure.causes import places, recorded, remedies, signature
 from gaudi_lab.measure.causes.cause import Cause, Difference, Place
-from gaudi_lab.measure.causes.guards import Tracing, recompile_limit
+from gaudi_lab.measure.causes.guards.tracing import Tracing, recompile_limit
 from gaudi_lab.measure.causes.signature import Signature
 from gaudi_lab.report import GraphRefusal
 

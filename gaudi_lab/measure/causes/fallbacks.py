@@ -57,7 +57,7 @@ class Fallbacks:
     def runs(self) -> tuple[HostRun, ...]:
         """What ran on the host, the most frequent first."""
         found = [
-            HostRun(operator, count, _place(line), _place(call))
+            HostRun(operator, count, places.of(line), places.of(call))
             for (operator, line, call), count in self._counts.items()
         ]
         return tuple(sorted(found, key=lambda run: -run.count))
@@ -70,7 +70,3 @@ class Fallbacks:
 def of_counters(operators: Mapping[str, int]) -> tuple[HostRun, ...]:
     """Return what ran on the host where only counters tell of it, by operator: from which line is not known then."""
     return tuple(HostRun(name, count) for name, count in sorted(operators.items(), key=lambda x: -x[1]))
-
-
-def _place(line: origin.Line | None) -> Place | None:
-    return places.at(line.file, line.number) if line is not None else None

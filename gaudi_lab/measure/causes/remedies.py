@@ -40,6 +40,24 @@ def for_break(reason: str) -> str:
     return "take this line out of the forward, or rewrite it with tensor operators"
 
 
+def for_shadow(differences: tuple[Difference, ...]) -> str:
+    """Return what makes one graph of two of which the newer takes the older one's calls.
+
+    Parameters
+    ----------
+    differences
+        For which the newer one was made.
+    """
+    for difference in differences:
+        if difference.kind == "shape" and (dims := difference.dims):
+            dim = 0 if dims == (-1,) else dims[-1]
+            what = difference.what.partition(",")[0].partition(" and ")[0]
+            return (
+                f"torch._dynamo.mark_dynamic({what}, {dim}) before the first call: one graph in place of both"
+            )
+    return "make the call that the newer graph was compiled for first: it then serves both"
+
+
 LAST_BATCH = (
     "if this is the last batch: drop_last=True in the DataLoader, or dataloader_drop_last=True or pad_last_batch=True "
     "in the Trainer's arguments"

@@ -38,11 +38,16 @@ def rows() -> tuple[list[Row], str]:
 
 
 def _say(case: Case) -> tuple[bool, str]:
-    causes = [cost.cause for cost in observe(case)]
+    why = observe(case)
+    causes = [cost.cause for cost in why.costs]
+    shadowed = [graph for graph in why.graphs if graph.shadow]
     found = {(x.what, x.kind) for cause in causes for x in cause.differences}
     right = case.kind in {cause.kind for cause in causes} if case.kind else len(causes) == 1
-    right = right and case.expected <= found and any(case.remedy in cause.remedy for cause in causes)
-    return right, "; ".join(f"{cause.text} → {cause.remedy or 'nothing to change'}" for cause in causes)
+    right = right and case.expected <= found and len(shadowed) == case.shadowed
+    right = right and any(case.remedy in x.remedy for x in (shadowed or causes))
+    said = [f"{cause.text} → {cause.remedy or 'nothing to change'}" for cause in causes]
+    said += [f"{unused.why} → {unused.remedy}" for unused in why.unused if shadowed]
+    return right, "; ".join(said)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from torch import nn
 
 import gaudi_lab
 from gaudi_lab import bridge
-from gaudi_lab.measure.causes.history import CauseCost
+from gaudi_lab.measure.why import Why
 
 _widths = itertools.count(7, 2)
 """No two cases have a program in common: what one has compiled would be there for the next."""
@@ -107,6 +107,8 @@ class Case:
         Which kind of cause there has to be, where differences do not say it.
     of_first
         Whether it is about the first call.
+    shadowed
+        Whether the graph of the first call then lies in the shadow of another.
     """
 
     number: int
@@ -120,13 +122,14 @@ class Case:
     model: type[nn.Module] = Model
     kind: str = ""
     of_first: bool = False
+    shadowed: bool = False
 
     def __str__(self) -> str:
         return f"{self.number} {self.name}, {self.mode}"
 
 
-def observe(case: Case, *, again: bool = False) -> tuple[CauseCost, ...]:
-    """Make both calls of a case, or the first one twice, and return why the second one compiled.
+def observe(case: Case, *, again: bool = False) -> Why:
+    """Make both calls of a case, or the first one twice, and return what is said of the second one.
 
     The workbench must be empty. It is left so.
     """
@@ -153,12 +156,12 @@ def observe(case: Case, *, again: bool = False) -> tuple[CauseCost, ...]:
             before = gaudi_lab.why()
             _finish(case.first(model, tensor))
             if case.of_first:
-                return gaudi_lab.why(since=before).costs
+                return gaudi_lab.why(since=before)
             if case.mode == "graphs":
                 _finish(case.first(model, tensor))  # the first replay compiles copying its inputs
             before = gaudi_lab.why()
             _finish((case.first if again else case.second)(model, tensor))
-        return gaudi_lab.why(since=before).costs
+        return gaudi_lab.why(since=before)
     finally:
         gaudi_lab.detach("model")
         gaudi_lab.mode("eager")
@@ -335,6 +338,16 @@ def _cases() -> Iterator[Case]:
         "inference_mode",
     )
     yield Case(
+        7,
+        "a graph for any size",
+        "compile",
+        lambda m, t: m(t(4)),
+        _any_size,
+        frozenset({("x", "shape")}),
+        "mark_dynamic(x, 0) before the first call",
+        shadowed=True,
+    )
+    yield Case(
         9,
         "what only values tell",
         "compile",
@@ -366,6 +379,13 @@ def _cases() -> Iterator[Case]:
         frozenset({("x", "dtype")}),
         "one dtype for x",
     )
+
+
+def _any_size(model: Any, tensor: Callable[..., torch.Tensor]) -> Any:
+    x = tensor(5)
+    torch._dynamo.mark_dynamic(x, 0)
+    model(x)
+    return model(tensor(4))
 
 
 def _too_often(model: Any, tensor: Callable[..., torch.Tensor]) -> Any:
