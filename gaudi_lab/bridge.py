@@ -260,8 +260,8 @@ def watch_programs(
     return emulator.watch_programs(before, after, failed) if emulator.active() else lambda: None
 
 
-def watch_fallbacks(note: Callable[[str], None]) -> Callable[[], None]:
-    """Call `note` with the name of each operator that runs on the host, from where it is called; return what ends it.
+def watch_fallbacks(note: Callable[[str, Any], None]) -> Callable[[], None]:
+    """Call `note` with each operator that has run on the host, and what it returned; see `emulator.watch_fallbacks`.
 
     Only the emulated bridge tells. Intel's counts, and nothing is called then.
     """

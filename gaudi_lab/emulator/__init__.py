@@ -113,15 +113,18 @@ def watch_programs(
     return undo
 
 
-def watch_fallbacks(note: Callable[[str], None]) -> Callable[[], None]:
-    """Call `note` with each operator that runs on the host, from where it is called; return what ends it."""
-    from gaudi_lab.emulator.device import events
+def watch_fallbacks(note: Callable[[str, Any], None]) -> Callable[[], None]:
+    """Call `note` with each operator that has run on the host, and what it returned, from where it is called.
 
-    def tell(_: int, params: list[tuple[str, str]]) -> None:
-        note(dict(params)["op_name"])
+    Returns
+    -------
+    callable
+        Ends it.
+    """
+    from gaudi_lab.emulator.operators import fallback
 
-    subscribed = events.subscribe(events.EventId.CPU_FALLBACK, tell)
-    return lambda: events.unsubscribe(subscribed)
+    fallback.watchers.append(note)
+    return lambda: fallback.watchers.remove(note)
 
 
 def hits_of(name: str) -> int | None:

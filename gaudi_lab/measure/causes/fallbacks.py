@@ -45,13 +45,14 @@ class Fallbacks:
     def __init__(self) -> None:
         self._counts: dict[_Key, int] = {}
 
-    def note(self, operator: str) -> None:
-        """Take note that an operator runs on the host now."""
+    def note(self, operator: str) -> origin.Line | None:
+        """Take note that an operator runs on the host now, and return the line that it is called from."""
         came_from = origin.trace(inspect.currentframe())
         key: _Key = (operator, came_from.line, came_from.call)
         if key not in self._counts and len(self._counts) >= MOST_LINES:
             key = (operator, None, None)
         self._counts[key] = self._counts.get(key, 0) + 1
+        return came_from.line
 
     @property
     def runs(self) -> tuple[HostRun, ...]:

@@ -115,7 +115,7 @@ class Watching(Telling):
         graphs.watchers.append(self._captures)
         self._undo = [
             bridge.watch_programs(programs.before, programs.after, programs.failed),
-            bridge.watch_fallbacks(self.fallbacks.note),
+            bridge.watch_fallbacks(self._ran_on_host),
             lambda: graphs.watchers.remove(self._captures),
             self._traced.end,
         ]
@@ -147,6 +147,11 @@ class Watching(Telling):
         if note is not None:
             note(call)
         return call
+
+    def _ran_on_host(self, operator: str, result: Any) -> None:
+        line = self.fallbacks.note(operator)
+        if bridge.is_lazy():
+            self._programs.ran_on_host(operator, result, line)
 
     def _finished(self, call: Call) -> None:
         self._captures.call_is_over()

@@ -66,7 +66,7 @@ class WithMask(nn.Module):
         self.linear = nn.Linear(width, width)
 
     def forward(self, x):
-        y = self.linear(x)
+        y = self.linear(x) if x.dim() > 1 else x
         y = y[y > 0]
         return y.sum()
 
@@ -361,6 +361,17 @@ def _cases() -> Iterator[Case]:
         of_first=True,
     )
     yield Case(
+        9,
+        "what only values tell",
+        "lazy",
+        lambda m, t: m(_with_positive(t, 5)),
+        lambda m, t: m(_with_positive(t, 3)),
+        frozenset({("result of aten.index", "shape")}),
+        "keep the size: torch.where(mask, x, 0)",
+        "y = y[y > 0]",
+        model=WithMask,
+    )
+    yield Case(
         13,
         "too many graphs",
         "compile",
@@ -379,6 +390,13 @@ def _cases() -> Iterator[Case]:
         frozenset({("x", "dtype")}),
         "one dtype for x",
     )
+
+
+def _with_positive(tensor: Callable[..., torch.Tensor], number: int) -> torch.Tensor:
+    """Return a vector of which so many numbers are positive."""
+    x = -tensor().cpu().abs()
+    x[:number] *= -1
+    return x.to("hpu")
 
 
 def _any_size(model: Any, tensor: Callable[..., torch.Tensor]) -> Any:

@@ -14,7 +14,7 @@ from gaudi_lab import bridge, origin
 from gaudi_lab.instruments import graphs
 from gaudi_lab.instruments.guard.call_arguments import is_constant
 from gaudi_lab.instruments.guard.object_state import State
-from gaudi_lab.measure.causes import explaining, places
+from gaudi_lab.measure.causes import explaining, places, recorded
 from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.measure.causes.explaining import Made
 from gaudi_lab.measure.causes.graph_uses import GraphUses
@@ -49,6 +49,7 @@ class RecordedPrograms:
     ) -> None:
         self._telling, self._uses, self._captures, self._followed = telling, uses, captures, followed
         self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        self._made_on_host: WeakKeyDictionary[Any, origin.Line] = WeakKeyDictionary()
         self._over: deque[Call] = deque(maxlen=MOST_RECORDED)
         self._made: dict[str, Made] = {}
         self._waiting: dict[str, Cause] = {}
@@ -65,6 +66,17 @@ class RecordedPrograms:
                     self._names[holder] = name
             elif not is_constant(value):
                 self.name_tensors(State({name: value}).tensors.items())
+
+    def ran_on_host(self, operator: str, result: Any, line: origin.Line | None) -> None:
+        """Remember what an operator has returned that ran on the host: its size depends on values."""
+        name = recorded.name_of_result(operator)
+        for x in result if isinstance(result, (list, tuple)) else [result]:
+            holder = bridge.holder_of(x)
+            if holder is None or holder in self._names:
+                continue
+            self._names[holder] = name
+            if line is not None:
+                self._made_on_host[holder] = line
 
     def before(self, departure: Any) -> None:
         """Be told that a program is about to be compiled, and why."""
@@ -112,6 +124,8 @@ class RecordedPrograms:
 
     def _about(self, departure: Any, made: Sequence[Call]) -> explaining.About:
         shown = next((x.origin for x in departure.changes if x.origin is not None), departure.origin)
+        line = next((x for change in departure.changes if (x := self._line_on_host(change.holder))), None)
+        line = line or (shown.line if shown is not None else None)
         call = places.of(made[-1].line if made else origin.caller())
         model = made[-1].name if made else ""
         if shown is None:
@@ -119,7 +133,14 @@ class RecordedPrograms:
         outer = shown.outer() if shown.outer is not None else None
         if not made and outer is not None:
             model = type(outer).__name__
-        return explaining.About(model, shown.module, places.of(shown.line), call, outer is not None)
+        return explaining.About(model, shown.module, places.of(line), call, outer is not None)
+
+    def _line_on_host(self, holder: Any) -> origin.Line | None:
+        """Return the line that made an input on the host; None for every other input."""
+        try:
+            return self._made_on_host.get(holder)
+        except TypeError:  # nothing, or a value of the host
+            return None
 
     def _name_holder(self, holder: Any) -> str:
         try:
