@@ -2,12 +2,15 @@
 
 The numbers are those of the list of causes met in real programs for Gaudi. Not here, because one process on one device
 cannot have them: a constant that depends on the rank (8), a library that names its layers anew (11), and an unbacked
-symbol, which the device's backend never sees (12).
+symbol, which the device's backend never sees (12). Nor is what a compile-only warm-up leaves behind (16): nothing
+compiles for it, and it is told as a warning; see `Keeps`.
 """
 
 from __future__ import annotations
 
+import gc
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +72,29 @@ class WithMask(nn.Module):
         y = self.linear(x) if x.dim() > 1 else x
         y = y[y > 0]
         return y.sum()
+
+
+class WithoutWeights(nn.Module):
+    """Takes any dtype."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+    def forward(self, x):
+        return x.relu() + 1
+
+
+class Keeps(nn.Module):
+    """Sets an attribute at its first call: under compile-only that is a value which nothing has computed."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale: torch.Tensor | None = None
+
+    def forward(self, x):
+        if self.scale is None:
+            self.scale = x.abs().mean()
+        return x / self.scale
 
 
 class Convolution(nn.Module):
@@ -162,6 +188,29 @@ def observe(case: Case, *, again: bool = False) -> Why:
             before = gaudi_lab.why()
             _finish((case.first if again else case.second)(model, tensor))
         return gaudi_lab.why(since=before)
+    finally:
+        gaudi_lab.detach("model")
+        gaudi_lab.mode("eager")
+
+
+def observe_uncomputed() -> list[str]:
+    """Call `Keeps` in a compile-only warm-up and once more; return what is said of the attribute that it keeps."""
+    from habana_frameworks.torch.core import mark_step
+    from habana_frameworks.torch.internal import bridge_config
+
+    gaudi_lab.mode("lazy")
+    model = Keeps(next(_widths)).to("hpu")
+    gaudi_lab.attach(model, "model")
+    x = torch.randn(4).to("hpu")
+    mark_step()
+    try:
+        with bridge_config.env_setting("PT_COMPILE_ONLY_MODE", True), torch.no_grad():
+            model(x)
+            mark_step()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            model(x).cpu()
+        return [str(warning.message) for warning in told]
     finally:
         gaudi_lab.detach("model")
         gaudi_lab.mode("eager")
@@ -372,6 +421,25 @@ def _cases() -> Iterator[Case]:
         model=WithMask,
     )
     yield Case(
+        9,
+        "another number of values",
+        "compile",
+        lambda m, t: m(_with_positive(t, 5)),
+        lambda m, t: m(_with_positive(t, 3)),
+        frozenset({("the value from the graph break", "shape")}),
+        "keep the size: torch.where(mask, x, 0)",
+        model=WithMask,
+    )
+    yield Case(
+        14,
+        "a model made anew",
+        "graphs",
+        _made_anew,
+        _made_anew,
+        frozenset({("model", "object")}),
+        "make the model once",
+    )
+    yield Case(
         13,
         "too many graphs",
         "compile",
@@ -390,6 +458,38 @@ def _cases() -> Iterator[Case]:
         frozenset({("x", "dtype")}),
         "one dtype for x",
     )
+    yield Case(
+        15,
+        "another dtype",
+        "lazy",
+        lambda m, t: m(t(4).cpu().float().to("hpu")),
+        lambda m, t: m(t(4).cpu().double().to("hpu")),
+        frozenset({("x", "dtype")}),
+        "one dtype for x",
+        "return x.relu() + 1",
+        model=WithoutWeights,
+    )
+    yield Case(
+        15,
+        "gradients of an input",
+        "compile",
+        _plain,
+        lambda m, t: m(t(4).requires_grad_()).detach(),
+        frozenset({("x", "gradient")}),
+        "x.requires_grad_(...) the same",
+    )
+
+
+def _made_anew(model: Any, tensor: Callable[..., torch.Tensor]) -> Any:
+    """Call another model of the same kind, under HPU graphs, and let go of it."""
+    other = type(model)(tensor().numel()).eval().to("hpu")
+    gaudi_lab.attach(other, "other")
+    gaudi_lab.hpu_graphs(other)
+    result = other(tensor(4)).cpu()
+    gaudi_lab.detach("other")
+    del other
+    gc.collect()
+    return result
 
 
 def _with_positive(tensor: Callable[..., torch.Tensor], number: int) -> torch.Tensor:

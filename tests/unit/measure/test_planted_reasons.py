@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from planted_reasons import CASES, observe
+from planted_reasons import CASES, observe, observe_uncomputed
 
 import gaudi_lab
 from gaudi_lab import bridge
@@ -24,6 +24,12 @@ def test_a_planted_reason_is_named(case, workbench):
     assert case.remedy in (shadowed[0].remedy if shadowed else causes[0].remedy)
     if case.line:
         assert causes[0].source.source == case.line
+
+
+def test_what_a_compile_only_warm_up_leaves_behind_is_named(workbench):
+    (told,) = observe_uncomputed()
+    assert "scale" in told
+    assert "planted_reasons.py" in told
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.number in (1, 15)], ids=str)

@@ -11,6 +11,9 @@ from gaudi_lab.measure.causes import signature
 from gaudi_lab.measure.causes.cause import Difference
 from gaudi_lab.measure.causes.signature import TensorFacts
 
+FROM_THE_BREAK = "the value from the graph break"
+"""What the value is called with which traced code goes on behind a break."""
+
 
 def name_of(source: str) -> str:
     """Return what people call what a guard is about: ``L['self']._modules['lin'].gain`` is lin.gain."""
@@ -20,6 +23,7 @@ def name_of(source: str) -> str:
     text = re.sub(r"^L\['args'\]\[(\d+)\]", r"argument \1", text)
     text = re.sub(r"^L\['kwargs'\]\['(\w+)'\]", r"\1", text)
     text = re.sub(r"^L\['(?:self|module)'\]\.?", "", text)
+    text = re.sub(r"^L\['___stack\d+'\]", FROM_THE_BREAK, text)
     text = re.sub(r"^L\['(\w+)'\]", r"\1", text)
     text = re.sub(r"\.?(?:_modules|_parameters|_buffers|__dict__)\['([^']+)'\]", r".\1", text)
     return text.strip(".") or "the module"
