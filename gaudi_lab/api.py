@@ -378,7 +378,7 @@ def forecast(
     >>> trainer = Trainer(model, arguments, data_collator=forecast.collator(tokenizer))
     """
     from gaudi_lab.instruments import components
-    from gaudi_lab.measure.forecast import make_forecast
+    from gaudi_lab.measure.forecasting import make_forecast
 
     workbench = lab.current()
     if model is None:
@@ -424,6 +424,19 @@ def freeze(on: bool = True) -> None:
         False to allow it again.
     """
     lab.current().freeze(on)
+
+
+def live_line(on: bool = True) -> None:
+    """Show a line while something compiles longer than a second, or do not. It is shown unless you say so.
+
+    In a notebook: `%gaudi_live_line [on|off]`. `GAUDI_LAB_LIVE_LINE=0` in the environment is off from the start.
+
+    Parameters
+    ----------
+    on
+        False to show it no more. A line that is there says once more what it took.
+    """
+    lab.current().live_line(on)
 
 
 @contextmanager

@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from gaudi_lab.errors import LabError
 from gaudi_lab.measure.causes.cause import Place
 from gaudi_lab.measure.causes.fallbacks import HostRun
 from gaudi_lab.measure.causes.graph_uses import GraphUse, UnusedGraphs, find_unused
 from gaudi_lab.measure.causes.history import CauseCost
+from gaudi_lab.measure.frames import make_frame
 from gaudi_lab.rendered import Rendered
 
 
@@ -167,13 +167,7 @@ class Why(Rendered):
         LabError
             pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise LabError(
-                "A frame needs pandas.", python="pip install pandas", magic="%pip install pandas"
-            ) from error
-        return pandas.DataFrame(self.to_records())
+        return make_frame(self.to_records())
 
 
 def _uses(graphs: list[GraphUse]) -> dict[str, int | None]:
