@@ -8,6 +8,7 @@ from gaudi_lab.api import forecast as forecast
 from gaudi_lab.api import freeze as freeze
 from gaudi_lab.api import fused_sdpa as fused_sdpa
 from gaudi_lab.api import hpu_graphs as hpu_graphs
+from gaudi_lab.api import live_line as live_line
 from gaudi_lab.api import mode as mode
 from gaudi_lab.api import no_compiles as no_compiles
 from gaudi_lab.api import relaunch as relaunch

@@ -309,7 +309,8 @@ def warmup(
 def why(since: Why | None = None) -> Why:
     """Say what was compiled since a model was attached, why, what it took, and what to change.
 
-    It also says which operators ran on the host, outside any graph, and from which line.
+    It also says which graphs were never found again or lie in the shadow of a newer one, and which operators ran on the
+    host, outside any graph, and from which line.
 
     In a notebook: `%gaudi_why`.
 
@@ -333,7 +334,8 @@ def why(since: Why | None = None) -> Why:
         on_host = watching.watching.fallbacks.runs if watching is not None else ()
     else:
         on_host = fallbacks.of_counters(bridge.counters().fallback_operators)
-    found = Why(costs, emulated=identity.emulated, complete=complete, on_host=on_host)
+    graphs = watching.watching.uses.read() if watching is not None else ()
+    found = Why(costs, identity.emulated, complete, on_host, graphs)
     return found.since(since) if since is not None else found
 
 
@@ -376,7 +378,7 @@ def forecast(
     >>> trainer = Trainer(model, arguments, data_collator=forecast.collator(tokenizer))
     """
     from gaudi_lab.instruments import components
-    from gaudi_lab.measure.forecast import make_forecast
+    from gaudi_lab.measure.forecasting import make_forecast
 
     workbench = lab.current()
     if model is None:
@@ -422,6 +424,19 @@ def freeze(on: bool = True) -> None:
         False to allow it again.
     """
     lab.current().freeze(on)
+
+
+def live_line(on: bool = True) -> None:
+    """Show a line while something compiles longer than a second, or do not. It is shown unless you say so.
+
+    In a notebook: `%gaudi_live_line [on|off]`. `GAUDI_LAB_LIVE_LINE=0` in the environment is off from the start.
+
+    Parameters
+    ----------
+    on
+        False to show it no more. A line that is there says once more what it took.
+    """
+    lab.current().live_line(on)
 
 
 @contextmanager

@@ -260,12 +260,30 @@ def watch_programs(
     return emulator.watch_programs(before, after, failed) if emulator.active() else lambda: None
 
 
-def watch_fallbacks(note: Callable[[str], None]) -> Callable[[], None]:
-    """Call `note` with the name of each operator that runs on the host, from where it is called; return what ends it.
+def watch_fallbacks(note: Callable[[str, Any], None]) -> Callable[[], None]:
+    """Call `note` with each operator that has run on the host, and what it returned; see `emulator.watch_fallbacks`.
 
     Only the emulated bridge tells. Intel's counts, and nothing is called then.
     """
     return emulator.watch_fallbacks(note) if emulator.active() else lambda: None
+
+
+def hits_of(name: str) -> int | None:
+    """Return how often a compiled graph ran besides its first time; None once it is gone.
+
+    Only the emulated bridge tells. Of Intel's graphs it is always None.
+    """
+    return emulator.hits_of(name)
+
+
+def graphs_named() -> int:
+    """Return how many graphs were given a name so far, for `compiled_since`; 0 where nobody tells."""
+    return emulator.graphs_named()
+
+
+def compiled_since(number: int) -> tuple[str, ...]:
+    """Return the graphs that `torch.compile` has made after the first `number`, by name; none where nobody tells."""
+    return emulator.compiled_since(number)
 
 
 def recording() -> tuple[int, int]:

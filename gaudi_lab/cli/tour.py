@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 FIRST = "01_execution_modes.ipynb"
 
@@ -34,44 +32,13 @@ def open_lab(notebook: str | None = None) -> int:
     return subprocess.run([sys.executable, "-m", "jupyter", "lab", str(path)], check=False).returncode
 
 
-_WIDGET = "application/vnd.jupyter.widget-view+json"
-_WIDGET_STATES = "application/vnd.jupyter.widget-state+json"
-
-
-def with_last_state(notebook: Any) -> Any:
-    """Return a notebook in which every panel's HTML is that of its last state, and not of when it was shown.
-
-    Parameters
-    ----------
-    notebook
-        One that was run, with the widgets' states in its metadata, as nbclient and JupyterLab save them. It is left as
-        it is.
-    """
-    notebook = copy.deepcopy(notebook)
-    states = notebook.metadata.get("widgets", {}).get(_WIDGET_STATES, {}).get("state", {})
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            state = states.get(data.get(_WIDGET, {}).get("model_id"), {}).get("state", {})
-            if state.get("last_html"):
-                data["text/html"] = state["last_html"]
-    return notebook
-
-
-def _page_config(exporter: Any) -> Any:
-    """Return the settings of a page that shows a panel's HTML: as a widget it needs JavaScript from elsewhere."""
-    config = exporter().default_config
-    order = [kind for kind in config.NbConvertBase.display_data_priority if kind != "text/html"]
-    config.NbConvertBase.display_data_priority = ["text/html", *order]
-    return config
-
-
 def run_notebooks(notebooks: Sequence[Path], out: Path) -> int:
     """Run the tutorials in real kernels, write each as HTML into `out`, and return 0 if none failed."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
-    from nbconvert import HTMLExporter
+
+    from gaudi_lab.cli.pages import PageExporter
 
     out.mkdir(parents=True, exist_ok=True)
     failed = []
@@ -85,9 +52,7 @@ def run_notebooks(notebooks: Sequence[Path], out: Path) -> int:
         except CellExecutionError as error:
             failed.append(path.name)
             print(f"failed: {error.ename}: {error.evalue}", end=" ")
-        page, _ = HTMLExporter(config=_page_config(HTMLExporter)).from_notebook_node(
-            with_last_state(notebook)
-        )
+        page, _ = PageExporter().from_notebook_node(notebook)
         target = out / path.with_suffix(".html").name
         target.write_text(page, encoding="utf-8")
         print(f"-> {target}")

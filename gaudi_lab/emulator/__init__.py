@@ -19,7 +19,10 @@ __all__ = [
     "active",
     "appear",
     "autoload",
+    "compiled_since",
     "disagreements",
+    "graphs_named",
+    "hits_of",
     "holder_of",
     "install",
     "recording",
@@ -110,15 +113,40 @@ def watch_programs(
     return undo
 
 
-def watch_fallbacks(note: Callable[[str], None]) -> Callable[[], None]:
-    """Call `note` with each operator that runs on the host, from where it is called; return what ends it."""
-    from gaudi_lab.emulator.device import events
+def watch_fallbacks(note: Callable[[str, Any], None]) -> Callable[[], None]:
+    """Call `note` with each operator that has run on the host, and what it returned, from where it is called.
 
-    def tell(_: int, params: list[tuple[str, str]]) -> None:
-        note(dict(params)["op_name"])
+    Returns
+    -------
+    callable
+        Ends it.
+    """
+    from gaudi_lab.emulator.operators import fallback
 
-    subscribed = events.subscribe(events.EventId.CPU_FALLBACK, tell)
-    return lambda: events.unsubscribe(subscribed)
+    fallback.watchers.append(note)
+    return lambda: fallback.watchers.remove(note)
+
+
+def hits_of(name: str) -> int | None:
+    """Return how often a compiled graph ran besides its first time, by the name that the counters give it.
+
+    None if it is not there any more.
+    """
+    found = sys.modules.get("gaudi_lab.emulator.lazy.compile")
+    graph = found.in_use.get(name) if found is not None else None
+    return int(graph.hits) if graph is not None else None
+
+
+def graphs_named() -> int:
+    """Return how many graphs were given a name so far, for `compiled_since`."""
+    found = sys.modules.get("gaudi_lab.emulator.lazy.compile")
+    return int(found.named()) if found is not None else 0
+
+
+def compiled_since(number: int) -> tuple[str, ...]:
+    """Return the graphs that `torch.compile` has made after the first `number` that were given a name."""
+    names = [f"compiled_{n}" for n in range(number + 1, graphs_named() + 1)]
+    return tuple([name for name in names if hits_of(name) is not None])
 
 
 def holder_of(tensor: Any) -> Any:

@@ -91,8 +91,8 @@ class CaptureWatcher(Protocol):
     def before_capture(self) -> None:
         """Be told that a graph is about to be captured. Whoever raises stops it."""
 
-    def captured(self, seconds: float) -> None:
-        """Be told that it was, and what its call took."""
+    def captured(self, seconds: float, graph: GraphRecord) -> None:
+        """Be told that it was, and what its call took. Whoever keeps the record keeps no graph."""
 
     def refused(self, reason: GraphRefusal) -> None:
         """Be told why some calls run without a graph."""
@@ -347,14 +347,16 @@ class _GuardedForward:
             _hand_over(self._module, copies)
             carrier.release()
             return _with_originals(result, copies)
-        for watcher in watchers:
-            watcher.captured(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
         now = bridge.memory()
         size = None if memory is None or now is None else max(now.in_use - memory.in_use, 0)
+        record = GraphRecord(shapes, size=size)
+        for watcher in watchers:
+            watcher.captured(seconds, record)
         objects = watch.objects()
         family = tuple(map(structure, call_arguments.objects(call).values()))
         self.graphs[key] = _Graph(
-            GraphRecord(shapes, size=size),
+            record,
             carrier,
             objects if family else None,
             (family, shapes),

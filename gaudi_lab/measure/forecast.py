@@ -8,19 +8,18 @@ recorded program's seconds leave out: what is saved is told too low rather than 
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
+import json
 import weakref
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.measure.buckets import Load, Plan, best_plans
-from gaudi_lab.measure.causes import remedies
+from gaudi_lab.measure import changing_lengths
+from gaudi_lab.measure.frames import make_frame
 from gaudi_lab.measure.prices import Observed, Prices, is_known
 from gaudi_lab.rendered import Plotted, Rendered
-from gaudi_lab.settings import Settings
 from gaudi_lab.shapes import Shapes
 
 if TYPE_CHECKING:
@@ -80,8 +79,18 @@ class Trade:
         return self.compile_time + self.padding_time
 
 
+UNMASKED = (
+    "nothing tells the model what is padding: there is no attention_mask, and no input_ids to make one for"
+)
+
+
+def is_masked(lengths: Sequence[str]) -> bool:
+    """Return whether the model is told, or can be told, what is padding, given the tensors that are padded."""
+    return any(name == "input_ids" or "mask" in name for name in lengths)
+
+
 @dataclass(frozen=True)
-class _MadeFrom:
+class MadeFrom:
     """Where a forecast was made from: what `outcome` compares with."""
 
     module: weakref.ref[Any]
@@ -137,7 +146,7 @@ class Forecast(Plotted):
     epochs: int = 1
     complete: bool = True
     emulated: bool = False
-    made_from: _MadeFrom | None = field(default=None, compare=False)
+    made_from: MadeFrom | None = field(default=None, compare=False)
 
     @property
     def batches(self) -> int:
@@ -172,8 +181,8 @@ class Forecast(Plotted):
         from gaudi_lab.measure.bucket_collator import PadToBuckets
 
         made_from = self.made_from
-        if not any(name == "input_ids" or "mask" in name for name in self.lengths):
-            why = next(iter(self.notes), "") if not self.lengths else _UNMASKED
+        if not is_masked(self.lengths):
+            why = next(iter(self.notes), "") if not self.lengths else UNMASKED
             raise LabValueError(f"Buckets of lengths do not apply to these batches. {why}".strip())
         return PadToBuckets(
             self._chosen(buckets),
@@ -182,6 +191,52 @@ class Forecast(Plotted):
             names=self.lengths,
             pad_token_id=made_from.pad_token_id if made_from else 0,
         )
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary for each way to pad, the batches as they are first.
+
+        `seconds` and what it is made of are None where they were not measured; so is `best` then.
+        """
+        best = self.best
+        return [
+            {
+                "model": self.model,
+                "settings": self.settings,
+                "buckets": ", ".join(map(str, trade.buckets)),
+                "new_shapes": trade.new_shapes,
+                "compiles": trade.compiles,
+                "padding": trade.padding,
+                "padded_share": trade.padded_share,
+                "compile_time": trade.compile_time,
+                "padding_time": trade.padding_time,
+                "seconds": trade.seconds,
+                "best": None if best is None else trade is best,
+            }
+            for trade in (self.as_is, *self.trades)
+        ]
+
+    def to_json(self) -> str:
+        """Return the ways to pad and the sizes of the batches as JSON, with the prices that the sums are made of."""
+        told = {
+            "trades": self.to_records(),
+            "sizes": [dataclasses.asdict(size) for size in self.sizes],
+            "prices": dataclasses.asdict(self.prices),
+            "notes": self.notes,
+            "epochs": self.epochs,
+            "complete": self.complete,
+            "emulated": self.emulated,
+        }
+        return json.dumps(told, ensure_ascii=False)
+
+    def to_frame(self) -> Any:
+        """Return the ways to pad as a pandas DataFrame.
+
+        Raises
+        ------
+        LabError
+            pandas is not installed.
+        """
+        return make_frame(self.to_records())
 
     def outcome(self) -> Outcome:
         """Return what has happened since, beside what was forecast.
@@ -202,7 +257,8 @@ class Forecast(Plotted):
                 python="gaudi_lab.attach(model)",
                 magic="%gaudi_attach model",
             )
-        met = {tuple(sorted(_accepted(x, made_from.accepted))) for x in observed.calls() - made_from.known}
+        calls = observed.calls() - made_from.known
+        met = {tuple(sorted(changing_lengths.accepted(x, made_from.accepted))) for x in calls}
         compiles = [x for x in observed.since(made_from.number) if not x.loaded]
         return Outcome(
             self,
@@ -263,188 +319,3 @@ class Outcome(Rendered):
     unforeseen: int
     compiles: int
     compile_time: float
-
-
-_UNMASKED = (
-    "nothing tells the model what is padding: there is no attention_mask, and no input_ids to make one for"
-)
-
-
-def make_forecast(
-    batches: Any,
-    module: Any,
-    *,
-    name: str,
-    switches: Settings,
-    settings: str,
-    emulated: bool,
-    most: int,
-    epochs: int,
-    multiple_of: int,
-) -> Forecast:
-    """Return what batches will bring a model.
-
-    Parameters
-    ----------
-    batches, most, epochs, multiple_of
-        As for `gaudi_lab.forecast`.
-    module, name
-        The model, and what it is called.
-    switches, settings
-        What is on for it, and the text under which recorders note its calls.
-    emulated
-        Whether the device is emulated.
-    """
-    from gaudi_lab.measure import batch_sizes
-
-    for what, number in (("most", most), ("epochs", epochs), ("multiple_of", multiple_of)):
-        if number < 1:
-            raise LabValueError(
-                f"{what}={number} is less than 1.", python=f"gaudi_lab.forecast(batches, model, {what}=1)"
-            )
-
-    def observe(module: Any) -> Observed:
-        return Observed(module, switches, settings)
-
-    observed = observe(module)
-    read = batch_sizes.read(batches, module.forward, most)
-    calls, accepted = observed.calls(), _parameters(module.forward)
-    grouped: Counter[Shapes] = Counter()
-    for shapes, count in read.shapes:
-        grouped[_accepted(shapes, accepted)] += count
-    sizes = tuple([Size(shapes, count, is_known(shapes, calls)) for shapes, count in grouped.items()])
-    lengths, why_not = _find_lengths([shapes for shapes, _ in read.shapes])
-    prices = observed.prices(lambda shapes: _elements(shapes, lengths))
-    new = sum(not size.known for size in sizes)
-    loads = [_load(shapes, count, lengths[0]) for shapes, count in read.shapes] if lengths else []
-    elements = sum(load.rows * load.length * load.batches for load in loads)
-
-    def trade(plan: Plan) -> Trade:
-        return _trade(plan, elements * epochs, epochs, prices)
-
-    a_shape, an_element = _in_one_unit(prices, epochs)
-    plans = best_plans(
-        loads,
-        {found for shapes in calls if (found := _of(shapes, lengths)) is not None},
-        a_shape=a_shape,
-        an_element=an_element,
-        multiple_of=multiple_of,
-    )
-    notes = [why_not] if why_not else []
-    if lengths and not any(x == "input_ids" or "mask" in x for x in lengths):
-        notes.append(_UNMASKED)
-    if not observed.compiling:
-        notes.append("eager mode compiles no graph: these would be compiled in lazy or compile mode")
-    if (limit := observed.limit()) is not None and new + len(calls) > limit:
-        notes.append(f"torch.compile stops at {limit} graphs, later sizes run uncompiled: {remedies.LIMIT}")
-    if read.shuffled:
-        notes.append("the order is shuffled: another pass has other batches")
-    if not read.drops_last and _is_short(read.last, read.shapes):
-        notes.append(f"the last batch is short, a shape of its own: {remedies.LAST_BATCH.partition(': ')[2]}")
-    config = getattr(module, "config", None)
-    return Forecast(
-        name,
-        settings,
-        sizes,
-        trade(Plan((), new, 0)),
-        tuple(map(trade, plans)),
-        prices,
-        lengths,
-        tuple(notes),
-        observed.compiling,
-        epochs,
-        read.complete,
-        emulated,
-        _MadeFrom(
-            weakref.ref(module),
-            observe,
-            observed.number(),
-            frozenset(calls),
-            accepted,
-            read.collate,
-            getattr(config, "pad_token_id", None) or 0,
-        ),
-    )
-
-
-def _trade(plan: Plan, elements: int, epochs: int, prices: Prices) -> Trade:
-    padding = plan.padding * epochs
-    shape, element = prices.seconds_per_shape, prices.seconds_per_element
-    return Trade(
-        plan.buckets,
-        plan.new_shapes,
-        round(plan.new_shapes * prices.compiles_per_shape),
-        padding,
-        padding / (padding + elements) if padding else 0.0,
-        plan.new_shapes * shape if shape is not None else None,
-        0.0 if not padding else None if element is None else padding * element,
-    )
-
-
-def _in_one_unit(prices: Prices, epochs: int) -> tuple[float, float]:
-    """Return the prices to optimise for; without both of them, padding alone counts."""
-    if prices.seconds_per_shape is None or prices.seconds_per_element is None:
-        return 0.0, 1.0
-    return prices.seconds_per_shape, prices.seconds_per_element * epochs
-
-
-def _find_lengths(shapes: Sequence[Shapes]) -> tuple[tuple[str, ...], str]:
-    """Return the tensors whose second dimension changes, all alike; or none and why they cannot be padded."""
-    forms = {tuple([(shape.name, len(shape.dims)) for shape in x]) for x in shapes}
-    if len(forms) != 1:
-        return (), "no buckets: not every batch has the same tensors" if forms else ""
-    columns: dict[tuple[str, int], list[int]] = {}
-    for batch in shapes:
-        for shape in batch:
-            for dim, size in enumerate(shape.dims[1:], 1):
-                columns.setdefault((shape.name, dim), []).append(size)
-    changing = {key: sizes for key, sizes in columns.items() if len(set(sizes)) > 1}
-    if not changing:
-        return (), ""
-    for name, dim in changing:
-        if dim != 1:
-            return (
-                (),
-                f"no buckets: {name} changes in dimension {dim}, and only a length in dimension 1 is padded",
-            )
-    if len(set(map(tuple, changing.values()))) > 1:
-        names = ", ".join(name for name, _ in changing)
-        return (), f"no buckets: {names} change in length each for itself"
-    return tuple(sorted((name for name, _ in changing), key=lambda name: name != "input_ids")), ""
-
-
-def _of(shapes: Shapes, lengths: Sequence[str]) -> tuple[int, int] | None:
-    """Return rows and length of a call; None if it has none of these tensors."""
-    found = next((x.dims for name in lengths for x in shapes if x.name == name and len(x.dims) > 1), None)
-    return (found[0], found[1]) if found is not None else None
-
-
-def _elements(shapes: Shapes, lengths: Sequence[str]) -> int:
-    found = _of(shapes, lengths)
-    return found[0] * found[1] if found is not None else 0
-
-
-def _load(shapes: Shapes, batches: int, name: str) -> Load:
-    dims = next(shape.dims for shape in shapes if shape.name == name)
-    return Load(dims[0], dims[1], batches)
-
-
-def _is_short(last: Shapes, shapes: Sequence[tuple[Shapes, int]]) -> bool:
-    rows = [x[0].dims[0] for x, _ in shapes if x[0].dims]
-    return bool(last and last[0].dims and rows) and last[0].dims[0] < max(rows)
-
-
-def _parameters(forward: Callable[..., Any]) -> frozenset[str] | None:
-    """Return the names that a forward takes; None if it takes any."""
-    try:
-        parameters = inspect.signature(forward).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(x.kind is x.VAR_KEYWORD for x in parameters):
-        return None
-    return frozenset([x.name for x in parameters])
-
-
-def _accepted(shapes: Shapes, names: frozenset[str] | None) -> Shapes:
-    """Return the shapes of the arguments that a model takes; all if it takes none of them."""
-    return tuple([x for x in shapes if names is None or x.name.partition(".")[0] in names]) or shapes

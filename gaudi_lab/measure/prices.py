@@ -84,9 +84,9 @@ class Observed:
         """Return how many graphs of one function torch.compile keeps; None where it does not compile."""
         if self._switches.mode is not Mode.COMPILE:
             return None
-        from gaudi_lab.measure.causes import guards
+        from gaudi_lab.measure.causes.guards.tracing import recompile_limit
 
-        return guards.recompile_limit()
+        return recompile_limit()
 
     def number(self) -> int:
         """Return how many compiles there were so far, in all."""

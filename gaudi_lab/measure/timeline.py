@@ -38,7 +38,7 @@ class Iteration(Rendered):
     new_shapes
         Input shapes that no attached model had been called with before.
     causes
-        Why it was not steady; empty if it was.
+        Why it was not steady, and what ran on the host, which is no reason: it does so in every run.
     """
 
     number: int
@@ -53,7 +53,8 @@ class Iteration(Rendered):
     @property
     def steady(self) -> bool:
         """Whether nothing was compiled, captured or met for the first time."""
-        return not (self.compilations or self.captures or self.causes)
+        new = any(cause.kind != "fallback" for cause in self.causes)
+        return not (self.compilations or self.captures or new)
 
 
 @dataclass(frozen=True, repr=False)

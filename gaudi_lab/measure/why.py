@@ -1,4 +1,4 @@
-"""What compiling has cost since the watching began, and what ran on the host: `gaudi_lab.why()`."""
+"""What compiling has cost since the watching began, what came of it, and what ran on the host: `gaudi_lab.why()`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from gaudi_lab.errors import LabError
 from gaudi_lab.measure.causes.cause import Place
 from gaudi_lab.measure.causes.fallbacks import HostRun
+from gaudi_lab.measure.causes.graph_uses import GraphUse, UnusedGraphs, find_unused
 from gaudi_lab.measure.causes.history import CauseCost
+from gaudi_lab.measure.frames import make_frame
 from gaudi_lab.rendered import Rendered
 
 
@@ -46,12 +47,16 @@ class Why(Rendered):
     on_host
         Which operators ran on the host, the most frequent first. Intel's bridge does not tell from which line, and
         counts from the start of the process.
+    graphs
+        What was compiled and is still there, each graph with how often it was found again: the latest 500. Intel's
+        bridge does not tell of recorded programs, and not how often a graph of torch.compile ran.
     """
 
     costs: tuple[CauseCost, ...] = ()
     emulated: bool = False
     complete: bool = True
     on_host: tuple[HostRun, ...] = ()
+    graphs: tuple[GraphUse, ...] = ()
 
     @property
     def count(self) -> int:
@@ -69,6 +74,11 @@ class Why(Rendered):
         return tuple([cost for cost in self.costs if cost.cause.again])
 
     @property
+    def unused(self) -> tuple[UnusedGraphs, ...]:
+        """The graphs that nothing came of so far: never found again, or in the shadow of another, the dearest first."""
+        return find_unused(self.graphs)
+
+    @property
     def sites(self) -> tuple[SiteCost, ...]:
         """The same by call, the dearest first."""
         found: dict[Place | None, SiteCost] = {}
@@ -79,32 +89,23 @@ class Why(Rendered):
         return tuple(sorted(found.values(), key=lambda site: -site.seconds))
 
     def since(self, earlier: Why) -> Why:
-        """Return what has come on top of an earlier answer: the difference of two warm-ups."""
-        before = {cost.cause.alike: cost for cost in earlier.costs}
-        later = [
-            dataclasses.replace(
-                cost,
-                count=cost.count - before[cost.cause.alike].count,
-                seconds=cost.seconds - before[cost.cause.alike].seconds,
-                loaded=cost.loaded - before[cost.cause.alike].loaded,
-            )
-            if cost.cause.alike in before
-            else cost
-            for cost in self.costs
-        ]
-        costs = sorted([cost for cost in later if cost.count], key=lambda cost: -cost.seconds)
-        ran = {(run.operator, run.source, run.call): run.count for run in earlier.on_host}
-        on_host = [
-            dataclasses.replace(run, count=run.count - ran.get((run.operator, run.source, run.call), 0))
-            for run in self.on_host
-        ]
-        later_runs = sorted([run for run in on_host if run.count], key=lambda run: -run.count)
-        return dataclasses.replace(self, costs=tuple(costs), on_host=tuple(later_runs))
+        """Return what has come on top of an earlier answer: the difference of two warm-ups.
+
+        Of the graphs those are left that are new, were found again, or have come into the shadow of another.
+        """
+        return dataclasses.replace(
+            self,
+            costs=_costs_since(self.costs, earlier.costs),
+            on_host=_host_runs_since(self.on_host, earlier.on_host),
+            graphs=_graphs_since(self.graphs, earlier.graphs),
+        )
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat dictionary for each cause, then one for each operator and line that ran on the host.
 
-        The latter are of the kind "fallback". What they took is not known: their seconds are None.
+        Of a cause, `graphs` is how many of those made for it are still there; how often these were found again, how
+        many never were, and how many lie in the shadow of another, is None where nobody tells. What ran on the host is
+        of the kind "fallback". What that took is not known: its seconds are None.
         """
         return self._records_of_causes() + self._records_of_host()
 
@@ -123,6 +124,7 @@ class Why(Rendered):
                 "source": str(cost.cause.source or ""),
                 "call": str(cost.cause.call or ""),
                 "remedy": cost.cause.remedy,
+                **_uses([graph for graph in self.graphs if graph.cause.alike == cost.cause.alike]),
             }
             for cost in self.costs
         ]
@@ -142,14 +144,19 @@ class Why(Rendered):
                 "source": str(run.source or ""),
                 "call": str(run.call or ""),
                 "remedy": "",
+                **_uses([]),
             }
             for run in self.on_host
         ]
 
     def to_json(self) -> str:
-        """Return the causes as JSON, with every difference by itself, then what ran on the host, with its operator."""
+        """Return all as JSON: the causes with every difference by itself, what ran on the host, and every graph.
+
+        What ran on the host has an "operator", a graph has "hits".
+        """
         told = [dataclasses.asdict(cost) for cost in self.costs]
         told += [dataclasses.asdict(run) for run in self.on_host]
+        told += [dataclasses.asdict(graph) for graph in self.graphs]
         return json.dumps(told, ensure_ascii=False)
 
     def to_frame(self) -> Any:
@@ -160,10 +167,53 @@ class Why(Rendered):
         LabError
             pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise LabError(
-                "A frame needs pandas.", python="pip install pandas", magic="%pip install pandas"
-            ) from error
-        return pandas.DataFrame(self.to_records())
+        return make_frame(self.to_records())
+
+
+def _uses(graphs: list[GraphUse]) -> dict[str, int | None]:
+    """Return how graphs are used, as columns of a table."""
+    known = [graph.hits for graph in graphs if graph.hits is not None]
+    return {
+        "graphs": len(graphs),
+        "hits": sum(known) if known else None,
+        "never_hit": known.count(0) if known else None,
+        "shadowed": sum(bool(graph.shadow) for graph in graphs) if graphs else None,
+    }
+
+
+def _costs_since(now: tuple[CauseCost, ...], earlier: tuple[CauseCost, ...]) -> tuple[CauseCost, ...]:
+    before = {cost.cause.alike: cost for cost in earlier}
+    later = [
+        dataclasses.replace(
+            cost,
+            count=cost.count - before[cost.cause.alike].count,
+            seconds=cost.seconds - before[cost.cause.alike].seconds,
+            loaded=cost.loaded - before[cost.cause.alike].loaded,
+        )
+        if cost.cause.alike in before
+        else cost
+        for cost in now
+    ]
+    return tuple(sorted([cost for cost in later if cost.count], key=lambda cost: -cost.seconds))
+
+
+def _host_runs_since(now: tuple[HostRun, ...], earlier: tuple[HostRun, ...]) -> tuple[HostRun, ...]:
+    ran = {(run.operator, run.source, run.call): run.count for run in earlier}
+    later = [
+        dataclasses.replace(run, count=run.count - ran.get((run.operator, run.source, run.call), 0))
+        for run in now
+    ]
+    return tuple(sorted([run for run in later if run.count], key=lambda run: -run.count))
+
+
+def _graphs_since(now: tuple[GraphUse, ...], earlier: tuple[GraphUse, ...]) -> tuple[GraphUse, ...]:
+    before = {(graph.layer, graph.name): graph for graph in earlier}
+    later = []
+    for graph in now:
+        known = before.get((graph.layer, graph.name))
+        if known is None:
+            later.append(graph)
+        elif (graph.hits, graph.shadow) != (known.hits, known.shadow):
+            hits = graph.hits - known.hits if graph.hits is not None and known.hits is not None else None
+            later.append(dataclasses.replace(graph, hits=hits))
+    return tuple(later)

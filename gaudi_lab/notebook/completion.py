@@ -57,6 +57,7 @@ def candidates(magic: str, words: list[str], models: Iterable[str], loaders: Ite
         "gaudi_panel": lambda: list(models),
         "gaudi_forecast": lambda: [*(models if positional else loaders), "--epochs", "--most"],
         "gaudi_freeze": lambda: [] if positional else ["on", "off"],
+        "gaudi_live_line": lambda: [] if positional else ["on", "off"],
         "gaudi_warmup": lambda: [] if positional else ["-n", "--until-steady"],
     }
     return [word for word in free.get(magic, list)() if word not in words]

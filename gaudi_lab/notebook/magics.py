@@ -236,6 +236,22 @@ class GaudiMagics(Magics):
         api.freeze(on)
         print("Frozen: what would compile raises now." if on else "Not frozen: things compile again.")  # noqa: T201
 
+    @line_magic
+    @explain_refusals
+    @magic_arguments()
+    @_help
+    @argument("switch", nargs="?", choices=["on", "off"], default="on", help="Default: on.")
+    def gaudi_live_line(self, line: str) -> None:
+        """Show a line while something compiles longer than a second, which is so from the start; off shows it no more.
+
+        GAUDI_LAB_LIVE_LINE=0 in the environment is off from the start.
+
+        In Python: gaudi_lab.live_line()
+        """
+        on = parse_argstring(self.gaudi_live_line, line).switch == "on"
+        api.live_line(on)
+        print("What compiles long is shown meanwhile." if on else "What compiles is not shown meanwhile.")  # noqa: T201
+
     def switch(self, switch: Switch, arguments: dict[str, Any]) -> None:
         """Move a switch as its magic asks for it."""
         on = arguments.pop("switch") == "on"

@@ -9,6 +9,9 @@ from gaudi_lab.measure.why import Why
 from gaudi_lab.render import layout, units
 
 NOTHING = "nothing was compiled"
+MOST_UNUSED = 10
+"""So many rows of graphs that nothing came of are shown, the dearest."""
+
 _ONLY_PART = "Intel's bridge does not tell of recorded programs one by one: a warm-up counts them"
 
 
@@ -20,7 +23,7 @@ def _(why: Why) -> str:
 
 @layout.text.register
 def _(why: Why) -> str:
-    return "\n".join([*_text_of_causes(why), *_text_of_host(why), str(why)])
+    return "\n".join([*_text_of_causes(why), *_text_of_unused(why), *_text_of_host(why), str(why)])
 
 
 def _text_of_causes(why: Why) -> list[str]:
@@ -38,6 +41,21 @@ def _text_of_causes(why: Why) -> list[str]:
             lines.append(f"{'':{_indent(table[0])}}→ {cost.cause.remedy}")
     sites = _sites(why)
     return [*lines, *([f"by call: {sites}"] if sites else [])]
+
+
+def _text_of_unused(why: Why) -> list[str]:
+    unused = why.unused
+    if not unused:
+        return []
+    shown = unused[:MOST_UNUSED]
+    rows = [(str(x.count), units.seconds(x.seconds), x.cause.text, x.why) for x in shown]
+    table = layout.table(("graphs", "took", "made for", "and then"), rows, left={2, 3})
+    lines = [table[0]]
+    for line, x in zip(table[1:], shown, strict=True):
+        lines.append(line)
+        if x.remedy and x.remedy != x.cause.remedy:  # the cause's own stands with it, above
+            lines.append(f"{'':{table[0].index('made for')}}→ {x.remedy}")
+    return [*lines, *([f"and {len(unused) - len(shown)} more"] if len(unused) > len(shown) else [])]
 
 
 def _text_of_host(why: Why) -> list[str]:
@@ -70,8 +88,20 @@ def _(why: Why) -> str:
         }
         for run in why.on_host
     ]
+    unused = [
+        {
+            "graphs": x.count,
+            "took": units.seconds(x.seconds),
+            "made_for": x.cause.text,
+            "then": x.why,
+            "remedy": x.remedy,
+        }
+        for x in why.unused
+    ]
     return layout.rendered(
         "why.html.j2",
+        unused=unused[:MOST_UNUSED],
+        more=max(len(unused) - MOST_UNUSED, 0),
         why=why,
         rows=rows,
         on_host=on_host,
@@ -88,8 +118,20 @@ def _summary(why: Why) -> list[str]:
     return [
         f"{units.count(why.count, 'compile')} in {units.seconds(why.seconds)}",
         f"{count} of them again, in {units.seconds(sum(cost.seconds for cost in again))}" if count else "",
+        *_unused(why),
         _on_host(why.on_host),
         "" if why.complete else _ONLY_PART,
+    ]
+
+
+def _unused(why: Why) -> list[str]:
+    never, shadowed = (
+        sum(graph.never_hit for graph in why.graphs),
+        sum(bool(graph.shadow) for graph in why.graphs),
+    )
+    return [
+        f"{units.count(never, 'graph')} never found again" if never else "",
+        f"{units.count(shadowed, 'graph')} in the shadow of another" if shadowed else "",
     ]
 
 

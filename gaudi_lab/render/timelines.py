@@ -148,7 +148,8 @@ _FEW = 3
 
 def _stretches(timeline: Timeline) -> Iterator[_Stretch]:
     fold = len(timeline.iterations) > _MANY
-    for steady, group in itertools.groupby(timeline.iterations, key=lambda i: i.steady):
+    # What runs on the host does so in steady iterations too: those of one row have it alike.
+    for (steady, _), group in itertools.groupby(timeline.iterations, key=lambda i: (i.steady, i.causes)):
         members = tuple(group)
         if fold and steady and len(members) > _FEW:
             yield _Stretch(members)

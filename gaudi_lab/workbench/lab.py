@@ -5,6 +5,7 @@ Models are edited only from here. A change is made as a whole or not at all.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
@@ -73,6 +74,7 @@ class Lab:
         self._followed: dict[str, Handle] = {}
         self._frozen: Handle | None = None
         self._live_line: Handle | None = None
+        self._live_line_wanted = os.environ.get("GAUDI_LAB_LIVE_LINE", "1") != "0"
         self._subscribers: list[Subscriber] = []
         self._seen = SeenShapes()
 
@@ -138,6 +140,7 @@ class Lab:
         attached.watch_for_uncomputed()
         self._models[attached.name] = attached
         self._followed[attached.name] = self._follow(attached, attached.name)
+        self._show_live_line()
         self._own_request[attached.name] = own
         change = self._change(self.mode, self.mode, [ModelChange(attached.name, None, attached.settings)])
         self._tell(change)
@@ -157,9 +160,7 @@ class Lab:
         self._followed.pop(name).remove()
         attached.requested = self._own_request.pop(name)
         del self._models[name]
-        if not self._models and self._live_line is not None:
-            self._live_line.remove()
-            self._live_line = None
+        self._show_live_line()
         self._tell(change)
         return change
 
@@ -300,6 +301,11 @@ class Lab:
         elif not on and self._frozen is not None:
             self._frozen.remove()
             self._frozen = None
+
+    def live_line(self, on: bool) -> None:
+        """Show what compiles longer than a second while models are attached, or do not."""
+        self._live_line_wanted = on
+        self._show_live_line()
 
     def close(self) -> None:
         """Detach every model, as it was before it was attached, and forget the switches."""
@@ -443,10 +449,6 @@ class Lab:
     def _follow(self, entered: SwitchedModel, name: str) -> Handle:
         """Have the calls of a model remembered, and what is compiled for them, until the handle is removed."""
         from gaudi_lab.measure.causes.watching import watching
-        from gaudi_lab.workbench import live_line
-
-        if self._live_line is None:
-            self._live_line = live_line.show(watching)
 
         def note(call: SignedCall) -> None:
             met_calls.note(call, entered.settings)
@@ -463,6 +465,17 @@ class Lab:
         self._carry_out({attached: old.requested.in_process(lazy)}, None, self._requested, lazy)
         self._own_request[old.name] = old.own
         return attached
+
+    def _show_live_line(self) -> None:
+        wanted = self._live_line_wanted and bool(self._models)
+        if wanted and self._live_line is None:
+            from gaudi_lab.measure.causes.watching import watching
+            from gaudi_lab.workbench import live_line
+
+            self._live_line = live_line.show(watching)
+        elif not wanted and self._live_line is not None:
+            self._live_line.remove()
+            self._live_line = None
 
     def _put_on(self, entered: SwitchedModel, *, graphs: bool) -> None:
         from gaudi_lab.instruments import components

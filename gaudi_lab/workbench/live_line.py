@@ -1,7 +1,8 @@
 """While something compiles longer than a second: one line that says what, for how long, and from which cell.
 
 In a notebook it is one output of the cell, which stays and says in the end what it took. In a terminal it is one line
-on standard error, and it goes when the compile is over. Where there is neither, nothing is shown.
+on standard error, and it goes when the compile is over. Where there is neither, nothing is shown; nor is it with
+`gaudi_lab.live_line(False)`, or `GAUDI_LAB_LIVE_LINE=0` in the environment.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -29,6 +30,9 @@ from gaudi_lab.emulator.process import flags
 Runner = Callable[..., Sequence[torch.Tensor]]
 
 _compiled = 0
+
+in_use: WeakValueDictionary[str, Any] = WeakValueDictionary()
+"""Every graph that is there, by name; each counts in `hits` how often it ran besides its first time."""
 
 
 def choice() -> str:
@@ -70,6 +74,11 @@ def next_name(kind: str) -> str:
     return f"{kind}_{_compiled}"
 
 
+def named() -> int:
+    """Return how many names were given so far."""
+    return _compiled
+
+
 class CompiledProgram:
     """A compiled program.
 
@@ -84,9 +93,21 @@ class CompiledProgram:
     inferring
         Seconds that shape inference took for steps never seen before. It is done once for a program, so it
         counts as compiling.
+    hits
+        How often it ran besides the first time.
     """
 
-    __slots__ = ("_counted", "_runner", "dtype", "inferring", "name", "steps", "wanted")
+    __slots__ = (
+        "__weakref__",
+        "_counted",
+        "_runner",
+        "dtype",
+        "hits",
+        "inferring",
+        "name",
+        "steps",
+        "wanted",
+    )
 
     def __init__(
         self,
@@ -102,6 +123,8 @@ class CompiledProgram:
         self.wanted = wanted
         self._runner: Runner | None = None
         self._counted = False
+        self.hits = 0
+        in_use[self.name] = self
 
     def __call__(self, holders: Sequence[Any]) -> Sequence[torch.Tensor]:
         """Run on the values of `holders`, the program's inputs in order.
@@ -114,6 +137,7 @@ class CompiledProgram:
         with on_the_host(self.dtype):
             if self._runner is None:
                 return self._first(hosts)
+            self.hits += 1
             publish(EventId.CACHE_HIT, recipe_id=self.name)
             return self._runner(*hosts)
 
@@ -145,6 +169,7 @@ class CompiledProgram:
 
         The runner is not kept: only a run shows in which strides the host lays out each result.
         """
+        self.hits += self._counted
         if self._runner is None and not self._counted:
             started = time.perf_counter()
             _, cached = self._replay()

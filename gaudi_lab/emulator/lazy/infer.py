@@ -76,6 +76,11 @@ def distrust(func: Any) -> None:
     _DISTRUSTED.add(func)
 
 
+def is_distrusted(func: Any) -> bool:
+    """Return whether the fake `func` is known not to return what the host's does."""
+    return func in _DISTRUSTED
+
+
 _DISTRUSTED = {
     torch.ops.aten.multilabel_margin_loss_forward.default,
     torch.ops.aten.multilabel_margin_loss_forward.output,

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from gaudi_lab.emulator.device import schema
-from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.kernels import twins
@@ -38,7 +37,10 @@ def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run or record one operator."""
     route = _routes.get(func)
     if route is None:
-        route = _routes[func] = _route(func)
+        route = _route(func)
+        if fallback.is_suspected(func) and not _returns_values(func):
+            route = _counted(route)
+        _routes[func] = route
     try:
         return route(func, args, kwargs)
     except infer.OnAnotherDevice:
@@ -84,8 +86,27 @@ def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
     with lasting():
         out = in_place_views.refresh(func, eager.run_now(func, args, kwargs), args, kwargs)
-    publish(EventId.CPU_FALLBACK, op_name=str(func))
+    fallback.note(func, out)
     return out
+
+
+def _counted(route: Route) -> Route:
+    """Return the way of an operator that may run on the host, which in eager mode nobody else notices."""
+
+    def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        if mode.lazy() or _is_tracing():
+            return route(func, args, kwargs)
+        on_host = fallback.falls_back(func, args, kwargs)
+        out = route(func, args, kwargs)
+        if on_host:
+            fallback.note(func, out)
+        return out
+
+    return run
+
+
+def _is_tracing() -> bool:
+    return torch._guards.TracingContext.try_get() is not None
 
 
 def view(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -192,7 +213,7 @@ def _fused_cell(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 def _fresh(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Return what `torch.tensor` has made. A compiler that traces takes a constant in here."""
-    if torch._guards.TracingContext.try_get() is None:
+    if not _is_tracing():
         return args[0]
     return eager.run(func, args, kwargs)
 
@@ -229,6 +250,12 @@ _SPECIAL: dict[Any, Route] = {
 }
 
 
+def _returns_values(func: Any) -> bool:
+    """Return whether an operator returns Python values and no tensors."""
+    returns = [str(returned.type) for returned in func._schema.returns]
+    return bool(returns) and all(kind in _VALUE_TYPES for kind in returns)
+
+
 def _route(func: Any) -> Route:
     """Choose the way of an operator, once."""
     if func in _SPECIAL:
@@ -240,8 +267,7 @@ def _route(func: Any) -> Route:
         return collectives.run
     if torch.Tag.inplace_view in func.tags:
         return in_place_views.in_place_view
-    returns = [str(returned.type) for returned in func._schema.returns]
-    if returns and all(kind in _VALUE_TYPES for kind in returns):
+    if _returns_values(func):
         return value
     if func._can_decompose() and not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CPU"):
         return decompose

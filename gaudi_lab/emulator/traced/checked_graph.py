@@ -46,6 +46,11 @@ class CheckedGraph:
         A function that does the same; None if there is none.
     compiler
         Who made that, for people.
+
+    Attributes
+    ----------
+    runs
+        How often it was called.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class CheckedGraph:
         compiled: Callable[..., Any] | None = None,
         compiler: str = "",
     ) -> None:
+        self.runs = 0
         self._name = name
         self._traced = traced
         self._by_steps = TracedRun(traced)
@@ -63,6 +69,11 @@ class CheckedGraph:
         self._outputs_due = self._gradients_due = compiled is not None
         self._dtypes: set[torch.dtype] = set()
         self._written: set[int] = set()
+
+    @property
+    def hits(self) -> int:
+        """How often it was called besides the first time."""
+        return max(self.runs - 1, 0)
 
     def __call__(self, *inputs: Any) -> Sequence[Any]:
         """Run the graph."""

@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
-from gaudi_lab.emulator.lazy.compile import next_name, use_inductor
+from gaudi_lab.emulator.lazy.compile import in_use, next_name, use_inductor
 from gaudi_lab.emulator.process import mode
 from gaudi_lab.emulator.traced import graph_log
 from gaudi_lab.emulator.traced.checked_graph import CheckedGraph
@@ -51,7 +51,7 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     if use_inductor(default=True) and not _symbolic(example_inputs):
         with as_on_device():
             compiled = _inductor(graph_module, example_inputs)
-    graph = CheckedGraph(name, traced, compiled, "Inductor")
+    graph = in_use[name] = CheckedGraph(name, traced, compiled, "Inductor")
     micros = (time.perf_counter() - started) * 1e6
     publish(EventId.GRAPH_COMPILATION, duration=round(micros), recipe=name)
     return _on_device(graph, devices)
@@ -120,6 +120,7 @@ def _on_device(graph: CheckedGraph, devices: tuple[str, ...]) -> Callable[..., A
     """Return `graph` as a function of `hpu` tensors that returns them on `devices`."""
 
     def call(*args: Any) -> Any:
+        graph.runs += 1
         if torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in args):
             return _Differentiable.apply(graph, devices, *args)
         hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]

@@ -11,7 +11,8 @@ from torch import nn
 
 from gaudi_lab.measure.causes import places, recorded, remedies, signature
 from gaudi_lab.measure.causes.cause import Cause, Difference, Place
-from gaudi_lab.measure.causes.guards import Tracing, recompile_limit
+from gaudi_lab.measure.causes.guards.guard_words import FROM_THE_BREAK
+from gaudi_lab.measure.causes.guards.tracing import Tracing, recompile_limit
 from gaudi_lab.measure.causes.signature import Signature
 from gaudi_lab.report import GraphRefusal
 
@@ -159,6 +160,8 @@ def tracing(traced: Tracing, about: About, call: _MadeCall | None = None) -> Cau
         return _cause("limit", text, about, differences, remedy=remedies.LIMIT)
     if differences:
         remedy = remedies.for_differences(differences, traced=True)
+        if traced.broken is not None and any(x.what.startswith(FROM_THE_BREAK) for x in differences):
+            remedy = remedies.for_break(traced.broken.reason)
         return _cause(differences[0].kind, text_of(differences), about, differences, remedy=remedy)
     if traced.broken is not None:
         reason, file, line = traced.broken

@@ -45,19 +45,20 @@ class Fallbacks:
     def __init__(self) -> None:
         self._counts: dict[_Key, int] = {}
 
-    def note(self, operator: str) -> None:
-        """Take note that an operator runs on the host now."""
+    def note(self, operator: str) -> origin.Line | None:
+        """Take note that an operator runs on the host now, and return the line that it is called from."""
         came_from = origin.trace(inspect.currentframe())
         key: _Key = (operator, came_from.line, came_from.call)
         if key not in self._counts and len(self._counts) >= MOST_LINES:
             key = (operator, None, None)
         self._counts[key] = self._counts.get(key, 0) + 1
+        return came_from.line
 
     @property
     def runs(self) -> tuple[HostRun, ...]:
         """What ran on the host, the most frequent first."""
         found = [
-            HostRun(operator, count, _place(line), _place(call))
+            HostRun(operator, count, places.of(line), places.of(call))
             for (operator, line, call), count in self._counts.items()
         ]
         return tuple(sorted(found, key=lambda run: -run.count))
@@ -70,7 +71,3 @@ class Fallbacks:
 def of_counters(operators: Mapping[str, int]) -> tuple[HostRun, ...]:
     """Return what ran on the host where only counters tell of it, by operator: from which line is not known then."""
     return tuple(HostRun(name, count) for name, count in sorted(operators.items(), key=lambda x: -x[1]))
-
-
-def _place(line: origin.Line | None) -> Place | None:
-    return places.at(line.file, line.number) if line is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 
-from gaudi_lab import frontend
+from gaudi_lab import frontend, origin
 from gaudi_lab.measure.causes.cause import Place
 
 
@@ -14,3 +14,8 @@ def at(file: str, number: int) -> Place:
     source = linecache.getline(file, number).strip()
     cell = frontend.cell_number(file)
     return Place("" if cell is not None else os.path.basename(file), number, cell, source)
+
+
+def of(line: origin.Line | None) -> Place | None:
+    """Return a line as people know it; None for none."""
+    return at(line.file, line.number) if line is not None else None

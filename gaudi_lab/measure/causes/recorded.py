@@ -17,6 +17,9 @@ Namer = Callable[[Any], str]
 UNNAMED = "an input"
 """What an input is called that nobody has passed by name: it was computed before the call."""
 
+OF_THE_HOST = "result of "
+"""How the name of an input begins that an operator has made on the host."""
+
 MOST_NAMED = 3
 """So many parameters of a model are named that changed alike; the others are counted."""
 
@@ -67,6 +70,11 @@ def differences_of(changes: Iterable[Any], name_of: Namer) -> tuple[Difference, 
             now = signature.name_of_dtype(torch.get_default_dtype())
             found.append(Difference("torch's default dtype", "mode", now=now))
     return tuple(_grouped(found))
+
+
+def name_of_result(operator: str) -> str:
+    """Return what the result of an operator on the host is called, such as "result of aten.nonzero"."""
+    return OF_THE_HOST + ".".join(operator.split(".")[:2])
 
 
 class _Consequences:

@@ -32,7 +32,7 @@ def for_break(reason: str) -> str:
     if "item()" in reason or "Tensor.item" in reason or "_local_scalar_dense" in reason:
         return "move the .item() out of the forward, or keep the value a tensor"
     if "dynamic shape" in reason.lower():
-        return "keep the size: torch.where(mask, x, 0) in place of x[mask]"
+        return KEEP_SIZE
     if "data-dependent" in reason.lower():
         return "torch.where(condition, a, b) in place of the branch on a tensor's value"
     if "builtin" in reason and "print" in reason:
@@ -40,10 +40,29 @@ def for_break(reason: str) -> str:
     return "take this line out of the forward, or rewrite it with tensor operators"
 
 
+def for_shadow(differences: tuple[Difference, ...]) -> str:
+    """Return what makes one graph of two of which the newer takes the older one's calls.
+
+    Parameters
+    ----------
+    differences
+        For which the newer one was made.
+    """
+    for difference in differences:
+        if difference.kind == "shape" and (dims := difference.dims):
+            dim = 0 if dims == (-1,) else dims[-1]
+            what = difference.what.partition(",")[0].partition(" and ")[0]
+            return (
+                f"torch._dynamo.mark_dynamic({what}, {dim}) before the first call: one graph in place of both"
+            )
+    return "make the call that the newer graph was compiled for first: it then serves both"
+
+
 LAST_BATCH = (
     "if this is the last batch: drop_last=True in the DataLoader, or dataloader_drop_last=True or pad_last_batch=True "
     "in the Trainer's arguments"
 )
+KEEP_SIZE = "keep the size: torch.where(mask, x, 0) in place of x[mask]"
 FORGOTTEN = "GAUDI_LAB_TRIE_CAPACITY=1000000 in the environment, before the bridge loads"
 LIMIT = "torch._dynamo.config.recompile_limit = 64, or better take away what compiles again"
 
@@ -77,6 +96,8 @@ def _for_shape(difference: Difference, what: str, *, traced: bool) -> str:
     before, now = (_sizes(text) for text in (difference.before, difference.now))
     if what == "an input":
         return ""
+    if what.startswith("result of "):  # only values say how large it is
+        return KEEP_SIZE
     if before is None or now is None or len(before) != len(now):
         return ""
     changed = [dim for dim, (a, b) in enumerate(zip(before, now, strict=True)) if a != b]

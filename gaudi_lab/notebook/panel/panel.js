@@ -503,7 +503,7 @@ function whatWasNew(call) {
 
 function describe(call) {
   const change = call.remedy ? ` → ${call.remedy}` : "";
-  const phase = call.steady ? "steady" : `warm-up: ${call.causes}${change}`;
+  const phase = `${call.steady ? "steady" : "warm-up"}${call.causes ? `: ${call.causes}${change}` : ""}`;
   return `Call ${call.n} of ${call.model}, ${call.shapes}: ${call.times}. ${phase}. ${call.settings}.`;
 }
 

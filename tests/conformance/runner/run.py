@@ -11,6 +11,7 @@ import argparse
 import sys
 
 import contract_rows
+import generate_rows
 import op_db_rows
 import planted_reason_rows
 import suites
@@ -36,6 +37,9 @@ def main() -> int:
     of_reasons, reasons = planted_reason_rows.rows()
     complaints += [f"{row.what} {row.mode}: not all named" for row in of_reasons if row.passed < row.total]
     rows += of_reasons
+    of_generate, generated = generate_rows.rows()
+    complaints += [f"{row.what} {row.mode}: other tokens" for row in of_generate if row.passed < row.total]
+    rows += of_generate
     for database in ("op_db", "module_db"):
         for mode in ("eager", "lazy"):
             print(f"running {database} in {mode} mode ...", file=sys.stderr, flush=True)
@@ -46,7 +50,7 @@ def main() -> int:
             complaints += verdict.complaints(f"{database} {mode}")
     rows += of_suites
     print(text(rows))
-    print(f"\n{reasons}")
+    print(f"\n{reasons}\n\n{generated}")
     print("\n".join(["", *complaints]) if complaints else "")
     return 1 if complaints else 0
 

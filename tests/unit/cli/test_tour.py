@@ -66,10 +66,3 @@ def test_a_panel_is_in_the_page_as_it_was_last(tmp_path, monkeypatch):
     for fact in ("lazy mode", "emulated on CPU", "input 2×4 → 3×4", "2 graphs compiled"):
         assert fact in body
     assert "→ one batch size" in body.partition("input 2×4 → 3×4")[2][:200]
-
-
-def test_a_notebook_without_widgets_stays_as_it_is(tmp_path):
-    import nbformat
-
-    notebook = nbformat.read(_notebook(tmp_path, "1"), as_version=4)
-    assert tour.with_last_state(notebook) == notebook

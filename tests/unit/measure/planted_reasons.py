@@ -2,12 +2,15 @@
 
 The numbers are those of the list of causes met in real programs for Gaudi. Not here, because one process on one device
 cannot have them: a constant that depends on the rank (8), a library that names its layers anew (11), and an unbacked
-symbol, which the device's backend never sees (12).
+symbol, which the device's backend never sees (12). Nor is what a compile-only warm-up leaves behind (16): nothing
+compiles for it, and it is told as a warning; see `Keeps`.
 """
 
 from __future__ import annotations
 
+import gc
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +20,7 @@ from torch import nn
 
 import gaudi_lab
 from gaudi_lab import bridge
-from gaudi_lab.measure.causes.history import CauseCost
+from gaudi_lab.measure.why import Why
 
 _widths = itertools.count(7, 2)
 """No two cases have a program in common: what one has compiled would be there for the next."""
@@ -66,9 +69,32 @@ class WithMask(nn.Module):
         self.linear = nn.Linear(width, width)
 
     def forward(self, x):
-        y = self.linear(x)
+        y = self.linear(x) if x.dim() > 1 else x
         y = y[y > 0]
         return y.sum()
+
+
+class WithoutWeights(nn.Module):
+    """Takes any dtype."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+    def forward(self, x):
+        return x.relu() + 1
+
+
+class Keeps(nn.Module):
+    """Sets an attribute at its first call: under compile-only that is a value which nothing has computed."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale: torch.Tensor | None = None
+
+    def forward(self, x):
+        if self.scale is None:
+            self.scale = x.abs().mean()
+        return x / self.scale
 
 
 class Convolution(nn.Module):
@@ -107,6 +133,8 @@ class Case:
         Which kind of cause there has to be, where differences do not say it.
     of_first
         Whether it is about the first call.
+    shadowed
+        Whether the graph of the first call then lies in the shadow of another.
     """
 
     number: int
@@ -120,13 +148,14 @@ class Case:
     model: type[nn.Module] = Model
     kind: str = ""
     of_first: bool = False
+    shadowed: bool = False
 
     def __str__(self) -> str:
         return f"{self.number} {self.name}, {self.mode}"
 
 
-def observe(case: Case, *, again: bool = False) -> tuple[CauseCost, ...]:
-    """Make both calls of a case, or the first one twice, and return why the second one compiled.
+def observe(case: Case, *, again: bool = False) -> Why:
+    """Make both calls of a case, or the first one twice, and return what is said of the second one.
 
     The workbench must be empty. It is left so.
     """
@@ -153,12 +182,35 @@ def observe(case: Case, *, again: bool = False) -> tuple[CauseCost, ...]:
             before = gaudi_lab.why()
             _finish(case.first(model, tensor))
             if case.of_first:
-                return gaudi_lab.why(since=before).costs
+                return gaudi_lab.why(since=before)
             if case.mode == "graphs":
                 _finish(case.first(model, tensor))  # the first replay compiles copying its inputs
             before = gaudi_lab.why()
             _finish((case.first if again else case.second)(model, tensor))
-        return gaudi_lab.why(since=before).costs
+        return gaudi_lab.why(since=before)
+    finally:
+        gaudi_lab.detach("model")
+        gaudi_lab.mode("eager")
+
+
+def observe_uncomputed() -> list[str]:
+    """Call `Keeps` in a compile-only warm-up and once more; return what is said of the attribute that it keeps."""
+    from habana_frameworks.torch.core import mark_step
+    from habana_frameworks.torch.internal import bridge_config
+
+    gaudi_lab.mode("lazy")
+    model = Keeps(next(_widths)).to("hpu")
+    gaudi_lab.attach(model, "model")
+    x = torch.randn(4).to("hpu")
+    mark_step()
+    try:
+        with bridge_config.env_setting("PT_COMPILE_ONLY_MODE", True), torch.no_grad():
+            model(x)
+            mark_step()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            model(x).cpu()
+        return [str(warning.message) for warning in told]
     finally:
         gaudi_lab.detach("model")
         gaudi_lab.mode("eager")
@@ -335,6 +387,16 @@ def _cases() -> Iterator[Case]:
         "inference_mode",
     )
     yield Case(
+        7,
+        "a graph for any size",
+        "compile",
+        lambda m, t: m(t(4)),
+        _any_size,
+        frozenset({("x", "shape")}),
+        "mark_dynamic(x, 0) before the first call",
+        shadowed=True,
+    )
+    yield Case(
         9,
         "what only values tell",
         "compile",
@@ -346,6 +408,36 @@ def _cases() -> Iterator[Case]:
         model=WithMask,
         kind="graph break",
         of_first=True,
+    )
+    yield Case(
+        9,
+        "what only values tell",
+        "lazy",
+        lambda m, t: m(_with_positive(t, 5)),
+        lambda m, t: m(_with_positive(t, 3)),
+        frozenset({("result of aten.index", "shape")}),
+        "keep the size: torch.where(mask, x, 0)",
+        "y = y[y > 0]",
+        model=WithMask,
+    )
+    yield Case(
+        9,
+        "another number of values",
+        "compile",
+        lambda m, t: m(_with_positive(t, 5)),
+        lambda m, t: m(_with_positive(t, 3)),
+        frozenset({("the value from the graph break", "shape")}),
+        "keep the size: torch.where(mask, x, 0)",
+        model=WithMask,
+    )
+    yield Case(
+        14,
+        "a model made anew",
+        "graphs",
+        _made_anew,
+        _made_anew,
+        frozenset({("model", "object")}),
+        "make the model once",
     )
     yield Case(
         13,
@@ -366,6 +458,52 @@ def _cases() -> Iterator[Case]:
         frozenset({("x", "dtype")}),
         "one dtype for x",
     )
+    yield Case(
+        15,
+        "another dtype",
+        "lazy",
+        lambda m, t: m(t(4).cpu().float().to("hpu")),
+        lambda m, t: m(t(4).cpu().double().to("hpu")),
+        frozenset({("x", "dtype")}),
+        "one dtype for x",
+        "return x.relu() + 1",
+        model=WithoutWeights,
+    )
+    yield Case(
+        15,
+        "gradients of an input",
+        "compile",
+        _plain,
+        lambda m, t: m(t(4).requires_grad_()).detach(),
+        frozenset({("x", "gradient")}),
+        "x.requires_grad_(...) the same",
+    )
+
+
+def _made_anew(model: Any, tensor: Callable[..., torch.Tensor]) -> Any:
+    """Call another model of the same kind, under HPU graphs, and let go of it."""
+    other = type(model)(tensor().numel()).eval().to("hpu")
+    gaudi_lab.attach(other, "other")
+    gaudi_lab.hpu_graphs(other)
+    result = other(tensor(4)).cpu()
+    gaudi_lab.detach("other")
+    del other
+    gc.collect()
+    return result
+
+
+def _with_positive(tensor: Callable[..., torch.Tensor], number: int) -> torch.Tensor:
+    """Return a vector of which so many numbers are positive."""
+    x = -tensor().cpu().abs()
+    x[:number] *= -1
+    return x.to("hpu")
+
+
+def _any_size(model: Any, tensor: Callable[..., torch.Tensor]) -> Any:
+    x = tensor(5)
+    torch._dynamo.mark_dynamic(x, 0)
+    model(x)
+    return model(tensor(4))
 
 
 def _too_often(model: Any, tensor: Callable[..., torch.Tensor]) -> Any:

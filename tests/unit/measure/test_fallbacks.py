@@ -3,6 +3,7 @@
 import inspect
 import json
 
+import pytest
 import torch
 from torch import nn
 
@@ -26,9 +27,10 @@ class Picks(nn.Module):
 LINE = inspect.getsourcelines(Picks.forward)[1] + 1
 
 
-def test_operators_are_counted_by_the_users_line(workbench):
+@pytest.mark.parametrize("mode", ["lazy", "eager"])
+def test_operators_are_counted_by_the_users_line(workbench, mode):
     model = Picks().to("hpu")
-    gaudi_lab.mode("lazy")
+    gaudi_lab.mode(mode)
     x = torch.tensor([1.0, -1.0, 2.0]).to("hpu")
     model(x)  # nobody watches yet
     gaudi_lab.attach(model, "picks")
@@ -47,6 +49,37 @@ def test_operators_are_counted_by_the_users_line(workbench):
     gaudi_lab.detach("picks")
     model(x)
     assert sum(run.count for run in watching.fallbacks.runs) == 4
+
+
+class Mixed(nn.Module):
+    """Of four operators two give as many numbers as the values want."""
+
+    def forward(self, x, mask, places):
+        return x[mask].sum() + x[places].sum() + torch.unique(x).sum() + x.sort().values.sum()
+
+
+def test_eager_mode_counts_what_lazy_mode_counts(workbench):
+    model = Mixed().to("hpu")
+    arguments = [x.to("hpu") for x in (torch.randn(5), torch.arange(5) > 2, torch.tensor([0, 3]))]
+    counted = {}
+    for mode in ("lazy", "eager"):
+        gaudi_lab.mode(mode)
+        gaudi_lab.attach(model, "mixed")
+        before, counters = gaudi_lab.why(), bridge.counters()
+        for _ in range(2):
+            model(*arguments).cpu()
+        counted[mode] = [(run.operator, run.count) for run in gaudi_lab.why(since=before).on_host]
+        assert bridge.counters().since(counters).fallback_operators == dict(counted[mode])
+        gaudi_lab.detach("mixed")
+    assert counted["eager"] == counted["lazy"] == [("aten.index.Tensor", 2), ("aten._unique2.default", 2)]
+
+
+def test_what_is_compiled_does_not_fall_back(workbench, net):
+    gaudi_lab.mode("compile")
+    gaudi_lab.attach(net, "net")
+    before = gaudi_lab.why()
+    net(torch.ones(23, 4).to("hpu")).cpu()
+    assert gaudi_lab.why(since=before).on_host == ()
 
 
 def test_lines_are_bounded():

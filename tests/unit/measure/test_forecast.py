@@ -1,5 +1,6 @@
 import gc
 import itertools
+import json
 
 import pytest
 import torch
@@ -243,3 +244,27 @@ def test_a_shape_that_another_model_had_compiled_is_met_all_the_same(reader):
     assert gaudi_lab.forecast([batch(5)], again).as_is.new_shapes == 1
     call(again, batch(5))
     assert gaudi_lab.forecast([batch(5)], again).as_is.new_shapes == 0
+
+
+def test_a_forecast_is_data_too(reader):
+    for length in (4, 7, 4, 4, 7, 7):
+        call(reader, batch(length))
+    gaudi_lab.warmup(lambda: call(reader, batch(4)), n=2)
+    gaudi_lab.warmup(lambda: call(reader, batch(7)), n=2)
+    forecast = gaudi_lab.forecast([batch(length) for length in LENGTHS], reader)
+    records = forecast.to_records()
+    assert [(x["buckets"], x["new_shapes"]) for x in records] == [
+        (", ".join(map(str, trade.buckets)), trade.new_shapes) for trade in (forecast.as_is, *forecast.trades)
+    ]
+    assert [x["seconds"] for x in records] == [trade.seconds for trade in (forecast.as_is, *forecast.trades)]
+    assert [x["best"] for x in records].count(True) == (forecast.best is not None)
+    told = json.loads(forecast.to_json())
+    assert told["trades"] == records
+    assert sum(size["batches"] for size in told["sizes"]) == len(LENGTHS)
+    frame = forecast.to_frame()
+    assert list(frame["new_shapes"]) == [x["new_shapes"] for x in records]
+
+
+def test_without_a_measurement_its_seconds_are_none(reader):
+    records = gaudi_lab.forecast([batch(length) for length in LENGTHS], reader).to_records()
+    assert {(x["seconds"], x["best"]) for x in records[:1]} == {(None, None)}

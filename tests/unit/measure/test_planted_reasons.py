@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from planted_reasons import CASES, observe
+from planted_reasons import CASES, observe, observe_uncomputed
 
 import gaudi_lab
 from gaudi_lab import bridge
@@ -10,8 +10,8 @@ from gaudi_lab import bridge
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_planted_reason_is_named(case, workbench):
-    costs = observe(case)
-    causes = [cost.cause for cost in costs]
+    why = observe(case)
+    causes = [cost.cause for cost in why.costs]
     assert causes, "nothing was compiled"
     found = {(x.what, x.kind) for cause in causes for x in cause.differences}
     assert case.expected <= found, causes
@@ -19,14 +19,22 @@ def test_a_planted_reason_is_named(case, workbench):
         causes = [cause for cause in causes if cause.kind == case.kind]
     assert len(causes) == 1, causes
     assert causes[0].established
-    assert case.remedy in causes[0].remedy
+    shadowed = [graph for graph in why.graphs if graph.shadow]
+    assert len(shadowed) == case.shadowed
+    assert case.remedy in (shadowed[0].remedy if shadowed else causes[0].remedy)
     if case.line:
         assert causes[0].source.source == case.line
 
 
+def test_what_a_compile_only_warm_up_leaves_behind_is_named(workbench):
+    (told,) = observe_uncomputed()
+    assert "scale" in told
+    assert "planted_reasons.py" in told
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case.number in (1, 15)], ids=str)
 def test_the_same_call_again_has_no_cause(case, workbench):
-    assert observe(case, again=True) == ()
+    assert observe(case, again=True).costs == ()
 
 
 def test_what_only_the_calls_tell_is_called_likely(net, workbench, monkeypatch):

@@ -43,3 +43,14 @@ def test_nothing_measured_says_nothing():
 
 def test_a_first_run_is_warm_up_even_where_nothing_is_compiled():
     assert not Iteration(1, 1.0, causes=NEW).steady
+
+
+def test_what_runs_on_the_host_in_every_run_is_told_and_is_no_warm_up():
+    host = Cause("fallback", "ran on the host: aten.nonzero.default")
+    first = Iteration(1, 2.0, compilations=1, causes=(Cause("first", "first call"), host))
+    timeline = Timeline((first, *[Iteration(number, 0.5, causes=(host,)) for number in range(2, 22)]))
+    assert [iteration.steady for iteration in timeline.iterations[:2]] == [False, True]
+    assert timeline.iterations_to_steady == 1
+    assert timeline.steady_median == 0.5
+    folded = next(line for line in repr(timeline).splitlines() if line.lstrip().startswith("2–21"))
+    assert host.text in folded

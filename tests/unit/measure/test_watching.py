@@ -12,7 +12,8 @@ from torch._dynamo.utils import counters
 import gaudi_lab
 from gaudi_lab import origin
 from gaudi_lab.emulator.lazy import record
-from gaudi_lab.measure.causes.watching import MOST_CALLS, watching
+from gaudi_lab.measure.causes.watched.following import MOST_CALLS
+from gaudi_lab.measure.causes.watching import watching
 
 
 class Own(nn.Module):

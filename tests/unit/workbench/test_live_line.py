@@ -18,6 +18,7 @@ import gaudi_lab
 from gaudi_lab.emulator.lazy.compile import CompiledProgram
 from gaudi_lab.measure.causes.cause import Cause, Place
 from gaudi_lab.measure.causes.watching import watching
+from gaudi_lab.workbench.lab import Lab
 from gaudi_lab.workbench.live_line import LiveCompile, LiveLine, TerminalLine
 
 SHAPE = Cause("shape", "input_ids 4×7 → 4×8", model="bert", call=Place("", 1, cell=5))
@@ -200,6 +201,46 @@ def test_the_thread_ends_with_the_last_model(net, workbench):
     ):
         time.sleep(0.01)
     assert not any(thread.name == "gaudi-lab-live-line" for thread in threading.enumerate())
+
+
+def lines():
+    return [x for x in watching.observers if isinstance(x, LiveLine)]
+
+
+def test_it_can_be_switched_off_and_on(net, workbench):
+    gaudi_lab.live_line(False)
+    gaudi_lab.attach(net, "net")
+    assert lines() == []
+    gaudi_lab.live_line()
+    gaudi_lab.live_line(True)
+    assert len(lines()) == 1
+    gaudi_lab.live_line(False)
+    assert lines() == []
+    gaudi_lab.live_line()
+    gaudi_lab.detach("net")
+    assert lines() == []
+
+
+def test_what_is_shown_when_it_is_switched_off_says_what_it_took(notes):
+    made = LiveLine(after=0.05, every=0.02, where=lambda context: notes)
+    made.began("recipe", SHAPE)
+    time.sleep(0.2)
+    made.close()
+    assert notes.shown[-1].over
+    number = len(notes.shown)
+    made.began("recipe", SHAPE)
+    time.sleep(0.2)
+    assert len(notes.shown) == number
+
+
+@pytest.mark.parametrize(("value", "shown"), [("0", False), ("1", True)])
+def test_the_environment_switches_it_off(net, monkeypatch, value, shown):
+    monkeypatch.setenv("GAUDI_LAB_LIVE_LINE", value)
+    fresh = Lab()
+    fresh.attach(net, "net")
+    assert bool(lines()) is shown
+    fresh.close()
+    assert lines() == []
 
 
 PROGRAM = """

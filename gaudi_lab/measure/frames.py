@@ -1,0 +1,24 @@
+"""Records as a pandas DataFrame. pandas is an extra: without it the rest works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gaudi_lab.errors import LabError
+
+
+def make_frame(records: list[dict[str, Any]]) -> Any:
+    """Return records as a pandas DataFrame, a row for each.
+
+    Raises
+    ------
+    LabError
+        pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise LabError(
+            "A frame needs pandas.", python="pip install pandas", magic="%pip install pandas"
+        ) from error
+    return pandas.DataFrame(records)
