@@ -37,7 +37,7 @@ class NoRoom(LabError):
         self.free = free
         super().__init__(
             f"A snapshot of this notebook needs {needed:,} bytes, and {free:,} are free in {where}, of which "
-            f"{_MARGIN:,} are to stay so. Delete what is not needed any more, such as old checkpoints, or a large name.",
+            f"{_MARGIN:,} are to stay so. Delete what is not needed any more: files there, or a large name.",
             python="del NAME",
         )
 

@@ -17,6 +17,7 @@ from gaudi_lab.handover.objects.carrier import Place
 from gaudi_lab.handover.objects.refusals import CannotTravel
 
 _HOST = "cpu"
+_STOCK_WAYS = (torch.Tensor.__reduce_ex__, nn.Parameter.__reduce_ex__)
 
 
 def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
@@ -60,7 +61,7 @@ def _form(tensor: torch.Tensor) -> type | str | None:
         return "parameter" if isinstance(tensor, nn.Parameter) else "tensor"
     if kind is nn.Parameter:
         return "parameter"
-    if tensor.device.type != _HOST or kind.__reduce_ex__ is not torch.Tensor.__reduce_ex__:
+    if tensor.device.type != _HOST or kind.__reduce_ex__ not in _STOCK_WAYS:
         return None
     if kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         return None
