@@ -281,7 +281,18 @@ def load(
 
 _OF_EVERY_MODULE = frozenset(
     f"__{name}__"
-    for name in ("name", "doc", "package", "loader", "spec", "builtin", "builtins", "file", "cached", "annotations")
+    for name in (
+        "name",
+        "doc",
+        "package",
+        "loader",
+        "spec",
+        "builtin",
+        "builtins",
+        "file",
+        "cached",
+        "annotations",
+    )
 ) | {"__warningregistry__"}
 
 

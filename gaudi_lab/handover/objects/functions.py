@@ -184,8 +184,10 @@ _KINDS: dict[type, Callable[[Any, Any], Any]] = {
 
 def name_in_its_module(thing: Any) -> tuple[str, str] | None:
     """Return the module and the name under which `thing` itself is found there, if it says so and it is true."""
-    module = getattr(thing, "__module__", None)
     name = getattr(thing, "__qualname__", None)
+    if name is None:
+        return None
+    module = getattr(thing, "__module__", None)
     if not isinstance(module, str) or not isinstance(name, str) or module == "__main__":
         return None
     try:

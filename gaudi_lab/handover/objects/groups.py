@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gaudi_lab.handover.objects import reach
-from gaudi_lab.handover.objects.carrier import Carrier, Counted, Piece
+from gaudi_lab.handover.objects.carrier import ATOMS, Carrier, Counted, Piece
 from gaudi_lab.handover.objects.landmarks import Landmarks
 from gaudi_lab.handover.objects.refusals import CannotTravel
 
@@ -146,6 +146,8 @@ class Tracer(Carrier):
     def persistent_id(self, obj: Any) -> Any:
         """Take note that the root of now holds `obj`."""
         kind = type(obj)
+        if kind in ATOMS:
+            return None
         if kind is str or kind is bytes:
             if len(obj) >= _LONG:
                 self._claim(obj)

@@ -73,8 +73,19 @@ def _plain(values: Array, carrier: Any) -> tuple[Any, ...] | None:
     order = "C" if values.flags.c_contiguous else "F" if values.flags.f_contiguous else None
     whole = values.size > 0 and order is not None and values.nbytes == size and values.ctypes.data == start
     offset = values.ctypes.data - start if values.size else 0
+    # The strides of a dimension of size one may be anything; an array that is allocated has the usual ones.
+    whole = whole and values.strides == _usual_strides(values.shape, values.dtype.itemsize, order)
     layout = (offset, values.dtype, values.shape, values.strides)
     return make_array, piece, *layout, values.flags.writeable, order if whole else None
+
+
+def _usual_strides(shape: tuple[int, ...], size: int, order: str | None) -> tuple[int, ...]:
+    """Return the strides, in bytes, of an array that has just been allocated in `order`."""
+    strides = []
+    for length in shape if order == "F" else reversed(shape):
+        strides.append(size)
+        size *= length
+    return tuple(strides if order == "F" else reversed(strides))
 
 
 def root_of(values: Array) -> Array:

@@ -23,7 +23,8 @@ def _look(_probe):
 TAKE = """
 import json as _json
 from gaudi_lab.handover.snapshot import take as _take
-_snapshot = _take(globals(), folder={folder!r}, skip=[name for name in globals() if name.startswith("_")], **{options!r})
+_private = [name for name in globals() if name.startswith("_")]
+_snapshot = _take(globals(), folder={folder!r}, skip=[*_private, "_private"], **{options!r})
 import dataclasses as _dataclasses
 print("ANSWER", _json.dumps({{
     "path": str(_snapshot.path),
@@ -64,7 +65,11 @@ def run(source: str, **environment: str) -> dict[str, Any]:
     """Run a program in a process of its own, and return its answer."""
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", source], env=variables, capture_output=True, text=True, timeout=300
+        [sys.executable, "-W", "ignore", "-c", source],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     answers = [line for line in done.stdout.splitlines() if line.startswith("ANSWER")]
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
@@ -88,7 +93,9 @@ def carry(tmp_path):
         probes = probes or {}
         saving = TAKE.format(folder=str(tmp_path), options=take or {}, probes=probes)
         saved = run(f"{LOOK}{textwrap.dedent(source)}\n{saving}", **(before or {}))
-        loading = LOAD.format(path=saved["path"], options=load or {}, probes=probes, then=textwrap.dedent(then))
+        loading = LOAD.format(
+            path=saved["path"], options=load or {}, probes=probes, then=textwrap.dedent(then)
+        )
         return Carried(saved, run(LOOK + loading, **(after or {})))
 
     return carry_over

@@ -9,7 +9,6 @@ import pytest
 from gaudi_lab.errors import LabError
 from gaudi_lab.handover.check import check
 from gaudi_lab.handover.snapshot import take
-
 from tests.unit.handover.conftest import ROOT, run
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}

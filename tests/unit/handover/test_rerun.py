@@ -33,7 +33,10 @@ def test_the_last_cell_that_bound_it_is_run_again():
         (["n = 3", "g = iter(range(n))", "del n"], "n is not bound any more"),
         (["n = 3", "g = iter(range(n))", "if n: n += 1"], "n was bound again in cell 3"),
         (["n = 3", "g = iter(range(n))", "def f():\n    global n\n    n = 5"], "n was bound again in cell 3"),
-        (["d = [1]", "def f(): return iter(d)", "g = f()"], "d is a list, and whether it has changed since is not known"),
+        (
+            ["d = [1]", "def f(): return iter(d)", "g = f()"],
+            "d is a list, and whether it has changed since is not known",
+        ),
     ],
 )
 def test_an_input_that_is_not_established_is_told(cells, doubt):

@@ -30,7 +30,9 @@ def graphs(draw):
             case "tuple":
                 made.append(tuple(held))
             case "set":
-                made.append({part for part in held if type(part) in (int, types.SimpleNamespace) and part.__hash__})
+                made.append(
+                    {part for part in held if type(part) in (int, types.SimpleNamespace) and part.__hash__}
+                )
             case "object":
                 made.append(types.SimpleNamespace(held=held))
             case "cell":

@@ -51,7 +51,10 @@ def test_only_what_is_asked_for_is_loaded_with_what_shares_objects_with_it(tmp_p
 
 
 def test_a_function_of_the_notebook_reads_the_live_namespace(carry):
-    carried = carry("x = 1\ndef f(): return x\nclass C:\n    def m(self): return f() + x", "x = 5\n_answer['f'] = [f(), C().m()]")
+    carried = carry(
+        "x = 1\ndef f(): return x\nclass C:\n    def m(self): return f() + x",
+        "x = 5\n_answer['f'] = [f(), C().m()]",
+    )
     assert carried.after["f"] == [5, 10]
 
 

@@ -64,7 +64,9 @@ def test_a_part_that_cannot_be_put_back_is_told_and_the_rest_goes_on():
     failed = put_back({name: state[name] for name in ("the weather", "state of random")}, more)
     assert failed == ("The the weather could not be set: not today",)
     assert random.getstate() == before
-    assert put_back({"of another version": 1}) == ("The of another version could not be set: this process does not know it",)
+    assert put_back({"of another version": 1}) == (
+        "The of another version could not be set: this process does not know it",
+    )
 
 
 def test_gathering_changes_nothing():

@@ -9,7 +9,7 @@ from tests.unit.handover.test_zoo import Kind, Refused, program
 IMPORTS = "import copy as cp_, numpy as np, pandas as pd, torch, tempfile, os\nfrom torch import nn\n"
 
 KINDS = {
-    "array": Kind("NAME = np.arange(6.0).reshape(2, 3)", "x, x.flags.owndata"),
+    "array": Kind("NAME = np.full((2, 3), 1.5)", "x, x.flags.owndata"),
     "fortran": Kind("NAME = np.asfortranarray(np.arange(6).reshape(2, 3))", "x, x.flags.f_contiguous"),
     "empty": Kind("NAME = [np.empty((0, 3)), np.empty(0)]", "x"),
     "read_only": Kind("NAME = np.arange(3); NAME.flags.writeable = False", "x.flags.writeable"),
@@ -88,7 +88,9 @@ def test_what_of_the_libraries_cannot_travel_is_refused_with_its_reason(carry):
     carried = carry(IMPORTS + program(REFUSED))
     left = carried.before["left"]
     for name, refused in REFUSED.items():
-        assert left.get(f"the_{name}", "it travels").startswith(refused.why.replace("NAME", f"the_{name}")), name
+        assert left.get(f"the_{name}", "it travels").startswith(refused.why.replace("NAME", f"the_{name}")), (
+            name
+        )
 
 
 @pytest.mark.parametrize("mode", ["0", "1"])
@@ -111,7 +113,8 @@ def test_tensors_of_another_device_come_back_on_it_and_stay_on_the_host_when_che
     generator = torch.Generator("hpu").manual_seed(3)
     """
     probes = {
-        name: f"{name}.cpu()" for name in ("base", "view", "bits", "weight.detach()", "weight.grad", "loss.detach()")
+        name: f"{name}.cpu()"
+        for name in ("base", "view", "bits", "weight.detach()", "weight.grad", "loss.detach()")
     }
     then = """
     with torch.no_grad():
@@ -133,7 +136,9 @@ def test_tensors_of_another_device_come_back_on_it_and_stay_on_the_host_when_che
     assert carried.after["same"] == [True, True, False]
     assert carried.after["kinds"][1:] == [True, True]
 
-    checked = carry(source, then, probes=probes, before={"PT_HPU_LAZY_MODE": mode}, after=other, load={"on_host": True})
+    checked = carry(
+        source, then, probes=probes, before={"PT_HPU_LAZY_MODE": mode}, after=other, load={"on_host": True}
+    )
     assert checked.after["devices"] == ["cpu"] * 6
     assert checked.after["differs"] == checked.after["not_compared"] == []
     assert checked.after["shared"] == carried.after["shared"]
