@@ -14,7 +14,7 @@ from typing import Any
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.handover import folder as folders
 from gaudi_lab.handover.manifest import GroupEntry, Manifest
-from gaudi_lab.handover.objects.blocks import Full, Memory
+from gaudi_lab.handover.objects.blocks import BlockMemory, Full
 from gaudi_lab.handover.objects.canonical_hash import likeness
 from gaudi_lab.handover.objects.carrier import Fetcher
 from gaudi_lab.handover.objects.groups import Group, Root, Tracer, roots_of
@@ -152,7 +152,7 @@ def take(
     drop
         Names and hidden entries to leave behind.
     folder
-        Where to make the snapshot's folder. By default in shared memory if there is room, else among temporary files.
+        Where to make the snapshot's folder. By default in shared memory if it fits, else among temporary files.
     landmarks
         Objects that the new process has of its own, such as its kernel, by a key. They are not written: whoever refers
         to one will refer to that of the new process.
@@ -163,7 +163,7 @@ def take(
     Raises
     ------
     LabError
-        There is not enough room. Nothing is left behind.
+        there is not enough space. Nothing is left behind.
     LabValueError
         `drop` has a name that is not there.
     """
@@ -248,7 +248,7 @@ def load(
     differs: list[str] = []
     unknown: list[str] = []
     with found.reading() as (objects, memory_file):
-        memory = Memory(memory_file, list(manifest.blocks))
+        memory = BlockMemory(memory_file, list(manifest.blocks))
         for entry in wanted:
             try:
                 data = folders.read(objects, entry.offset, entry.size)

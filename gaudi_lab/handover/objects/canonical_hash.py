@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gaudi_lab.handover.objects import blocks
-from gaudi_lab.handover.objects.carrier import ATOMS, Carrier, Piece, Place
+from gaudi_lab.handover.objects.carrier import ATOMS, Carrier, DevicePlace, Piece
 from gaudi_lab.handover.objects.landmarks import Landmarks
 
 Hashes = Mapping[tuple[Any, ...], str]
@@ -99,7 +99,7 @@ class Hasher(Carrier):
             return (kind.__name__, *self._elements(obj))
         if kind is types.CodeType:
             return ("code", hash_of_code(obj))
-        if kind is Place:
+        if kind is DevicePlace:
             self.places[obj.device] += 1
             return ("place",)
         return super().persistent_id(obj)

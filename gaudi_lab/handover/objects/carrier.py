@@ -51,7 +51,7 @@ class Piece:
         self.key = key
 
 
-class Place(Piece):
+class DevicePlace(Piece):
     """The device that something is on, as an object refers to it.
 
     Attributes
@@ -163,7 +163,7 @@ class Carrier(cloudpickle.Pickler):
 
 
 ATOMS = frozenset({int, float, bool, type(None)})
-_STANDING = (Piece, Place)
+_STANDING = (Piece, DevicePlace)
 _ALWAYS: tuple[ReducerFor, ...] = (functions.reducer_for, open_files.reducer_for, everyday.reducer_for)
 
 
@@ -232,5 +232,5 @@ class Fetcher(pickle.Unpickler):
             case "memory":
                 return self._memory(pid)
             case "place":
-                return Place(pid[1], self._on_host)
+                return DevicePlace(pid[1], self._on_host)
         return self._landmarks.object_of(pid)

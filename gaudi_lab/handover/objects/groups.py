@@ -42,7 +42,7 @@ class Culprit(NamedTuple):
     words: str
 
 
-class Change(NamedTuple):
+class Loss(NamedTuple):
     """An object that travels and loses something, what it loses, and the root that it was found from."""
 
     root: int
@@ -89,7 +89,7 @@ class Tracer(Carrier):
         self._counted = Counted()
         super().__init__(self._counted, landmarks)
         self.roots = roots
-        self.changed: list[Change] = []
+        self.changed: list[Loss] = []
         self._culprits: list[Culprit] = []
         self._regions: list[Region] = []
         self._of_devices: dict[int, int] = {}
@@ -179,7 +179,7 @@ class Tracer(Carrier):
 
     def changes(self, thing: Any, how: str) -> None:
         """Take note of something that will have lost something."""
-        self.changed.append(Change(self._now, thing, how))
+        self.changed.append(Loss(self._now, thing, how))
 
     def refuse(self, thing: Any, reason: CannotTravel) -> Any:
         """Take note of something that cannot travel, and go on."""

@@ -58,11 +58,11 @@ def test_a_part_that_cannot_be_put_back_is_told_and_the_rest_goes_on():
         raise ValueError("not today")
 
     before = random.getstate()
-    more = (Surrounding("the weather", "os", lambda: "rain", broken),)
+    more = (Surrounding("weather", "os", lambda: "rain", broken),)
     state = gather(more)
     random.random()
-    failed = put_back({name: state[name] for name in ("the weather", "state of random")}, more)
-    assert failed == ("The the weather could not be set: not today",)
+    failed = put_back({name: state[name] for name in ("weather", "state of random")}, more)
+    assert failed == ("The weather could not be set: not today",)
     assert random.getstate() == before
     assert put_back({"of another version": 1}) == (
         "The of another version could not be set: this process does not know it",
