@@ -44,7 +44,7 @@ class Full(OSError):
 
 
 class Mapped(mmap.mmap):
-    """BlockMemory of a loaded block. It is the process's own: what is written to it never reaches the file."""
+    """Memory of a loaded block. It is the process's own: what is written to it never reaches the file."""
 
 
 def view(start: int, size: int, owner: Any = None) -> memoryview:
