@@ -6,7 +6,7 @@ What moves a switch returns a `ChangeHandle`, which puts it back; what raises ha
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,7 +17,16 @@ from gaudi_lab.measure.causes import fallbacks
 from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.measure.why import Why
 from gaudi_lab.report import Change, Status
-from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Softmax, Switch
+from gaudi_lab.settings import (
+    COMPILE,
+    FUSED_SDPA,
+    HPU_GRAPHS,
+    Mode,
+    Settings,
+    Softmax,
+    Switch,
+    check_mode_change,
+)
 from gaudi_lab.workbench import lab
 from gaudi_lab.workbench.lab import ChangeHandle
 
@@ -28,17 +37,32 @@ if TYPE_CHECKING:
 @overload
 def mode(name: None = None) -> Mode: ...
 @overload
-def mode(name: str | Mode) -> ChangeHandle: ...
+def mode(
+    name: str | Mode, *, fresh_process: bool = ..., drop: Sequence[str] = ..., rerun: Sequence[str] = ...
+) -> ChangeHandle: ...
 
 
-def mode(name: str | Mode | None = None) -> Mode | ChangeHandle:
+def mode(
+    name: str | Mode | None = None,
+    *,
+    fresh_process: bool = False,
+    drop: Sequence[str] = (),
+    rerun: Sequence[str] = (),
+) -> Mode | ChangeHandle:
     """Show or set the execution mode. In a notebook: `%gaudi_mode [lazy|eager|compile]`.
+
+    Where the bridge keeps its mode until the process ends, the notebook goes over into a fresh process between lazy
+    and the others, as `relaunch` does it.
 
     Parameters
     ----------
     name
         "lazy" (collect operators into graphs), "eager" (run each at once) or "compile" (eager, with
         `torch.compile` on the attached models). None changes nothing.
+    fresh_process
+        Go over into a fresh process even if the bridge can change its mode.
+    drop, rerun
+        As in `relaunch`, should there be a fresh process.
 
     Returns
     -------
@@ -48,7 +72,7 @@ def mode(name: str | Mode | None = None) -> Mode | ChangeHandle:
     Raises
     ------
     LabError
-        For `compile` in lazy mode, or where a real bridge is loaded in the other mode. Nothing has changed.
+        For `compile` in lazy mode; or if a fresh process is needed, and `relaunch` refuses. Nothing has changed.
 
     Examples
     --------
@@ -57,7 +81,66 @@ def mode(name: str | Mode | None = None) -> Mode | ChangeHandle:
     """
     if name is None:
         return lab.current().mode
-    return lab.current().change(mode=Mode.parse(name))
+    wanted = Mode.parse(name)
+    if not fresh_process and not bridge.needs_fresh_process(wanted.is_lazy):
+        return lab.current().change(mode=wanted)
+    now = lab.current().mode
+    check_mode_change(now, wanted)
+    _go_over(bridge.environment_for(wanted.is_lazy), f"{now} → {wanted}", wanted, drop, rerun)
+    # Asked for by a click, the process is replaced when that has been dealt with.
+    return ChangeHandle(lambda: None, Change(now, now, emulated=bridge.identity().emulated))
+
+
+def relaunch(
+    environment: Mapping[str, str | None] | None = None,
+    *,
+    drop: Sequence[str] = (),
+    rerun: Sequence[str] = (),
+) -> None:
+    """Replace the kernel's process by a fresh one that has the notebook in it. In a notebook: `%gaudi_relaunch`.
+
+    Variables, attached models with their switches, widgets, the random state and what cells are waiting come along. It
+    is a line of its own in a cell; the lines below it run in the new process. Before anything is given up, a child
+    process has read it all.
+
+    Parameters
+    ----------
+    environment
+        Variables for the new process, such as those that a bridge reads when it loads; None takes one away.
+    drop
+        Names to give up: what cannot travel, such as an open socket, otherwise stops it all.
+    rerun
+        Names to make anew there, by running the cell again that bound them, if what that reads has not changed since.
+
+    Raises
+    ------
+    LabError
+        Outside of a kernel, in the middle of a statement, or if something cannot travel; it says what and why. Nothing
+        has changed.
+
+    Examples
+    --------
+    >>> gaudi_lab.relaunch({"PT_HPU_ENABLE_LAZY_COLLECTIVES": "true"})
+    """
+    environment = environment or {}
+    title = ", ".join(
+        f"{name}={value}" if value is not None else f"no {name}" for name, value in environment.items()
+    )
+    _go_over(environment, title or "relaunched", None, drop, rerun)
+
+
+def _go_over(
+    environment: Mapping[str, str | None],
+    title: str,
+    mode: Mode | None,
+    drop: Sequence[str],
+    rerun: Sequence[str],
+) -> None:
+    from gaudi_lab.handover import relaunching
+    from gaudi_lab.workbench.aside import WorkbenchTravels
+
+    companions = (WorkbenchTravels(mode),)
+    relaunching.relaunch(environment, title=title, drop=drop, rerun=rerun, companions=companions)
 
 
 def apply(settings: Settings) -> ChangeHandle:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from gaudi_lab import emulator
 from gaudi_lab.emulator.process import finder, release
+from gaudi_lab.emulator.process import mode as emulated_mode
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import HPU_GRAPHS, Mode
 
@@ -153,8 +154,21 @@ def mode_decided() -> bool:
 
 
 def keeps_mode() -> bool:
-    """Whether a bridge is loaded that keeps its mode until the process ends, as all but the emulated one do."""
-    return loaded() and not identity().emulated
+    """Whether a bridge is loaded that keeps its mode until the process ends.
+
+    All do but the emulated one, and that does too where `GAUDI_LAB_RELAUNCH=always` asks for it.
+    """
+    return loaded() and (not identity().emulated or emulated_mode.keeps())
+
+
+def needs_fresh_process(lazy: bool) -> bool:
+    """Whether only another process can be lazy, or not."""
+    return keeps_mode() and is_lazy() != lazy
+
+
+def environment_for(lazy: bool) -> dict[str, str]:
+    """Return the variables with which a process loads the bridge in lazy mode, or not."""
+    return {_LAZY_VARIABLE: str(int(lazy))}
 
 
 def set_lazy(lazy: bool) -> None:
@@ -163,15 +177,15 @@ def set_lazy(lazy: bool) -> None:
     Raises
     ------
     LabError
-        If a real bridge is already loaded in the other mode: it chose one of two libraries when it was
-        imported and cannot unload it.
+        If a bridge that keeps its mode is already loaded in the other one: Intel's chose one of two libraries when
+        it was imported and cannot unload it.
     """
     global _chosen
     if not loaded():
         _load_in_mode(lazy)
     elif not keeps_mode():
         emulator.set_lazy(lazy)
-    elif is_lazy() != lazy:
+    elif needs_fresh_process(lazy):
         raise refuse_mode(f"{Mode.of_process(lazy)} mode is asked for", lazy=lazy)
     _chosen = True
 
@@ -194,10 +208,10 @@ def refuse_mode(asked: str, *, lazy: bool) -> LabValueError:
             magic=f"%gaudi_mode {needed}",
         )
     return LabValueError(
-        f"{asked}, and Intel's bridge is loaded in {now} mode, which it keeps until the process ends. Restart the "
-        "kernel, which drops all variables, and make this the first cell.",
+        f"{asked}, and the bridge is loaded in {now} mode, which it keeps until the process ends. In a notebook, "
+        "%gaudi_mode takes everything over into a fresh process; a program sets the mode before it imports torch.",
         python=f'os.environ["{_LAZY_VARIABLE}"] = "{int(lazy)}"',
-        magic=f"%env {_LAZY_VARIABLE}={int(lazy)}",
+        magic=f"%gaudi_mode {needed}",
     )
 
 

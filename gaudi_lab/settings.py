@@ -344,9 +344,16 @@ class Settings:
         return " + ".join([str(self.mode), *(switch.describe(self) for switch in on)])
 
 
-def combinations() -> Iterator[Settings]:
-    """Yield every valid combination of mode, HPU graphs and FusedSDPA, options left to the bridge."""
-    for mode, graphs, fused in itertools.product(Mode, (False, True), (False, True)):
+def combinations(within: Mode | None = None) -> Iterator[Settings]:
+    """Yield every valid combination of mode, HPU graphs and FusedSDPA, options left to the bridge.
+
+    Parameters
+    ----------
+    within
+        Only those that a process in this mode reaches: a Gaudi's is lazy, or it is not. None for all.
+    """
+    modes = [mode for mode in Mode if within is None or mode.is_lazy == within.is_lazy]
+    for mode, graphs, fused in itertools.product(modes, (False, True), (False, True)):
         settings = Settings(mode, graphs, fused)
         if settings.problem is None:
             yield settings

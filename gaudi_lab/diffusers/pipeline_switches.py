@@ -32,6 +32,11 @@ class PipelineSwitches:
         self._seen = SeenShapes()
         self._fingerprint: int | None = None
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Come along into another process."""
+        self.__dict__.update(state)
+        lab.current().adopt(self._entered)
+
     @property
     def hpu_graphs(self) -> bool:
         """Whether HPU graphs are asked for; outside lazy mode they wait for it."""

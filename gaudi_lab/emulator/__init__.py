@@ -143,7 +143,7 @@ def set_lazy(lazy: bool) -> None:
     Raises
     ------
     RuntimeError
-        The emulated bridge is not loaded.
+        The emulated bridge is not loaded, or ``GAUDI_LAB_RELAUNCH=always`` has it keep its mode as one on hardware.
     """
     if not active():
         raise RuntimeError("The emulated bridge is not loaded. Run: import habana_frameworks.torch")
@@ -152,6 +152,10 @@ def set_lazy(lazy: bool) -> None:
 
     if mode.lazy() == lazy:
         return
+    if mode.keeps():
+        raise RuntimeError(
+            "GAUDI_LAB_RELAUNCH=always: the mode stays until the process ends, as on hardware."
+        )
     tape.flush()
     mode.force(lazy)
     if not lazy:

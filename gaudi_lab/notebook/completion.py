@@ -49,7 +49,10 @@ def candidates(magic: str, words: list[str], models: Iterable[str], loaders: Ite
             offered = [*models, *flags] if positional else ["on", "off"]
             return [word for word in offered if word not in words]
     free: dict[str, Callable[[], list[str]]] = {
-        "gaudi_mode": lambda: [] if positional else [str(mode) for mode in Mode],
+        "gaudi_mode": lambda: (
+            ["--relaunch", "--drop", "--rerun"] if positional else [str(mode) for mode in Mode]
+        ),
+        "gaudi_relaunch": lambda: ["--env", "--drop", "--rerun"],
         "gaudi_attach": lambda: [*models, "--detach"],
         "gaudi_panel": lambda: list(models),
         "gaudi_forecast": lambda: [*(models if positional else loaders), "--epochs", "--most"],

@@ -32,6 +32,16 @@ if TYPE_CHECKING:
     from gaudi_lab.notebook.panel.widget import Panel
 
 _help = argument("-h", "--help", **HELP)
+_drop = argument(
+    "--drop", metavar="NAME", action="append", default=[], help="Give a name up that cannot travel."
+)
+_rerun = argument(
+    "--rerun",
+    metavar="NAME",
+    action="append",
+    default=[],
+    help="Make a name anew there, by the cell that bound it.",
+)
 
 
 @magics_class
@@ -42,21 +52,55 @@ class GaudiMagics(Magics):
     @explain_refusals
     @magic_arguments()
     @_help
+    @argument("--relaunch", action="store_true", help="In a fresh process, also where the bridge needs none.")
+    @_drop
+    @_rerun
     @argument("mode", nargs="?", choices=[str(mode) for mode in Mode], help="The mode to go to.")
     def gaudi_mode(self, line: str) -> None:
         """Show or set the execution mode.
 
         lazy collects operators into graphs, eager runs each at once, compile is eager with torch.compile on
-        the attached models. HPU graphs go off when lazy mode is left, and come back with it.
+        the attached models. HPU graphs go off when lazy mode is left, and come back with it. Where the bridge keeps
+        its mode until the process ends, the notebook goes over into a fresh one, as by %gaudi_relaunch.
 
         In Python: gaudi_lab.mode("lazy")
         """
-        mode = parse_argstring(self.gaudi_mode, line).mode
+        asked = parse_argstring(self.gaudi_mode, line)
         self._attach_all()
-        if mode is None:
+        if asked.mode is None:
             print(api.status())  # noqa: T201
         else:
-            self._show(api.mode(mode).change)
+            change = api.mode(asked.mode, fresh_process=asked.relaunch, drop=asked.drop, rerun=asked.rerun)
+            self._show(change.change)
+
+    @line_magic
+    @explain_refusals
+    @magic_arguments()
+    @_help
+    @argument(
+        "--env",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="A variable to set; NAME= alone unsets it.",
+    )
+    @_drop
+    @_rerun
+    def gaudi_relaunch(self, line: str) -> None:
+        """Replace the kernel's process by a fresh one that has the notebook in it: variables, models, widgets.
+
+        For variables that are read when something is imported. The lines below it in the cell run in the new process,
+        and so do the cells that wait. What cannot travel, such as an open socket, stops it before anything is lost.
+
+        In Python: gaudi_lab.relaunch({"NAME": "VALUE"})
+        """
+        asked = parse_argstring(self.gaudi_relaunch, line)
+        self._attach_all()
+        pairs = [given.partition("=") for given in asked.env]
+        if wrong := next((name for name, sign, _ in pairs if not sign or not name), None):
+            raise UsageError(f"--env {wrong} gives no value. Run: %gaudi_relaunch --env {wrong}=1")
+        environment = {name: value or None for name, _, value in pairs}
+        api.relaunch(environment, drop=asked.drop, rerun=asked.rerun)
 
     @line_magic
     @explain_refusals

@@ -95,8 +95,13 @@ def _(change: Change) -> str:
         )
     moved = change.before is not change.after
     mode = f"{change.before} → {change.after}" if moved else f"{change.after} mode"
+    return layout.join(mode, *list_changes(change), layout.EMULATED if change.emulated else "")
+
+
+def list_changes(change: Change) -> list[str]:
+    """Return what a change did beside the mode: a phrase for each model, and its notes."""
     models = [phrase for model in change.models if (phrase := _model_change(model, change))]
-    return layout.join(mode, *models, *change.notes, layout.EMULATED if change.emulated else "")
+    return [*models, *change.notes]
 
 
 def _model_change(model: ModelChange, change: Change) -> str:

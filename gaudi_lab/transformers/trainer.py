@@ -115,6 +115,12 @@ class GaudiTrainer(transformers.Trainer):
             self.add_callback(MarkStep)
         evaluation_display.leave_evaluations_out(self)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Come out of a file or another process, with the switches that the arguments ask for."""
+        self.__dict__.update(state)
+        if self._switched is not None:
+            lab.current().adopt(self._switched)
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate, as `transformers.Trainer.evaluate`, and return what it cost beside the other metrics.
 

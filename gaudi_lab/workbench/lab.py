@@ -31,6 +31,7 @@ from gaudi_lab.settings import (
 if TYPE_CHECKING:
     from torch import nn
 
+    from gaudi_lab.workbench.aside import Aside, ModelAside
     from gaudi_lab.workbench.model import ModelOptions, SwitchedModel
 
 Subscriber = Callable[[Change], None]
@@ -307,6 +308,48 @@ class Lab:
             self.detach(name)
         self._requested = Settings()
 
+    def set_aside(self) -> Aside:
+        """Take every switch off every model, so that the models can travel; return what brings it all back."""
+        from gaudi_lab.workbench.aside import Aside, ModelAside
+
+        models = tuple(
+            ModelAside(m.name, m.model, m.settings, m.requested, self._own_request[m.name])
+            for m in self._models.values()
+        )
+        aside = Aside(self._requested, models, self.frozen)
+        self.close()
+        for entered in self._entered:
+            entered.clear()
+        return aside
+
+    def take_up(self, aside: Aside) -> Change:
+        """Attach again what was set aside, here or in a fresh process, with the switches that this mode has.
+
+        Returns
+        -------
+        Change
+            What is otherwise than it was. A model that cannot be attached is a note, and stops no other.
+        """
+        before = aside.requested.mode
+        self._requested = aside.requested
+        changes: list[ModelChange] = []
+        notes: list[str] = []
+        for old in aside.models:
+            try:
+                attached = self._attach_again(old)
+            except Exception as error:  # the user's models come along, whatever becomes of one of them
+                notes.append(f"{old.name} is not attached any more: {getattr(error, 'why', error)}")
+                continue
+            if attached.settings.replace(mode=old.settings.mode) != old.settings:
+                waits = attached.requested.hpu_graphs and not attached.settings.hpu_graphs
+                changes.append(ModelChange(attached.name, old.settings, attached.settings, graphs_wait=waits))
+        self.freeze(aside.frozen)
+        return self._change(before, self.mode, changes, notes)
+
+    def adopt(self, entered: SwitchedModel) -> None:
+        """Know a Trainer or pipeline that came along from another process, as `enter` knows one made here."""
+        self._entered.setdefault(entered, None)
+
     # For Trainers and pipelines, whose switches are put on while they work.
 
     def enter(
@@ -412,6 +455,14 @@ class Lab:
         return together(
             [watching.follow(".".join(filter(None, (name, part))), module, note) for part, module in parts]
         )
+
+    def _attach_again(self, old: ModelAside) -> SwitchedModel:
+        self.attach(old.model, old.name)
+        attached = self.get(old.name)
+        lazy = bridge.is_lazy()
+        self._carry_out({attached: old.requested.in_process(lazy)}, None, self._requested, lazy)
+        self._own_request[old.name] = old.own
+        return attached
 
     def _put_on(self, entered: SwitchedModel, *, graphs: bool) -> None:
         from gaudi_lab.instruments import components

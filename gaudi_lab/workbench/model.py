@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import attention, components
 from gaudi_lab.instruments.compiling import Regions, compile_in_place, compile_regions
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
@@ -90,6 +91,12 @@ class SwitchedModel:
         self._installed: dict[str, tuple[Any, Handle]] = {}
         self._graphs: dict[str, GraphHandle] = {}
         self._watches: dict[str, UncomputedHandle] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy in another process needs. What is installed belongs to the modules of this one."""
+        if self._installed or self._watches:
+            raise LabError(f"{self.name} has switches on, and they stay behind when it is saved.")
+        return {**vars(self), "settings": Settings(), "_graphs": {}}
 
     def __str__(self) -> str:
         """Say which switches are on, with the options that only a Trainer's arguments have."""

@@ -170,5 +170,25 @@ def test_a_real_bridge_keeps_its_mode_and_the_error_says_what_to_do(real_bridge)
         print(bridge.is_lazy())
     """
     message, lazy = run(code, **real_bridge).splitlines()
-    assert message.endswith("Run: %env PT_HPU_LAZY_MODE=1")
+    assert message.endswith("Run: %gaudi_mode lazy")
     assert lazy == "False"
+
+
+def test_the_emulated_bridge_keeps_its_mode_where_it_is_asked_to():
+    code = """
+        from gaudi_lab import bridge, emulator, errors
+        bridge.set_lazy(True)
+        print(bridge.keeps_mode(), bridge.needs_fresh_process(lazy=False), bridge.needs_fresh_process(lazy=True))
+        for flip in (bridge.set_lazy, emulator.set_lazy):
+            try:
+                flip(False)
+            except RuntimeError as error:
+                print(type(error).__name__, "until the process ends" in str(error))
+        print(bridge.is_lazy(), bridge.environment_for(lazy=False))
+    """
+    assert run(code, GAUDI_LAB_RELAUNCH="always").splitlines() == [
+        "True True False",
+        "LabValueError True",
+        "RuntimeError True",
+        "True {'PT_HPU_LAZY_MODE': '0'}",
+    ]

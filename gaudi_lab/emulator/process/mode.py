@@ -30,6 +30,11 @@ def force(lazy: bool) -> None:
     _forced = True
 
 
+def keeps() -> bool:
+    """Return True if the mode stays until the process ends, as on hardware: ``GAUDI_LAB_RELAUNCH=always``."""
+    return os.environ.get("GAUDI_LAB_RELAUNCH") == "always"
+
+
 def is_forced() -> bool:
     """Return True if `force` has set the mode: the environment then says nothing about it."""
     return _forced

@@ -13,7 +13,8 @@ def offered(text, workbench=None, user_ns=None):
     [
         ("%gaudi_mode ", ["lazy", "eager", "compile"]),
         ("%gaudi_mode l", ["lazy"]),
-        ("%gaudi_mode lazy ", []),
+        ("%gaudi_mode lazy ", ["--relaunch", "--drop", "--rerun"]),
+        ("%gaudi_relaunch ", ["--env", "--drop", "--rerun"]),
         ("  %gaudi_graphs o", ["on", "off"]),
         ("%gaudi_graphs on ", ["net", "--verify"]),
         ("%gaudi_sdpa on ", ["net", "--recompute", "--no-recompute", "--softmax"]),

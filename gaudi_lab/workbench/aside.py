@@ -1,0 +1,91 @@
+"""The workbench set aside while the process is replaced: what is attached and asked for, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gaudi_lab.render.states import list_changes
+from gaudi_lab.settings import Mode, Settings
+from gaudi_lab.workbench import lab
+
+
+@dataclass(frozen=True)
+class ModelAside:
+    """One attached model, with nothing of the workbench on it.
+
+    Attributes
+    ----------
+    name, model
+        What it is called, and the user's object.
+    settings
+        The switches that were on.
+    requested, own
+        What is asked for by the workbench, and what the model asks for by itself.
+    """
+
+    name: str
+    model: Any
+    settings: Settings
+    requested: Settings
+    own: Settings
+
+
+@dataclass(frozen=True)
+class Aside:
+    """A whole workbench.
+
+    Attributes
+    ----------
+    requested
+        The switches of all.
+    models
+        The attached models, in their order.
+    frozen
+        Whether compiling was forbidden.
+    """
+
+    requested: Settings
+    models: tuple[ModelAside, ...] = ()
+    frozen: bool = False
+
+    def in_mode(self, mode: Mode) -> Aside:
+        """Return the same with another mode asked for."""
+        models = (replace(model, requested=model.requested.replace(mode=mode)) for model in self.models)
+        return replace(self, requested=self.requested.replace(mode=mode), models=tuple(models))
+
+
+class WorkbenchTravels:
+    """Carries the workbench of this process over into the next one.
+
+    Parameters
+    ----------
+    mode
+        What to ask for there; by default what is asked for here.
+    """
+
+    unpack = f"{__name__}:unpack"
+
+    def __init__(self, mode: Mode | None = None) -> None:
+        self._mode = mode
+        self._aside = Aside(Settings())
+
+    def pack(self) -> dict[str, Any]:
+        """Take all switches off, and return what is needed to put them on again: an entry a model."""
+        self._aside = aside = lab.current().set_aside()
+        if self._mode is not None:
+            aside = aside.in_mode(self._mode)
+        shared = {"the workbench": replace(aside, models=())}
+        return shared | {f"the switches of {model.name}": model for model in aside.models}
+
+    def stay(self) -> None:
+        """Put everything on again, in this process."""
+        lab.current().take_up(self._aside)
+
+
+def unpack(packed: dict[str, Any]) -> list[str]:
+    """Put on the workbench of this process what came along, and say what is otherwise than before."""
+    aside = next((value for value in packed.values() if isinstance(value, Aside)), Aside(Settings()))
+    models = tuple(value for value in packed.values() if isinstance(value, ModelAside))
+    change = lab.current().take_up(replace(aside, models=models))
+    return list_changes(change)
