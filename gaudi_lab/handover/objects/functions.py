@@ -120,8 +120,15 @@ def _reduce_typevar(variable: Any, carrier: Any) -> Any:
     return stock._make_typevar, (*reduced[1][:-1], None)
 
 
+def _is_remade(module: types.ModuleType, known: types.ModuleType | None) -> bool:
+    """Whether a library has put another object in a module's place: transformers does, when it is first asked."""
+    file = getattr(module, "__file__", None)
+    return file is not None and type(known) is type(module) and getattr(known, "__file__", None) == file
+
+
 def _reduce_module(module: types.ModuleType, carrier: Any) -> Any:
-    if sys.modules.get(module.__name__) is module:
+    known = sys.modules.get(module.__name__)
+    if known is module or _is_remade(module, known):
         return importlib.import_module, (module.__name__,)
     if type(module) is not types.ModuleType:
         raise CannotTravel("is a module that cannot be imported by its name")
