@@ -1,4 +1,4 @@
-"""The folder of a snapshot: where there is room for one, how it appears at once, and whose it must be."""
+"""The folder of a snapshot: where there is space for one, how it appears at once, and whose it must be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OBJECTS, _MEMORY, _MANIFEST, _ARRIVED = "objects", "memory", "manifest.json", "
 
 
 class NoRoom(LabError):
-    """There is not enough room for a snapshot.
+    """there is not enough space for a snapshot.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class NoRoom(LabError):
         self.free = free
         super().__init__(
             f"A snapshot of this notebook needs {needed:,} bytes, and {free:,} are free in {where}, of which "
-            f"{_MARGIN:,} are to stay so. Delete what is not needed any more, such as old checkpoints, or a large name.",
+            f"{_MARGIN:,} are to stay so. Delete what is not needed any more: files there, or a large name.",
             python="del NAME",
         )
 
@@ -105,19 +105,19 @@ def _opened(path: Path, flags: int) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def making(needed: int, parent: str | Path | None) -> Iterator[Folder]:
-    """Make a folder for a snapshot where there is room for it; it goes again if anything fails.
+    """Make a folder for a snapshot where there is space for it; it goes again if anything fails.
 
     Parameters
     ----------
     needed
         About how many bytes will be written.
     parent
-        Where to make it. By default in shared memory if there is room, else among temporary files.
+        Where to make it. By default in shared memory if it fits, else among temporary files.
 
     Raises
     ------
     NoRoom
-        There is not enough room, from the start or in the middle.
+        there is not enough space, from the start or in the middle.
     """
     where = _place(needed, parent)
     name = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", suffix=_UNFINISHED, dir=where)  # mode 0700

@@ -15,7 +15,6 @@ from typing import Any
 
 from gaudi_lab.errors import LabError
 from gaudi_lab.handover import snapshot, surroundings, verify
-from gaudi_lab.handover.rerun import Rerun, find_rerun
 from gaudi_lab.handover.companion import Companion
 from gaudi_lab.handover.kernel import (
     bystanders,
@@ -28,6 +27,7 @@ from gaudi_lab.handover.kernel import (
 from gaudi_lab.handover.kernel.kernel_versions import Requests
 from gaudi_lab.handover.kernel.leaving import Departure
 from gaudi_lab.handover.kernel.passage import Passage
+from gaudi_lab.handover.rerun import Rerun, find_rerun
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.handover import folder as folders
 from gaudi_lab.handover.manifest import GroupEntry, Manifest
-from gaudi_lab.handover.objects.blocks import Full, Memory
+from gaudi_lab.handover.objects.blocks import BlockMemory, Full
 from gaudi_lab.handover.objects.canonical_hash import likeness
 from gaudi_lab.handover.objects.carrier import Fetcher
 from gaudi_lab.handover.objects.groups import Group, Root, Tracer, roots_of
@@ -136,6 +136,7 @@ def take(
     drop: Collection[str] = (),
     folder: str | Path | None = None,
     landmarks: Mapping[str, Any] | None = None,
+    skip: Collection[str] = (),
 ) -> Snapshot:
     """Write what `namespace` binds into a folder of its own, and say what is not in it.
 
@@ -151,15 +152,18 @@ def take(
     drop
         Names and hidden entries to leave behind.
     folder
-        Where to make the snapshot's folder. By default in shared memory if there is room, else among temporary files.
+        Where to make the snapshot's folder. By default in shared memory if it fits, else among temporary files.
     landmarks
         Objects that the new process has of its own, such as its kernel, by a key. They are not written: whoever refers
         to one will refer to that of the new process.
+    skip
+        Names of the namespace that are not the notebook's own, such as those that IPython puts there. Nothing is told
+        of them, nor of those that every module has, such as ``__builtins__``.
 
     Raises
     ------
     LabError
-        There is not enough room. Nothing is left behind.
+        there is not enough space. Nothing is left behind.
     LabValueError
         `drop` has a name that is not there.
     """
@@ -167,7 +171,7 @@ def take(
     hidden = hidden or {}
     _check_names(drop, [*namespace, *hidden], "cannot be dropped: there is none")
     marks = Landmarks(namespace, landmarks)
-    roots = roots_of(_kept(namespace, drop), _kept(hidden, drop))
+    roots = roots_of(_kept(namespace, {*drop, *skip, *_OF_EVERY_MODULE}), _kept(hidden, drop))
     tracer = Tracer(roots, marks)
     groups = tracer.trace()
     left = [reason for group in groups if group.culprits for reason in _reasons(group, tracer)]
@@ -176,12 +180,9 @@ def take(
         files = Files(objects, memory, tracer.extents())
         entries = []
         for group in going:
-            try:
-                entries.append(_write(group, roots, files, marks))
-            except Full:
-                raise
-            except Exception as error:
-                left += _failed(group, roots, error)
+            entry = _try_to_write(group, roots, files, marks, left)
+            if entry is not None:
+                entries.append(entry)
         names = {name for entry in entries for name in (*entry.names, *entry.hidden)}
         manifest = Manifest(tuple(entries), tuple(files.blocks), tuple(name for name in drop))
         made.finish(manifest.to_json())
@@ -247,7 +248,7 @@ def load(
     differs: list[str] = []
     unknown: list[str] = []
     with found.reading() as (objects, memory_file):
-        memory = Memory(memory_file, list(manifest.blocks))
+        memory = BlockMemory(memory_file, list(manifest.blocks))
         for entry in wanted:
             try:
                 data = folders.read(objects, entry.offset, entry.size)
@@ -278,6 +279,23 @@ def load(
     )
 
 
+_OF_EVERY_MODULE = frozenset(
+    f"__{name}__"
+    for name in (
+        "name",
+        "doc",
+        "package",
+        "loader",
+        "spec",
+        "builtin",
+        "builtins",
+        "file",
+        "cached",
+        "annotations",
+    )
+) | {"__warningregistry__"}
+
+
 def _check_names(asked: Collection[str], known: Collection[str], why_not: str) -> None:
     strangers = [name for name in asked if name not in known]
     if strangers:
@@ -286,6 +304,21 @@ def _check_names(asked: Collection[str], known: Collection[str], why_not: str) -
 
 def _kept(entries: Mapping[str, Any], drop: Collection[str]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in list(entries.items()) if name not in drop]
+
+
+def _try_to_write(
+    group: Group, roots: list[Root], files: Files, marks: Landmarks, left: list[Left]
+) -> GroupEntry | None:
+    """Write a group; if one of its objects fails now, say so in `left`."""
+    try:
+        return _write(group, roots, files, marks)
+    except Full:
+        raise
+    except Exception as error:
+        for number in group.roots:
+            name = roots[number].name
+            left.append(Left(name, f"{name} could not be written: {error}", name))
+        return None
 
 
 def _write(group: Group, roots: list[Root], files: Files, marks: Landmarks) -> GroupEntry:
@@ -329,11 +362,6 @@ def _reasons(group: Group, tracer: Tracer) -> Iterator[Left]:
         name = tracer.roots[number].name
         why = f"{name} is bound up with {first.name} by objects that they share, and {first.why}"
         yield own.get(number) or Left(name, why, first.where, because_of=first.name)
-
-
-def _failed(group: Group, roots: list[Root], error: Exception) -> list[Left]:
-    names = [roots[number].name for number in group.roots]
-    return [Left(name, f"{name} could not be written: {error}", name) for name in names]
 
 
 def _changes(tracer: Tracer, names: set[str]) -> Iterator[Changed]:

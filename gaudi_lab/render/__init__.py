@@ -1,7 +1,8 @@
 """Text and HTML of Gaudi Lab's results, from the same data.
 
 `line`, `text` and `html` lay out any result, and `plot` draws some; `timelines`, `reasons`, `forecasts`, `states`
-and `accounts` say how, by the means of `layout`; `units` writes numbers for people; `templates/` and `style.css` hold the HTML.
+and `accounts` say how, by the means of `layout`; `units` writes numbers for people; `templates/` and `style.css`
+hold the HTML.
 """
 
 from gaudi_lab.render import accounts, forecasts, reasons, states, timelines

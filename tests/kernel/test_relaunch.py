@@ -225,3 +225,11 @@ def test_an_interrupt_and_a_restart_work_afterwards(notebook):
     assert notebook.value("'relaunch' in globals()") is False
     assert notebook.run(RELAUNCH).status == "ok"
     assert notebook.run(f"{NEW}").status == "ok"
+
+
+def test_modules_that_are_found_by_a_changed_search_path_are_found_again(notebook, tmp_path):
+    (tmp_path / "planted_module.py").write_text("class Thing: value = 7\n")
+    notebook.run(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import planted_module")
+    notebook.run("thing = planted_module.Thing()")
+    assert notebook.run(NEW).status == "ok"
+    assert notebook.value("(thing.value, isinstance(thing, planted_module.Thing))") == (7, True)

@@ -1,7 +1,9 @@
-"""Whatever goes wrong when a process is replaced: all is as it was, or the cell says what is missing and where it is."""
+"""Whatever goes wrong when a process is replaced: all is as it was, or the cell says what is missing and where."""
 
 from __future__ import annotations
 
+import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -28,6 +30,7 @@ class Fails:
         if self.how == 'slow' and not arrived: time.sleep(60)
         if self.how == 'raises' and not arrived: raise ValueError('planted')
         if self.how == 'late' and arrived: raise ValueError('planted')
+        if self.how == 'dies' and arrived: os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -219,6 +222,30 @@ def test_what_does_not_load_after_all_is_named_and_the_rest_is_there(notebook):
     assert Path(path).is_dir()
     assert behind.reply["status"] == "aborted"
     assert notebook.value("('late' in globals(), other[0] is thing, thing.mark)") == (False, True, "on again")
+
+
+def test_what_a_killed_process_did_not_bring_back_is_told_and_restored():
+    with small_kernel() as lost:
+        lost.run(FAILS)
+        lost.run("work = [1, 2]; alias = work; dies = Fails('dies')")
+        cell = lost.start(NEW)
+        process = lost.manager.provisioner.process
+        for _ in range(600):
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+        assert process.poll() == -9, cell
+    with small_kernel() as fresh:
+        line = fresh.value("__import__('gaudi_lab.handover.notice', fromlist=['x']).left_behind()")
+        path = line.partition("gaudi_lab.restore('")[2].partition("'")[0]
+        assert f"-{process.pid}-" in path
+        assert stat.S_IMODE(Path(path).stat().st_mode) == 0o700
+        assert {stat.S_IMODE(file.stat().st_mode) for file in Path(path).iterdir()} == {0o600}
+        fresh.run(
+            f"from gaudi_lab.handover import kept\nkept.restore({path!r}, names=['work'], into=globals())"
+        )
+        assert fresh.value("(work, alias is work)") == ([1, 2], True)
+    shutil.rmtree(path)
 
 
 def test_a_companion_comes_along_with_the_objects_that_it_shares(notebook):

@@ -20,7 +20,9 @@ MOST_MODULES = 15
 FEWEST_LINES = 10
 
 # Names that two modules or two classes share, each with its reason.
-SHARED_NAMES: dict[str, str] = {}
+SHARED_NAMES: dict[str, str] = {
+    "snapshot": "the panel's is what it shows at a moment, the other one a notebook in a folder",
+}
 
 # Modules under ten lines, each with its reason. A package's `__init__` may hold nothing but its map.
 SHORT = {"modes.py": "the deprecated name of settings.py; goes with the next release"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 from pathlib import Path
@@ -69,14 +70,21 @@ def _is_idle(worker: threading.Thread) -> bool:
 
 def _processes() -> list[Bystander]:
     found = []
-    for children in Path("/proc/self/task").glob("*/children"):
-        for number in children.read_text(encoding="ascii").split():
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        number = status.parent.name
+        if _parent_of(status) == os.getpid():
             command = _command(number)
             if command and not any(helper in command for helper in _HELPERS):
-                found.append(
-                    Bystander(f"process {number}", f"{command[:60]} is a running process of this notebook")
-                )
+                found.append(Bystander(f"process {number}", f"{command[:60]} is a running process of this notebook"))
     return found
+
+
+def _parent_of(status: Path) -> int | None:
+    try:
+        fields = status.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return None
+    return int(fields[1])
 
 
 def _command(number: str) -> str:

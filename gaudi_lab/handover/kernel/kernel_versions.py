@@ -83,9 +83,10 @@ def subshells(kernel: Any) -> list[str]:
 
 def busy_subshells(kernel: Any, asking: str | None) -> list[str]:
     """Return the subshells that are handling something, except for the one that asks."""
-    manager = kernel.shell_channel_thread.manager if has_subshells(kernel) else None
-    names = (name for name in subshells(kernel) if name != asking)
-    return [name for name in names if manager.get_subshell_asyncio_lock(name).locked()]
+    if not has_subshells(kernel):
+        return []
+    lock_of = kernel.shell_channel_thread.manager.get_subshell_asyncio_lock
+    return [name for name in subshells(kernel) if name != asking and lock_of(name).locked()]
 
 
 def main_is_busy(kernel: Any) -> bool:

@@ -19,6 +19,8 @@ class ShellSettings:
 
     Attributes
     ----------
+    search_path
+        Where modules are found, which the extensions and the snapshot need before anything of it is there.
     extensions
         The loaded ones, in their order.
     configured
@@ -31,6 +33,7 @@ class ShellSettings:
         What matplotlib draws with; empty if it is not loaded.
     """
 
+    search_path: list[str] = field(default_factory=list)
     extensions: list[str] = field(default_factory=list)
     configured: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors: str = ""
@@ -42,6 +45,7 @@ def settings(shell: Any) -> ShellSettings:
     """Return how the shell is set up."""
     reloader = _reloader(shell)
     return ShellSettings(
+        search_path=list(sys.path),
         extensions=_in_order(shell.extension_manager.loaded),
         configured=dict(_configured(shell)),
         errors=shell.InteractiveTB.mode,
@@ -58,6 +62,7 @@ def put_settings(shell: Any, wanted: ShellSettings) -> list[str]:
     list of str
         A line for each extension that did not load.
     """
+    sys.path[:] = wanted.search_path
     failed = _load_extensions(shell, wanted.extensions)
     for configurable in _configurables(shell):
         for name, value in wanted.configured.get(type(configurable).__name__, {}).items():

@@ -36,11 +36,11 @@ class Block(NamedTuple):
 
 
 FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
-"""The errors that say that there is no room."""
+"""The errors that say that there is no space left."""
 
 
 class Full(OSError):
-    """There is no room for what is being written, whichever object it belongs to."""
+    """There is no space for what is being written, whichever object it belongs to."""
 
 
 class Mapped(mmap.mmap):
@@ -60,7 +60,7 @@ def put(file: int, memory: memoryview, offset: int) -> None:
     Raises
     ------
     Full
-        There is no room.
+        There is no space left.
     """
     while memory:
         try:
@@ -84,7 +84,7 @@ def write(file: int, offset: int, memory: memoryview) -> Block:
     Raises
     ------
     Full
-        There is no room.
+        There is no space left.
     """
     unit = mmap.ALLOCATIONGRANULARITY if len(memory) >= LARGE else _ALIGNED
     offset += -offset % unit
@@ -98,7 +98,7 @@ def write(file: int, offset: int, memory: memoryview) -> Block:
     return Block(offset, len(memory), digest.hexdigest())
 
 
-class Memory:
+class BlockMemory:
     """The memory of the blocks of one file, each loaded when it is first asked for.
 
     Parameters

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gaudi_lab.handover.objects import blocks
-from gaudi_lab.handover.objects.carrier import Carrier, Piece, Place
+from gaudi_lab.handover.objects.carrier import ATOMS, Carrier, DevicePlace, Piece
 from gaudi_lab.handover.objects.landmarks import Landmarks
 
 Hashes = Mapping[tuple[Any, ...], str]
@@ -91,13 +91,15 @@ class Hasher(Carrier):
     def persistent_id(self, obj: Any) -> Any:
         """Return what stands for a text, a set or code: its value, and not which object it is."""
         kind = type(obj)
+        if kind in ATOMS:
+            return None
         if kind is str or kind is bytes:
             return self._texts.setdefault((kind, obj), len(self._texts))
         if kind is set or kind is frozenset:
             return (kind.__name__, *self._elements(obj))
         if kind is types.CodeType:
             return ("code", hash_of_code(obj))
-        if kind is Place:
+        if kind is DevicePlace:
             self.places[obj.device] += 1
             return ("place",)
         return super().persistent_id(obj)

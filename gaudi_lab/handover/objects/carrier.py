@@ -51,7 +51,7 @@ class Piece:
         self.key = key
 
 
-class Place(Piece):
+class DevicePlace(Piece):
     """The device that something is on, as an object refers to it.
 
     Attributes
@@ -87,6 +87,7 @@ class Carrier(cloudpickle.Pickler):
         super().__init__(file, protocol=PROTOCOL)
         self.landmarks = landmarks
         self._reducers: dict[type, Reduce | None] = {}
+        self._refusals: dict[type, Callable[[Any], str] | None] = {}
 
     # What the three kinds of carriers decide for themselves.
 
@@ -112,7 +113,10 @@ class Carrier(cloudpickle.Pickler):
 
     def persistent_id(self, obj: Any) -> Any:
         """Return what stands for an object that is not written, or None."""
-        if type(obj) in _STANDING:
+        kind = type(obj)
+        if kind in ATOMS:
+            return None  # at once: they are most of what there is
+        if kind in _STANDING:
             return obj.key
         return self.landmarks.key_of(obj)
 
@@ -121,6 +125,7 @@ class Carrier(cloudpickle.Pickler):
         kind = type(obj)
         if kind not in self._reducers:
             self._reducers[kind] = self._reducer_for(kind)
+            self._refusals[kind] = refusals.words_for(kind)
         try:
             return self._reduced(obj, self._reducers[kind])
         except refusals.CannotTravel as reason:
@@ -136,7 +141,9 @@ class Carrier(cloudpickle.Pickler):
         name = functions.name_in_its_module(obj)
         if name is not None:
             return functions.by_name(*name)
-        refusals.check(obj)
+        words = self._refusals[type(obj)]
+        if words is not None:
+            raise refusals.CannotTravel(words(obj))
         return self.stock_reduce(obj)
 
     def stock_reduce(self, obj: Any) -> Any:
@@ -155,7 +162,8 @@ class Carrier(cloudpickle.Pickler):
         return None
 
 
-_STANDING = (Piece, Place)
+ATOMS = frozenset({int, float, bool, type(None)})
+_STANDING = (Piece, DevicePlace)
 _ALWAYS: tuple[ReducerFor, ...] = (functions.reducer_for, open_files.reducer_for, everyday.reducer_for)
 
 
@@ -224,5 +232,5 @@ class Fetcher(pickle.Unpickler):
             case "memory":
                 return self._memory(pid)
             case "place":
-                return Place(pid[1], self._on_host)
+                return DevicePlace(pid[1], self._on_host)
         return self._landmarks.object_of(pid)

@@ -10,6 +10,7 @@ import importlib
 import marshal
 import sys
 import types
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -98,11 +99,16 @@ def _reduce_class(kind: type, carrier: Any) -> Any:
     ):
         return reduced
     carrier.travels_by_value(kind)
+    arguments: list[Any]
     # Without the number by which cloudpickle recognises a class that this process has already: what is loaded never
     # writes into a class that the user has.
     *arguments, _, extra = reduced[1]
     if reduced[0] is stock._make_skeleton_class:
-        arguments[3] = {**arguments[3], "__qualname__": kind.__qualname__}
+        # What the class cannot be given afterwards. cloudpickle leaves the slots to be an attribute like any other.
+        at_birth = {"__qualname__": kind.__qualname__}
+        if "__slots__" in vars(kind) and typing.NamedTuple not in vars(kind).get("__orig_bases__", ()):
+            at_birth["__slots__"] = vars(kind)["__slots__"]
+        arguments[3] = {**arguments[3], **at_birth}
     return (reduced[0], (*arguments, None, extra), *reduced[2:])
 
 
@@ -114,8 +120,15 @@ def _reduce_typevar(variable: Any, carrier: Any) -> Any:
     return stock._make_typevar, (*reduced[1][:-1], None)
 
 
+def _is_remade(module: types.ModuleType, known: types.ModuleType | None) -> bool:
+    """Whether a library has put another object in a module's place: transformers does, when it is first asked."""
+    file = getattr(module, "__file__", None)
+    return file is not None and type(known) is type(module) and getattr(known, "__file__", None) == file
+
+
 def _reduce_module(module: types.ModuleType, carrier: Any) -> Any:
-    if sys.modules.get(module.__name__) is module:
+    known = sys.modules.get(module.__name__)
+    if known is module or _is_remade(module, known):
         return importlib.import_module, (module.__name__,)
     if type(module) is not types.ModuleType:
         raise CannotTravel("is a module that cannot be imported by its name")
@@ -178,8 +191,10 @@ _KINDS: dict[type, Callable[[Any, Any], Any]] = {
 
 def name_in_its_module(thing: Any) -> tuple[str, str] | None:
     """Return the module and the name under which `thing` itself is found there, if it says so and it is true."""
-    module = getattr(thing, "__module__", None)
     name = getattr(thing, "__qualname__", None)
+    if name is None:
+        return None
+    module = getattr(thing, "__module__", None)
     if not isinstance(module, str) or not isinstance(name, str) or module == "__main__":
         return None
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gaudi_lab.handover.objects import reach
-from gaudi_lab.handover.objects.carrier import Carrier, Counted, Piece
+from gaudi_lab.handover.objects.carrier import ATOMS, Carrier, Counted, Piece
 from gaudi_lab.handover.objects.landmarks import Landmarks
 from gaudi_lab.handover.objects.refusals import CannotTravel
 
@@ -42,7 +42,7 @@ class Culprit(NamedTuple):
     words: str
 
 
-class Change(NamedTuple):
+class Loss(NamedTuple):
     """An object that travels and loses something, what it loses, and the root that it was found from."""
 
     root: int
@@ -89,7 +89,7 @@ class Tracer(Carrier):
         self._counted = Counted()
         super().__init__(self._counted, landmarks)
         self.roots = roots
-        self.changed: list[Change] = []
+        self.changed: list[Loss] = []
         self._culprits: list[Culprit] = []
         self._regions: list[Region] = []
         self._of_devices: dict[int, int] = {}
@@ -146,6 +146,8 @@ class Tracer(Carrier):
     def persistent_id(self, obj: Any) -> Any:
         """Take note that the root of now holds `obj`."""
         kind = type(obj)
+        if kind in ATOMS:
+            return None
         if kind is str or kind is bytes:
             if len(obj) >= _LONG:
                 self._claim(obj)
@@ -177,7 +179,7 @@ class Tracer(Carrier):
 
     def changes(self, thing: Any, how: str) -> None:
         """Take note of something that will have lost something."""
-        self.changed.append(Change(self._now, thing, how))
+        self.changed.append(Loss(self._now, thing, how))
 
     def refuse(self, thing: Any, reason: CannotTravel) -> Any:
         """Take note of something that cannot travel, and go on."""

@@ -88,13 +88,13 @@ class Landmarks:
     def _own(self, key: Key, thing: Any) -> Any:
         """Return `thing`, or where this process has none, something that stands for it."""
         if thing is None:
-            thing = Absent(key)
+            thing = NotHere(key)
             self._named[f"absent {key}"] = thing  # kept alive, so that its address means it alone
             self._keys[id(thing)] = key
         return thing
 
 
-class Absent:
+class NotHere:
     """Stands for what this process does not have, such as the IPython shell where a snapshot is only checked."""
 
     def __init__(self, key: Key) -> None:

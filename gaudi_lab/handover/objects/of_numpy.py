@@ -26,7 +26,8 @@ def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
     if issubclass(kind, np.memmap):
         return _reduce_memmap
     if issubclass(kind, np.ndarray):
-        return _reduce_array if kind.__reduce__ is np.ndarray.__reduce__ else None
+        known = (np.ndarray.__reduce__, np.ma.MaskedArray.__reduce__)
+        return _reduce_array if kind.__reduce__ in known else None
     return None
 
 
@@ -41,7 +42,7 @@ def _reduce_array(values: Array, carrier: Any) -> Any:
     make, *rest = arguments
     if kind is np.ndarray:
         return make, tuple(rest)
-    return make_subclass, (kind, make, tuple(rest)), state
+    return make_subclass, (kind, make, tuple(rest)), state, None, None, set_attributes
 
 
 def _plain(values: Array, carrier: Any) -> tuple[Any, ...] | None:
@@ -72,8 +73,19 @@ def _plain(values: Array, carrier: Any) -> tuple[Any, ...] | None:
     order = "C" if values.flags.c_contiguous else "F" if values.flags.f_contiguous else None
     whole = values.size > 0 and order is not None and values.nbytes == size and values.ctypes.data == start
     offset = values.ctypes.data - start if values.size else 0
+    # The strides of a dimension of size one may be anything; an array that is allocated has the usual ones.
+    whole = whole and values.strides == _usual_strides(values.shape, values.dtype.itemsize, order)
     layout = (offset, values.dtype, values.shape, values.strides)
     return make_array, piece, *layout, values.flags.writeable, order if whole else None
+
+
+def _usual_strides(shape: tuple[int, ...], size: int, order: str | None) -> tuple[int, ...]:
+    """Return the strides, in bytes, of an array that has just been allocated in `order`."""
+    strides = []
+    for length in shape if order == "F" else reversed(shape):
+        strides.append(size)
+        size *= length
+    return tuple(strides if order == "F" else reversed(strides))
 
 
 def root_of(values: Array) -> Array:
@@ -171,6 +183,11 @@ def make_subclass(kind: type[Array], make: Callable[..., Array], arguments: tupl
     return make(*arguments).view(kind)
 
 
+def set_attributes(values: Array, state: dict[str, Any]) -> None:
+    """Give an array of a subclass its attributes; its `__setstate__` takes something else."""
+    vars(values).update(state)
+
+
 def _reduce_references(values: Array, carrier: Any) -> Any:
     """Reduce an array of objects or of strings of any length: by its elements, a view by its place in the whole."""
     root = root_of(values)
@@ -201,8 +218,7 @@ def _reduce_memmap(values: np.memmap[Any, Any], carrier: Any) -> Any:
     root = root_of(values)
     if root is not values:
         offset = values.ctypes.data - root.ctypes.data
-        make = (make_view, (root, offset, values.dtype, values.shape, values.strides, False))
-        return make_subclass, (type(values), *make), {"filename": values.filename, "mode": "r"}
+        return make_view_of_memmap, (root, offset, values.dtype, values.shape, values.strides)
     path = os.path.abspath(str(values.filename))
     try:
         found = os.stat(path)
@@ -211,6 +227,15 @@ def _reduce_memmap(values: np.memmap[Any, Any], carrier: Any) -> Any:
     order = "F" if values.flags.f_contiguous and not values.flags.c_contiguous else "C"
     arguments = (path, found.st_size, found.st_mtime_ns, values.dtype, values.offset, values.shape, order)
     return map_again, arguments
+
+
+def make_view_of_memmap(
+    root: Array, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...]
+) -> Array:
+    """Return a view of a mapped file that knows of the file, as slicing would."""
+    made: Array = np.ndarray.__new__(np.memmap, shape, dtype, root, offset, strides)
+    vars(made).update(vars(root))
+    return made
 
 
 def map_again(

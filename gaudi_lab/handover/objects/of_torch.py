@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from gaudi_lab.handover.objects.carrier import Place
+from gaudi_lab.handover.objects.carrier import DevicePlace
 from gaudi_lab.handover.objects.refusals import CannotTravel
 
 _HOST = "cpu"
+_STOCK_WAYS = (torch.Tensor.__reduce_ex__, nn.Parameter.__reduce_ex__)
 
 
 def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
@@ -44,7 +45,7 @@ def _reduce_tensor(tensor: torch.Tensor, carrier: Any) -> Any:
         piece = carrier.device_memory(tensor.untyped_storage())
     layout = (tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset())
     flags = (tensor.requires_grad and tensor.is_leaf, tensor.is_conj(), tensor.is_neg())
-    arguments = (piece, Place(str(tensor.device)), *layout, form, *flags)
+    arguments = (piece, DevicePlace(str(tensor.device)), *layout, form, *flags)
     return make_tensor, arguments, _state(tensor, carrier), None, None, set_tensor
 
 
@@ -60,7 +61,7 @@ def _form(tensor: torch.Tensor) -> type | str | None:
         return "parameter" if isinstance(tensor, nn.Parameter) else "tensor"
     if kind is nn.Parameter:
         return "parameter"
-    if tensor.device.type != _HOST or kind.__reduce_ex__ is not torch.Tensor.__reduce_ex__:
+    if tensor.device.type != _HOST or kind.__reduce_ex__ not in _STOCK_WAYS:
         return None
     if kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         return None
@@ -92,7 +93,7 @@ def _state(tensor: torch.Tensor, carrier: Any) -> tuple[Any, ...] | None:
 
 def make_tensor(
     piece: Any,
-    place: Place,
+    place: DevicePlace,
     dtype: torch.dtype,
     shape: tuple[int, ...],
     stride: tuple[int, ...],
@@ -150,10 +151,10 @@ def _reduce_storage(storage: torch.UntypedStorage, carrier: Any) -> Any:
         piece = carrier.memory(storage.data_ptr(), storage.nbytes(), storage)
     else:
         piece = carrier.device_memory(storage)
-    return make_storage, (piece, Place(str(storage.device)))
+    return make_storage, (piece, DevicePlace(str(storage.device)))
 
 
-def make_storage(piece: Any, place: Place) -> torch.UntypedStorage:
+def make_storage(piece: Any, place: DevicePlace) -> torch.UntypedStorage:
     """Return a storage over a piece of memory."""
     if place.device == _HOST or place.on_host:
         found: torch.UntypedStorage = piece.storage()
@@ -178,7 +179,7 @@ def make_typed_storage(storage: torch.UntypedStorage, dtype: torch.dtype) -> Any
 def _reduce_generator(generator: torch.Generator, carrier: Any) -> Any:
     known = carrier.landmarks.key_of(generator)
     assert known is None  # a generator of PyTorch itself is asked for before this
-    return make_generator, (Place(str(generator.device)), generator.get_state())
+    return make_generator, (DevicePlace(str(generator.device)), generator.get_state())
 
 
 class GeneratorOnHost:
@@ -189,7 +190,7 @@ class GeneratorOnHost:
         self.state = state
 
 
-def make_generator(place: Place, state: torch.Tensor) -> Any:
+def make_generator(place: DevicePlace, state: torch.Tensor) -> Any:
     """Return a random generator in the state of another."""
     if place.on_host:
         return GeneratorOnHost(place.device, state)
@@ -199,7 +200,7 @@ def make_generator(place: Place, state: torch.Tensor) -> Any:
 
 
 def _reduce_generator_on_host(generator: GeneratorOnHost, carrier: Any) -> Any:
-    return make_generator, (Place(generator.device), generator.state)
+    return make_generator, (DevicePlace(generator.device), generator.state)
 
 
 def _reduce_optimizer(optimizer: torch.optim.Optimizer, carrier: Any) -> Any:

@@ -37,14 +37,21 @@ def check(thing: Any) -> None:
     CannotTravel
         It is of one.
     """
-    kind = type(thing)
+    words = words_for(type(thing))
+    if words is not None:
+        raise CannotTravel(words(thing))
+
+
+def words_for(kind: type) -> Callable[[Any], str] | None:
+    """Return what says of an object of `kind` that it cannot travel; None if it may be able to."""
     for known, words in _OF_PYTHON.items():
-        if kind is known or issubclass(kind, known):
-            raise CannotTravel(words(thing))
+        if issubclass(kind, known):
+            return words
     for (module, name), words in _OF_MODULES.items():
         found = getattr(sys.modules.get(module), name, None)
         if isinstance(found, type) and issubclass(kind, found):
-            raise CannotTravel(words(thing))
+            return words
+    return None
 
 
 def _are(words: str) -> Callable[[Any], str]:

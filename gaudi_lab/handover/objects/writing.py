@@ -54,7 +54,7 @@ class Files:
         Raises
         ------
         Full
-            There is no room.
+            There is no space left.
         Exception
             Whatever an object raises that is asked to be pickled. Nothing of the group is in the files then.
         """
