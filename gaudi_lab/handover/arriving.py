@@ -18,10 +18,10 @@ from IPython.core.error import InputRejected
 
 from gaudi_lab.handover import account, kept, snapshot, surroundings
 from gaudi_lab.handover.kernel import (
-    cell,
     connections,
     kernel_versions,
     passage,
+    rest_of_cell,
     shell_settings,
     shell_state,
 )
@@ -221,7 +221,7 @@ class _Rest:
         self._put_back()
         if self.error is not None:
             raise self.error
-        return cell.remaining(tree, self.last_line)
+        return rest_of_cell.remaining(tree, self.last_line)
 
     def remove(self) -> None:
         """Leave the shell as it was."""

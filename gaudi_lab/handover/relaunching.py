@@ -18,14 +18,14 @@ from gaudi_lab.handover import snapshot, surroundings, verify
 from gaudi_lab.handover.companion import Companion
 from gaudi_lab.handover.kernel import (
     bystanders,
-    cell,
     kernel_versions,
     live_widgets,
+    rest_of_cell,
     shell_settings,
     shell_state,
 )
 from gaudi_lab.handover.kernel.kernel_versions import Requests
-from gaudi_lab.handover.kernel.leaving import Departure
+from gaudi_lab.handover.kernel.leaving import Exit
 from gaudi_lab.handover.kernel.passage import Passage
 from gaudi_lab.handover.rerun import Rerun, find_rerun
 
@@ -92,7 +92,7 @@ def relaunch(
     if threading.current_thread() is not threading.main_thread():
         _relaunch_from_subshell(kernel, wanted, request if handling else None)
     elif handling and request["header"]["msg_type"] == "execute_request":
-        last_line = cell.last_line_run(kernel.shell, request["content"]["code"])
+        last_line = rest_of_cell.last_line_run(kernel.shell, request["content"]["code"])
         departure, going = _prepare(kernel, wanted)
         going.identity, going.request, going.last_line = identity, request, last_line
         departure.leave_cell(going, request)
@@ -130,7 +130,7 @@ def _busy() -> LabError:
     )
 
 
-def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[Departure, Passage]:
+def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[Exit, Passage]:
     """Save everything and check it. Whatever goes wrong, all is as it was."""
     started = time.time()
     requests = kernel_versions.requests_of(kernel)
@@ -161,7 +161,7 @@ def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[D
         for companion in reversed(wanted.companions):
             companion.stay()
 
-    return Departure(kernel, requests, wanted.variables, stay), going
+    return Exit(kernel, requests, wanted.variables, stay), going
 
 
 def _save(kernel: Any, wanted: _Wanted, hidden: dict[str, Any], undo: contextlib.ExitStack) -> Passage:

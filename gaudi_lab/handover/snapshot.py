@@ -174,7 +174,7 @@ def take(
     roots = roots_of(_kept(namespace, {*drop, *skip, *_OF_EVERY_MODULE}), _kept(hidden, drop))
     tracer = Tracer(roots, marks)
     groups = tracer.trace()
-    left = [reason for group in groups if group.culprits for reason in _reasons(group, tracer)]
+    left = [reason for group in groups if group.culprits for reason in reasons(group, tracer)]
     going = [group for group in groups if not group.culprits]
     with folders.making(tracer.bytes, folder) as made, made.writing() as (objects, memory):
         files = Files(objects, memory, tracer.extents())
@@ -348,7 +348,7 @@ def _compared(entry: GroupEntry, values: Any, marks: Landmarks, on_host: bool) -
     return now.hash == entry.hash and (on_host or now.places == entry.places)
 
 
-def _reasons(group: Group, tracer: Tracer) -> Iterator[Left]:
+def reasons(group: Group, tracer: Tracer) -> Iterator[Left]:
     """Yield why each name of a group stays: what it holds itself, or the name that it shares objects with."""
     own: dict[int, Left] = {}
     for culprit in group.culprits:

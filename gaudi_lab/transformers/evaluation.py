@@ -133,6 +133,8 @@ class MeasuredLoader:
         self._recorder = recorder
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_loader":  # while it is made from a file, it has none
+            raise AttributeError(name)
         return getattr(self._loader, name)
 
     def __len__(self) -> int:

@@ -314,6 +314,15 @@ class Lab:
             self.detach(name)
         self._requested = Settings()
 
+    def edited(self) -> dict[str, Any]:
+        """Return all that has switches on, whole models and their modules, by some name."""
+        found: dict[str, Any] = {}
+        for number, entered in enumerate(self._entered):
+            found[f"entry {number}"], found[f"model {number}"] = entered, entered.model
+            for part, module in entered.components.items():
+                found |= {f"model {number}: {part}.{path}": inner for path, inner in module.named_modules()}
+        return found
+
     def set_aside(self) -> Aside:
         """Take every switch off every model, so that the models can travel; return what brings it all back."""
         from gaudi_lab.workbench.aside import Aside, ModelAside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,17 +104,26 @@ x = torch.randn(3, 4).to("hpu")
 """
 
 
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[Notebook]:
-    """A kernel for the tests of one file."""
+@contextmanager
+def start_kernel(**variables: str) -> Iterator[Notebook]:
+    """Start a kernel with these variables beside those of the tests, and end it."""
     small = {"GAUDI_LAB_COMPILER": "replay", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
     manager, client = start_new_kernel(
-        kernel_name="python3", env=environment | small, startup_timeout=PATIENCE
+        kernel_name="python3", env=environment | small | variables, startup_timeout=PATIENCE
     )
-    yield Notebook(manager, client)
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+    try:
+        yield Notebook(manager, client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Notebook]:
+    """A kernel for the tests of one file."""
+    with start_kernel() as notebook:
+        yield notebook
 
 
 @pytest.fixture

@@ -46,9 +46,10 @@ EXCEPTIONS = {
     ("rendered", "render"): "inside its functions: a result shows itself, and the data below know no layout",
 }
 
-# `habana_frameworks` is spoken to by the bridge alone. These two only name it.
+# `habana_frameworks` is spoken to by the bridge alone. These only name it.
 NAMES_THE_BRIDGE = {
     "cli.run": "makes a folder in which other processes find the emulated package",
+    "handover.kernel.bystanders": "knows whose threads hold nothing of the user's",
     "cli.doctor": "looks whether a real one is installed, without loading it",
 }
 

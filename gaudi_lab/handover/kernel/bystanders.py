@@ -75,7 +75,9 @@ def _processes() -> list[Bystander]:
         if _parent_of(status) == os.getpid():
             command = _command(number)
             if command and not any(helper in command for helper in _HELPERS):
-                found.append(Bystander(f"process {number}", f"{command[:60]} is a running process of this notebook"))
+                found.append(
+                    Bystander(f"process {number}", f"{command[:60]} is a running process of this notebook")
+                )
     return found
 
 

@@ -27,7 +27,7 @@ class Leaving(BaseException):
     """Ends a cell whose rest runs in the next process. No error: nothing may catch it."""
 
 
-class Departure:
+class Exit:
     """The way from one process to the next.
 
     Parameters

@@ -117,12 +117,13 @@ def bring_to_life(widget: Any, state: dict[str, Any]) -> None:
     attributes = state["attributes"] | {name: {} for name in fresh} | {"_cross_validation_lock": False}
     HasTraits.__setstate__(widget, attributes | {"_trait_values": dict(state["values"])})
     if state["model_id"] is not None:
-        _connect(widget, state["model_id"], state["route"])
+        widget.comm = connect(state["model_id"], state["route"])
     for (trait, event), called in state["observers"].items():
         widget._trait_notifiers.setdefault(trait, {}).setdefault(event, []).extend(called)  # noqa: SLF001
 
 
-def _connect(widget: Any, model_id: str, route: dict[str, str | None]) -> None:
+def connect(model_id: str, route: dict[str, str | None]) -> Any:
+    """Return the connection to a widget that the front end has already; where there is no kernel it leads nowhere."""
     ipython = sys.modules.get("IPython")
     kernel = getattr(ipython.get_ipython(), "kernel", None) if ipython is not None else None
     import comm
@@ -132,12 +133,20 @@ def _connect(widget: Any, model_id: str, route: dict[str, str | None]) -> None:
         channel.kernel = kernel  # otherwise set when first used, and until then ipywidgets sends nothing
     comm.get_comm_manager().register_comm(channel)
     kernel_versions.set_route(channel, route)
-    widget.comm = channel
+    return channel
 
 
 def _reduce_proxy(proxy: Any, _: Any) -> tuple[Any, ...]:
     # By a method that the object has and the proxy hands on: a progress bar's box knows its bar in this way.
-    return weakref.proxy, (proxy.__repr__.__self__,)
+    try:
+        return weakref.proxy, (proxy.__repr__.__self__,)
+    except ReferenceError:  # the bar is gone, and its box is still on screen
+        return make_dead_proxy, ()
+
+
+def make_dead_proxy() -> Any:
+    """Return a proxy of something that is gone."""
+    return weakref.proxy(weakref.WeakSet())  # of a set that nobody holds
 
 
 def _reduce_wrapper(wrapper: Any, _: Any) -> tuple[Any, ...]:

@@ -200,7 +200,7 @@ class Tracer(Carrier):
                 kind.__module__ == "torch"
                 and kind.__name__ in ("dtype", "device", "Size", "layout", "memory_format")
             )
-        return known or (isinstance(thing, _BY_NAME) and id(thing) not in self._by_value)
+        return known or (issubclass(kind, _BY_NAME) and id(thing) not in self._by_value)
 
     def _claim(self, thing: Any, address: int | None = None) -> None:
         first = self._first.setdefault(id(thing) if address is None else -address, self._now)

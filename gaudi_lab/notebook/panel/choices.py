@@ -16,6 +16,7 @@ _MEANING = {
     Mode.COMPILE: "Eager, with torch.compile on the models",
 }
 
+FRESH_PROCESS = "In a fresh process; you are told first what cannot come along"
 IN_PLACE = "Switches in place here; a Gaudi needs a fresh process"
 
 _WORDS: dict[Any, str] = {None: "", True: "on", False: "off"}
@@ -141,9 +142,10 @@ def _mode_choice(now: Mode, mode: Mode, models: list[SwitchedModel]) -> Choice:
     if mode is not now:
         reason = _why(COMPILE.refusal(now)) if mode is Mode.COMPILE else ""
         if not reason and mode.is_lazy != now.is_lazy:
-            if bridge.keeps_mode():
-                reason = _why(bridge.refuse_mode(f"{mode} mode is asked for", lazy=mode.is_lazy))
-            notes += [IN_PLACE, *_list_what_carries_over(mode, models)]
+            notes += [
+                FRESH_PROCESS if bridge.keeps_mode() else IN_PLACE,
+                *_list_what_carries_over(mode, models),
+            ]
     return Choice(str(mode), str(mode), mode is now, reason, ". ".join(notes) + ".")
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Protocol
 from weakref import WeakSet
 
+from gaudi_lab import api, bridge
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments.handle import Handle, together
 from gaudi_lab.notebook.panel import choices, snapshot
 from gaudi_lab.notebook.panel.between_cells import BetweenCells, Ticker
 from gaudi_lab.notebook.panel.call_log import CallLog
+from gaudi_lab.notebook.panel.question import Question, ask
 from gaudi_lab.report import Change
-from gaudi_lab.settings import SWITCHES, Mode, Settings
+from gaudi_lab.settings import SWITCHES, Mode, Settings, check_mode_change
 from gaudi_lab.workbench.lab import Lab
 
 Data = dict[str, Any]
@@ -70,6 +73,7 @@ class Controller:
         self._panels: WeakSet[Shown] = WeakSet()
         self.previous: dict[str, Settings] = {}
         self._trials: dict[str, Data] = {}
+        self._question: Question | None = None
         self._said = ""
         self._trying = False
         self._cells = BetweenCells(None, lambda: None, lambda: None)
@@ -121,7 +125,8 @@ class Controller:
         for model in data["models"]:
             model["trial"] = self._trials.get(model["name"])
             model["previous"] = str(self.previous.get(model["name"], ""))
-        return data | {"badge": snapshot.badge(), "said": self._said}
+        question = None if self._question is None else asdict(self._question)
+        return data | {"badge": snapshot.badge(), "said": self._said, "question": question}
 
     def live(self, names: tuple[str, ...] | None) -> Data:
         """Return what a panel shows of a running model."""
@@ -204,7 +209,12 @@ class Controller:
         models = [name] if name else None
         switches = {switch.name: switch for switch in SWITCHES}
         if what == "mode":
-            self.workbench.change(mode=Mode.parse(str(value)))
+            self._change_mode(Mode.parse(str(value)))
+        elif what == "go" and self._question is not None:
+            question, self._question = self._question, None
+            api.mode(question.mode, drop=question.drop)
+        elif what in ("go", "stay"):
+            self._question = None
         elif what == "free":
             self.workbench.get(name).free_graphs()
         elif what == "try":
@@ -215,6 +225,15 @@ class Controller:
             self.workbench.change(models, **{what: choices.read_option(what, str(value))})
         else:
             raise LabError(f"This panel asks for {what!r}, which this kernel does not know. Show it again.")
+
+    def _change_mode(self, mode: Mode) -> None:
+        """Change it, or ask first where that takes a fresh process."""
+        self._question = None
+        if bridge.needs_fresh_process(mode.is_lazy):
+            check_mode_change(self.workbench.mode, mode)
+            self._question = ask(self.workbench.mode, mode)
+        else:
+            self.workbench.change(mode=mode)
 
     def _try(self, name: str) -> None:
         from gaudi_lab.notebook.panel import trial

@@ -161,6 +161,7 @@ class View {
     else if (control.getAttribute("role") === "switch") {
       this.request({ do: what, model: name, value: control.getAttribute("aria-checked") !== "true" });
     } else if (what === "free" || what === "try") this.request({ do: what, model: name });
+    else if (what === "go" || what === "stay") this.request({ do: what });
   }
 
   chosen(event, control) {
@@ -248,7 +249,7 @@ class View {
     const shared = { id: this.id, ui: this.ui, settings, live };
     morph(this.header, h("header", {}, header(shared)));
     morph(this.alert, h("div", { class: "gl-alert", role: "alert" }, trouble(this.ui)));
-    morph(this.switches, h("div", {}, modes(shared), counters(live), settings.models.map((m) => card(shared, m)), nobody(settings)));
+    morph(this.switches, h("div", {}, modes(shared), question(settings), counters(live), settings.models.map((m) => card(shared, m)), nobody(settings)));
     morph(this.code, h("div", {}, exported(shared)));
     this.updateTimeline();
   }
@@ -296,6 +297,17 @@ function modes({ id, settings, ui }) {
     h("legend", {}, "Mode"),
     h("p", { id: `${id}-keys`, class: "gl-hidden" }, "Arrow keys move, Space chooses."),
     h("div", { class: "gl-row" }, settings.modes.map((mode) => radio(id, ui, mode))),
+  );
+}
+
+// Asked before the notebook goes over into a fresh process.
+function question({ question: asked }) {
+  if (!asked) return [];
+  return h("div", { class: "gl-question", role: "group", "aria-label": asked.title },
+    h("p", {}, h("strong", {}, asked.title)),
+    h("p", {}, asked.keeps),
+    asked.left.map((text) => h("p", { class: "gl-left" }, text)),
+    h("p", {}, button(asked.go, { "data-do": "go" }), " ", button("Stay", { "data-do": "stay" })),
   );
 }
 

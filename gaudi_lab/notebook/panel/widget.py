@@ -9,8 +9,10 @@ import anywidget
 import traitlets
 
 from gaudi_lab import render
+from gaudi_lab.handover.kernel import kernel_versions, live_widgets
 from gaudi_lab.notebook.panel import snapshot
 from gaudi_lab.notebook.panel.controller import Controller
+from gaudi_lab.workbench import lab
 
 _HERE = Path(__file__).parent
 
@@ -29,6 +31,8 @@ class Panel(anywidget.AnyWidget):
         Shared with the other panels.
     names
         The models to show; None for all.
+    **connection
+        What ipywidgets takes: `comm`, for a panel that is on screen already.
     """
 
     _esm = _HERE / "panel.js"
@@ -43,8 +47,10 @@ class Panel(anywidget.AnyWidget):
     # widgets' states: so a page made of that shows the panel as it was last.
     last_html = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, controller: Controller, names: tuple[str, ...] | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, controller: Controller, names: tuple[str, ...] | None = None, **connection: Any
+    ) -> None:
+        super().__init__(**connection)
         self.names = names
         # A view cannot tell its own model's name, and needs it to ask whether the kernel is there.
         self.own_id = self.model_id
@@ -52,6 +58,10 @@ class Panel(anywidget.AnyWidget):
         self._sent = 0
         self.on_msg(self.receive)
         controller.open(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Come along into another process, under the same id on screen. What it shows is made anew there."""
+        return reopen, (self.model_id, kernel_versions.route_of(self.comm), self.names)
 
     def show_settings(self, data: dict[str, Any]) -> None:
         """Show the switches."""
@@ -112,3 +122,8 @@ class Panel(anywidget.AnyWidget):
             self.show_all_calls()
         else:
             self.controller.request(self, content)
+
+
+def reopen(model_id: str, route: dict[str, Any], names: tuple[str, ...] | None) -> Panel:
+    """Return a panel that is on screen already."""
+    return Panel(Controller.of(lab.current()), names, comm=live_widgets.connect(model_id, route))
