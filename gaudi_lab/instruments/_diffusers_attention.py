@@ -23,6 +23,7 @@ from diffusers.models.transformers.transformer_flux import FluxAttnProcessor, _g
 from torch import nn
 
 from gaudi_lab.instruments.attention import attend
+from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.handle import Handle, all_or_none
 from gaudi_lab.settings import SdpaOptions
 
@@ -236,7 +237,12 @@ def _project_out(attn: Any, states: torch.Tensor) -> torch.Tensor:
     return projected
 
 
-def fused(module: nn.Module, options: SdpaOptions) -> list[Callable[[], Handle]]:
+def stands_in_for(processor: Any) -> bool:
+    """Whether `processor` is one that is replaced, or one that has replaced it."""
+    return type(processor) in _STAND_INS or isinstance(processor, _FusedProcessor)
+
+
+def fused(module: nn.Module, options: SdpaOptions, stand_ins: StandIns) -> list[Callable[[], Handle]]:  # noqa: ARG001
     """Return one edit for all attention modules in `module` whose processor is known, if there are any."""
     modules = [attn for attn in _attention_modules(module) if type(attn.processor) in _STAND_INS]
     if not modules:

@@ -19,6 +19,7 @@ from transformers.modeling_utils import AttentionInterface
 
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments.attention import additive, attend
+from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.settings import SdpaOptions
 
@@ -29,7 +30,7 @@ _FUSED: dict[str, SdpaOptions] = {}
 _NAME = "_attn_implementation_internal"
 
 
-def fused(module: nn.Module, options: SdpaOptions) -> list[Callable[[], Handle]]:
+def fused(module: nn.Module, options: SdpaOptions, stand_ins: StandIns) -> list[Callable[[], Handle]]:  # noqa: ARG001
     """Return one edit for each outermost transformers model in `module`."""
     return [functools.partial(_use, model, _fused_name(options)) for model in _models(module)]
 
