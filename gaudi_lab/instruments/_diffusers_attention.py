@@ -7,7 +7,7 @@ changed; others (adapters with weights of their own, for one) keep theirs.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -263,6 +263,12 @@ def static_masks(module: nn.Module) -> list[Callable[[], Handle]]:  # noqa: ARG0
 def in_use(module: nn.Module) -> list[str]:
     """Name the processors of the attention modules in `module`."""
     return [_readable(attn.processor) for attn in _attention_modules(module)]
+
+
+def places(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the attention modules in `module` whose processor is known, with their paths."""
+    known = {id(attn) for attn in _attention_modules(module) if stands_in_for(attn.processor)}
+    return (found for found in module.named_modules() if id(found[1]) in known)
 
 
 def _attention_modules(module: nn.Module) -> list[Any]:

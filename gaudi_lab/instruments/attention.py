@@ -16,7 +16,7 @@ from torch import nn
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
-from gaudi_lab.instruments.fused_operators.class_layers import StandIns
+from gaudi_lab.instruments.fused_operators.class_layers import StandIns, class_before
 from gaudi_lab.instruments.handle import Handle, all_or_none
 from gaudi_lab.settings import SdpaOptions
 
@@ -98,6 +98,12 @@ def named(module: nn.Module, name: str) -> Handle:
 def has_attention(module: nn.Module) -> bool:
     """Whether `fused_sdpa` finds anything to switch in `module`."""
     return any(library.fused(module, SdpaOptions(), StandIns()) for library in _libraries_of(module))
+
+
+def places(module: nn.Module) -> list[tuple[str, str]]:
+    """Return the modules whose attention `fused_sdpa` switches: path and class of each."""
+    found = [place for library in _libraries_of(module) for place in library.places(module)]
+    return [(path, class_before(part).__name__) for path, part in dict(found).items()]
 
 
 def refusal(name: str) -> LabError:

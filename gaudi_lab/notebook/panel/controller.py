@@ -13,7 +13,7 @@ from gaudi_lab.notebook.panel import choices, snapshot
 from gaudi_lab.notebook.panel.between_cells import BetweenCells, Ticker
 from gaudi_lab.notebook.panel.call_log import CallLog
 from gaudi_lab.report import Change
-from gaudi_lab.settings import SWITCHES, Mode, Settings
+from gaudi_lab.settings import OPERATORS, SWITCHES, Mode, Settings
 from gaudi_lab.workbench.lab import Lab
 
 Data = dict[str, Any]
@@ -209,6 +209,8 @@ class Controller:
             self.workbench.get(name).free_graphs()
         elif what == "try":
             self._try(name)
+        elif str(what).partition(" ")[0] == OPERATORS.name:
+            self.workbench.change(models, **OPERATORS.turn_one(str(what).partition(" ")[2], bool(value)))
         elif what in switches:
             self.workbench.switch(switches[what], bool(value), models)
         elif what in {option.field for switch in SWITCHES for option in switch.options}:
