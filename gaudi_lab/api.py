@@ -291,7 +291,7 @@ def use_operator(name: str, model: Any = None, on: bool = True, *, inputs: Any =
 
     The parts are recognised by what they compute: on the model's own inputs, and on random ones of three shapes and
     two dtypes, module and operator must both give the exact result within the rounding of the dtype. The change says
-    by how much the outputs differ. A later call that does not suit the operator runs as before, and the status says why.
+    by how much the outputs differ. A later call that does not suit the operator runs as before; the status says why.
 
     Parameters
     ----------

@@ -22,6 +22,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from diffusers.models.transformers.transformer_flux import FluxAttnProcessor, _get_qkv_projections
 from torch import nn
 
+from gaudi_lab.instruments._torch_attention import calls_it
 from gaudi_lab.instruments.attention import attend
 from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.handle import Handle, all_or_none
@@ -262,7 +263,8 @@ def static_masks(module: nn.Module) -> list[Callable[[], Handle]]:  # noqa: ARG0
 
 def in_use(module: nn.Module) -> list[str]:
     """Name the processors of the attention modules in `module`."""
-    return [_readable(attn.processor) for attn in _attention_modules(module)]
+    # Those that ask a backend of PyTorch's are named where that is.
+    return [_readable(attn.processor) for attn in _attention_modules(module) if not calls_it(attn)]
 
 
 def places(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -72,7 +72,7 @@ class _ByKernel(TorchFunctionMode):
         super().__init__()
         self.options, self.note, self.heads = options, note, heads
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.scaled_dot_product_attention:
             return _attend_or(func, self.options, self.note, args, kwargs or {})
         if func is F.multi_head_attention_forward:
@@ -214,12 +214,13 @@ def places(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     fast = {id(part.self_attn) for part in module.modules() if isinstance(part, nn.TransformerEncoderLayer)}
     for path, part in module.named_modules():
         # An encoder layer of PyTorch's decides by itself whether its attention is called at all.
-        if not is_replaced(part) and id(part) not in fast and _calls_it(part):
+        if not is_replaced(part) and id(part) not in fast and calls_it(part):
             yield path, part
 
 
-def _calls_it(module: nn.Module) -> bool:
-    processor = getattr(module, "processor", None)
+def calls_it(module: nn.Module) -> bool:
+    """Whether the forward of a module calls PyTorch's attention, by itself or through a processor of diffusers'."""
+    processor: Any = getattr(module, "processor", None)
     if hasattr(processor, "_attention_backend"):
         backend = getattr(processor._attention_backend, "value", processor._attention_backend)  # noqa: SLF001
         return _has_no_stand_in(processor) and backend in _CALLING_BACKENDS

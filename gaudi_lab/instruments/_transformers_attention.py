@@ -19,7 +19,7 @@ from transformers.modeling_utils import AttentionInterface
 
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments.attention import additive, attend
-from gaudi_lab.instruments.fused_operators.class_layers import StandIns, class_before
+from gaudi_lab.instruments.fused_operators.class_layers import StandIns, forward_of
 from gaudi_lab.instruments.fused_operators.renamed_call import names_read
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.settings import SdpaOptions
@@ -64,7 +64,7 @@ def places(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield the modules in transformers models that look their attention up by the name in the config, with paths."""
     inside = {id(part) for model in _models(module) for part in model.modules()}
     for path, part in module.named_modules():
-        if id(part) in inside and _REGISTRY in names_read(class_before(part).forward):
+        if id(part) in inside and _REGISTRY in names_read(forward_of(part)):
             yield path, part
 
 

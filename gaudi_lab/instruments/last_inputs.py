@@ -50,7 +50,10 @@ class LastInputs(Handle):
         super().remove()
 
     def _note(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]  # noqa: ARG002
+        self,
+        module: nn.Module,  # noqa: ARG002 - what every watcher is given
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> AbstractContextManager[Any] | None:
         kept = {name: value for name, value in kwargs.items() if not _is_empty_cache(value)}
         if all(_can_be_kept(value) for value in (*args, *kept.values())):

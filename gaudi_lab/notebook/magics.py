@@ -240,7 +240,9 @@ class GaudiMagics(Magics):
     @explain_refusals
     @magic_arguments()
     @_help
-    @argument("words", nargs="*", help="A model to show; or on or off, an operator, and a model (all by default).")
+    @argument(
+        "words", nargs="*", help="A model to show; or on or off, an operator, and a model (all by default)."
+    )
     def gaudi_ops(self, line: str) -> Operators | None:
         """Show Gaudi's fused operators and what they save in each model, or let one stand in for parts of a model.
 

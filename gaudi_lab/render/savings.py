@@ -52,7 +52,9 @@ def _places(use: OperatorUse) -> str:
 
 
 def _paths(use: OperatorUse) -> list[str]:
-    return [f"{place.path or '(the model)'}{f': {place.reason}' if place.reason else ''}" for place in use.places]
+    return [
+        f"{place.path or '(the model)'}{f': {place.reason}' if place.reason else ''}" for place in use.places
+    ]
 
 
 def _facts(operators: Operators) -> list[str]:
@@ -68,7 +70,9 @@ def _facts(operators: Operators) -> list[str]:
         if use.not_measured:
             told[f"{model}: what it saves was not measured, {use.not_measured}"] = None
         elif use.saving and use.saving.memory is None:
-            told["memory is measured in eager mode only: in lazy mode nothing is computed until the call is over"] = None
+            told[
+                "memory is measured in eager mode only: in lazy mode nothing is computed until the call is over"
+            ] = None
         for calls in use.plain_calls:
             told[f"{use.model}: {calls}"] = None
     return list(told)

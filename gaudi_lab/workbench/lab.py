@@ -145,7 +145,9 @@ class Lab:
         self._followed[attached.name] = self._follow(attached, attached.name)
         self._own_request[attached.name] = own
         notes = [f"operators went off: {', '.join(went_off)}"] if went_off else []
-        change = self._change(self.mode, self.mode, [ModelChange(attached.name, None, attached.settings)], notes)
+        change = self._change(
+            self.mode, self.mode, [ModelChange(attached.name, None, attached.settings)], notes
+        )
         self._tell(change)
         return ChangeHandle(lambda: self._detach_if_there(attached), change)
 
@@ -628,7 +630,9 @@ def _leave_out_without_places(plan: dict[SwitchedModel, Settings], asked: Mappin
     """Take operators out of the plan for models in which they stand in nowhere, unless that leaves none."""
     notes = []
     for name in [name for name, on in asked.items() if on]:
-        refused = {x: why for x in plan if name not in x.settings.operators and (why := x.why_not_operator(name))}
+        refused = {
+            x: why for x in plan if name not in x.settings.operators and (why := x.why_not_operator(name))
+        }
         if len(refused) < len(plan):
             for attached, why in refused.items():
                 plan[attached] = plan[attached].move(OPERATORS.turn_one(name, False))

@@ -15,8 +15,8 @@ from torch import nn
 
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments import attention, components
-from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.compiling import Regions, compile_in_place, compile_regions
+from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
 from gaudi_lab.instruments.handle import Handle, all_or_none
 from gaudi_lab.instruments.last_inputs import LastInputs
@@ -251,10 +251,15 @@ class SwitchedModel:
             Whether the model may run for that.
         """
         uses = [
-            self._operators.use(self.name, name, self._with_inputs(), on=name in self.settings.operators, measure=measure)
+            self._operators.use(
+                self.name, name, self._with_inputs(), on=name in self.settings.operators, measure=measure
+            )
             for name in self._operators.names()
         ]
-        uses.insert(0, self._operators.use_of_attention(self.name, self._with_inputs(), self.settings, measure=measure))
+        uses.insert(
+            0,
+            self._operators.use_of_attention(self.name, self._with_inputs(), self.settings, measure=measure),
+        )
         return [replace(use, plain_calls=self._plain_calls(use.name)) for use in uses]
 
     def _plain_calls(self, operator: str | None = None) -> tuple[PlainCall, ...]:

@@ -66,7 +66,9 @@ class ModelOperators:
         found = self._find(operator, parts)
         if (refusal := _refusal(model, operator, parts, found)) is not None:
             raise refusal
-        runs = {part: run for part, places in found.items() if _good(places) and (run := _run_of(*parts[part]))}
+        runs = {
+            part: run for part, places in found.items() if _good(places) and (run := _run_of(*parts[part]))
+        }
         before = {part: saving.outputs_of(run) for part, run in runs.items()}
         self._places[name] = found
         self._handles[name] = self._put(parts, found)
@@ -100,7 +102,9 @@ class ModelOperators:
         found = put if put is not None else self._find(operator, parts)
         use = replace(use, places=_told(found))
         put_places = lambda: self._put(parts, found)  # noqa: E731
-        return self._with_saving(use, parts, {p: x for p, x in found.items() if _good(x)}, put_places, measure)
+        return self._with_saving(
+            use, parts, {p: x for p, x in found.items() if _good(x)}, put_places, measure
+        )
 
     def use_of_attention(self, model: str, parts: Parts, settings: Settings, *, measure: bool) -> OperatorUse:
         """Describe FusedSDPA, which has a switch of its own, as the operators are described."""
@@ -110,7 +114,9 @@ class ModelOperators:
         use = replace(
             use,
             places=tuple(
-                OperatorPlace(_path(part, path), kind) for part, places in found.items() for path, kind in places
+                OperatorPlace(_path(part, path), kind)
+                for part, places in found.items()
+                for path, kind in places
             ),
         )
         having = {part: parts[part][0] for part, places in found.items() if places}
@@ -192,7 +198,9 @@ def _find_in(operator: FusedOperator, module: nn.Module, inputs: LastInputs | No
     if run is None or module.training:
         why = _TRAINING if module.training else NOT_CALLED
         places = operator.find(module, None)
-        return [replace(place, reason=why if place.reason == NOT_CALLED else place.reason) for place in places]
+        return [
+            replace(place, reason=why if place.reason == NOT_CALLED else place.reason) for place in places
+        ]
     return operator.find(module, run)
 
 
@@ -225,7 +233,9 @@ def _refusal(
             "out could change it.",
             python=f"{model}.eval()",
         )
-    if NOT_CALLED in reasons or all(inputs is None or inputs.arguments is None for _, inputs in parts.values()):
+    if NOT_CALLED in reasons or all(
+        inputs is None or inputs.arguments is None for _, inputs in parts.values()
+    ):
         return LabError(
             f"{operator.label} for {model} was not established: it has not been called since it was attached, so there "
             "are no inputs to compare with.",
@@ -235,7 +245,9 @@ def _refusal(
     if not reasons:
         return LabError(f"{model} has nothing that {operator.label} could stand in for.")
     told = "; ".join(reasons)
-    return LabError(f"{operator.label} stands in nowhere in {model}: {told}.", python="gaudi_lab.operators(model)")
+    return LabError(
+        f"{operator.label} stands in nowhere in {model}: {told}.", python="gaudi_lab.operators(model)"
+    )
 
 
 def _good(places: list[Place]) -> bool:
@@ -255,7 +267,10 @@ def _path(part: str, path: str) -> str:
 
 
 def _describe_outcome(
-    operator: FusedOperator, found: Mapping[str, list[Place]], before: Mapping[str, Any], after: Mapping[str, Any]
+    operator: FusedOperator,
+    found: Mapping[str, list[Place]],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
 ) -> str:
     """Return how many places there are, and by how much the outputs differ.
 
@@ -275,7 +290,9 @@ def _describe_outcome(
         return f"{told}, outputs could not be compared"
     largest = max(x for x in differences if x is not None)
     if largest == float("inf"):
-        raise LabError(f"{operator.label} is off again: with it some outputs were not numbers, or without it.")
+        raise LabError(
+            f"{operator.label} is off again: with it some outputs were not numbers, or without it."
+        )
     if largest == 0:
         return f"{told}, outputs are the same"
     size = max(float(x.abs().max()) for outputs in before.values() for x in outputs if x.numel())

@@ -52,7 +52,8 @@ def find_operator(name: str) -> FusedOperator:
 def unknown(name: str, names: Iterable[str]) -> LabValueError:
     """Return the error that says that no operator is called `name`, with the nearest of `names`."""
     names = list(names)
-    near = next(iter(get_close_matches(name.lower(), names, 1)), names[0])
+    begun = [one for one in names if name and name.lower() in one]
+    near = next(iter(begun or get_close_matches(name.lower(), names, 1)), names[0])
     return LabValueError(
         f"No operator is called {name!r}; there are {', '.join(names)}.",
         python=f'gaudi_lab.use_operator("{near}", model)',

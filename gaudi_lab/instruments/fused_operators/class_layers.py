@@ -115,13 +115,19 @@ def class_before(module: nn.Module) -> type:
     return found.original if found is not None else type(module)
 
 
+def forward_of(module: nn.Module) -> Any:
+    """Return the forward of the class of `module` without any layers; it takes the module first."""
+    return class_before(module).forward  # type: ignore[attr-defined]
+
+
 def _make_class(original: type, forward: Forward, stand_ins: StandIns) -> type:
     def reduce(self: Any, protocol: Any) -> Any:
-        made = original.__reduce_ex__(self, protocol)
-        if not isinstance(made, tuple):
+        made: Any = original.__reduce_ex__(self, protocol)  # type: ignore[call-arg]
+        # `copyreg.__newobj__` names the class; an own way of doing it is left alone.
+        if not isinstance(made, tuple) or getattr(made[0], "__name__", "") != "__newobj__":
             return made
-        arguments = tuple(original if argument is layered else argument for argument in made[1])
-        return (made[0], arguments, *made[2:])
+        # What reads it back makes an object of the class in the arguments, and nothing else.
+        return (object.__new__, (original,), *made[2:])
 
     namespace = {
         "__module__": original.__module__,
@@ -132,5 +138,5 @@ def _make_class(original: type, forward: Forward, stand_ins: StandIns) -> type:
         # Lives as long as a module has this class.
         "_gaudi_lab_stand_ins": stand_ins,
     }
-    layered = type(original)(original.__name__, (original,), namespace)
-    return layered  # type: ignore[no-any-return]
+    layered: type = type(original)(original.__name__, (original,), namespace)
+    return layered

@@ -78,13 +78,17 @@ def _copy(function: Any, name: str, alias: str, stand_in: Callable[..., Any], ow
 
 
 def _copy_cell(cell: Any, name: str, alias: str, stand_in: Callable[..., Any], owner: object) -> Any:
-    try:
-        held = cell.cell_contents
-    except ValueError:  # an empty one
-        return cell
+    held = _content(cell)
     if isinstance(held, types.FunctionType) and name in functions_called(held):
         return types.CellType(_copy(held, name, alias, stand_in, owner))
     return cell
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # an empty one
+        return None
 
 
 def _functions_in(forward: Any) -> Iterator[types.FunctionType]:
@@ -92,15 +96,10 @@ def _functions_in(forward: Any) -> Iterator[types.FunctionType]:
     waiting, seen = [forward], set()
     while waiting:
         function = waiting.pop()
-        if not isinstance(function, types.FunctionType) or id(function) in seen:
-            continue
-        seen.add(id(function))
-        yield function
-        for cell in function.__closure__ or ():
-            try:
-                waiting.append(cell.cell_contents)
-            except ValueError:
-                continue
+        if isinstance(function, types.FunctionType) and id(function) not in seen:
+            seen.add(id(function))
+            yield function
+            waiting += map(_content, function.__closure__ or ())
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:

@@ -17,9 +17,16 @@ from torch import nn
 
 from gaudi_lab import bridge
 from gaudi_lab.instruments.fused_operators.class_layers import Forward, StandIns, class_before
-from gaudi_lab.instruments.fused_operators.place import NOT_CALLED, NOT_REACHED, REPLACED, Place, Run, is_replaced
+from gaudi_lab.instruments.fused_operators.place import (
+    NOT_CALLED,
+    NOT_REACHED,
+    REPLACED,
+    Place,
+    Run,
+    is_replaced,
+)
 from gaudi_lab.instruments.fused_operators.rounding import DTYPES, is_within
-from gaudi_lab.instruments.handle import together, Handle
+from gaudi_lab.instruments.handle import Handle, together
 
 _SHAPES = ((1,), (2, 3), (2, 1, 5))
 # Small numbers show which epsilon it is, large ones that there is nothing else.
@@ -120,6 +127,10 @@ def _is_candidate(module: nn.Module) -> bool:
     )
 
 
+def _weight(module: nn.Module) -> torch.Tensor:
+    return module.get_parameter("weight")
+
+
 def _inputs_of(modules: dict[str, nn.Module], run: Run) -> dict[str, list[Any]]:
     """Return what each module is given while the model runs: a few tensors, or None for a call of another kind."""
     inputs: dict[str, list[Any]] = {path: [] for path in modules}
@@ -155,7 +166,7 @@ def _place(
     if any(data is None for data in inputs):
         return Place(path, kind, reason="it is called with more than one tensor")
     # Modules of one class with the same numbers compute alike, each with its own weight.
-    key = class_before(module), _numbers(module), module.weight.shape
+    key = class_before(module), _numbers(module), _weight(module).shape
     if key not in known:
         known[key] = _recognise(module)
     layer = known[key]
@@ -183,15 +194,21 @@ def _recognise(module: nn.Module) -> RmsNormLayer | None:
 
 
 def _numbers(module: nn.Module) -> tuple[float | None, ...]:
-    """Return what could be its epsilon: the small numbers that it holds, and None."""
-    held = [x for x in vars(module).values() if x is None or (isinstance(x, float) and 0 <= x < 0.1)]
+    """Return what could be its epsilon: the small numbers that it holds, and what PyTorch takes for none."""
+    held: list[float | None] = [x for x in vars(module).values() if isinstance(x, float) and 0 <= x < 0.1]
+    if None in vars(module).values():
+        held += [torch.finfo(torch.float32).eps, None]
     return tuple(dict.fromkeys(held))
 
 
 def _plain_copy(module: nn.Module, weight: torch.Tensor | None = None) -> nn.Module:
     """Return a second module of the class without layers, without hooks, that shares the weight or has this one."""
     plain = copy.copy(module)
-    hooks = {name: type(held)() for name, held in vars(plain).items() if "_hooks" in name and isinstance(held, dict)}
+    hooks = {
+        name: type(held)()
+        for name, held in vars(plain).items()
+        if "_hooks" in name and isinstance(held, dict)
+    }
     vars(plain).update(hooks)
     if weight is not None:
         vars(plain)["_parameters"] = {"weight": nn.Parameter(weight)}
@@ -199,7 +216,7 @@ def _plain_copy(module: nn.Module, weight: torch.Tensor | None = None) -> nn.Mod
 
 
 def _with_random_weight(module: nn.Module) -> nn.Module:
-    weight = torch.randn(module.weight.shape, generator=torch.Generator().manual_seed(1))
+    weight = torch.randn(_weight(module).shape, generator=torch.Generator().manual_seed(1))
     return _plain_copy(module, weight.to("hpu"))
 
 
@@ -207,14 +224,14 @@ def _random_data(module: nn.Module, *dtypes: torch.dtype) -> Iterator[torch.Tens
     generator = torch.Generator().manual_seed(2)
     for dtype in dtypes or DTYPES:
         for shape, scale in zip(_SHAPES, _SCALES, strict=True):
-            data = torch.randn((*shape, *module.weight.shape), generator=generator) * scale
+            data = torch.randn((*shape, *_weight(module).shape), generator=generator) * scale
             yield data.to("hpu", dtype)
 
 
 @torch.no_grad()
 def _agrees(module: nn.Module, layer: RmsNormLayer, data: torch.Tensor) -> bool:
     """Whether module and kernel both give the exact result within rounding."""
-    weight = module.weight
+    weight = _weight(module)
     if weight.dtype != data.dtype:
         weight = weight.to(data.dtype)
         module = _plain_copy(module, weight)
@@ -239,12 +256,12 @@ def _gradients_agree(module: nn.Module, layer: RmsNormLayer, data: torch.Tensor)
     """Whether the gradients of data and weight agree, in float32."""
 
     def gradients(compute: Any) -> list[torch.Tensor]:
-        inputs = [data.detach().requires_grad_(), module.weight]
+        inputs = [data.detach().requires_grad_(), _weight(module)]
         return [x.cpu().double() for x in torch.autograd.grad(compute(inputs[0]).square().sum(), inputs)]
 
     kernel = bridge.fused_rms_norm()
     try:
-        ours = gradients(lambda x: layer.compute(kernel, x, module.weight))
+        ours = gradients(lambda x: layer.compute(kernel, x, _weight(module)))
         theirs = gradients(module)
     except RuntimeError:  # the kernel has none, or the module
         return False
@@ -253,4 +270,3 @@ def _gradients_agree(module: nn.Module, layer: RmsNormLayer, data: torch.Tensor)
 
 def _nearly(a: torch.Tensor, b: torch.Tensor) -> bool:
     return bool((a - b).abs().max() <= 1e-5 * b.abs().max() + 1e-30)
-

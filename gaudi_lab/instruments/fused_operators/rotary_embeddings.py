@@ -16,8 +16,15 @@ import torch
 from torch import nn
 
 from gaudi_lab import bridge
-from gaudi_lab.instruments.fused_operators.class_layers import Forward, StandIns, class_before
-from gaudi_lab.instruments.fused_operators.place import NOT_CALLED, NOT_REACHED, REPLACED, Place, Run, is_replaced
+from gaudi_lab.instruments.fused_operators.class_layers import Forward, StandIns, class_before, forward_of
+from gaudi_lab.instruments.fused_operators.place import (
+    NOT_CALLED,
+    NOT_REACHED,
+    REPLACED,
+    Place,
+    Run,
+    is_replaced,
+)
 from gaudi_lab.instruments.fused_operators.renamed_call import call_instead, functions_called
 from gaudi_lab.instruments.fused_operators.rounding import DTYPES, is_within
 from gaudi_lab.instruments.handle import all_or_none
@@ -71,7 +78,7 @@ class RotaryLayer:
             cos, sin = cos.unsqueeze(heads_at), sin.unsqueeze(heads_at)
             return kernel(query, cos, sin, None, 0, mode), kernel(key, cos, sin, None, 0, mode)
 
-        return call_instead(forward, self.function, fused_rotate, stand_ins)  # type: ignore[no-any-return]
+        return call_instead(forward, self.function, fused_rotate, stand_ins)
 
     def refusal(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return why the kernel does not suit a call; empty if it does."""
@@ -127,7 +134,7 @@ class _RecordingLayer:
                 self.calls.append(_Call(tuple(_detached(x) for x in args), kwargs))
             return rotate(*args, **kwargs)
 
-        return call_instead(forward, self.function, noting, stand_ins)  # type: ignore[no-any-return]
+        return call_instead(forward, self.function, noting, stand_ins)
 
 
 class Rotary:
@@ -155,7 +162,7 @@ class Rotary:
         known: dict[Any, RotaryLayer | None] = {}
         for path, (module, names) in candidates.items():
             kind = class_before(module).__name__
-            looks = [name for name in names if _looks_rotary(functions_called(class_before(module).forward)[name])]
+            looks = [name for name in names if _looks_rotary(functions_called(forward_of(module))[name])]
             if run is None or path in replaced:
                 if looks:
                     found.append(Place(path, kind, reason=NOT_CALLED if run is None else REPLACED))
@@ -182,7 +189,7 @@ def _candidates(module: nn.Module) -> Iterator[str]:
     kind = class_before(module)
     if kind.__module__.partition(".")[0] == "torch":
         return
-    for name, function in functions_called(kind.forward).items():  # type: ignore[attr-defined]
+    for name, function in functions_called(forward_of(module)).items():
         if function.__code__.co_argcount >= 4:
             yield name
 
@@ -201,7 +208,7 @@ def _calls_of(
         (path, name): [] for path, (_, names) in candidates.items() for name in names
     }
     edits = [
-        lambda path=path, name=name: stand_ins.put(  # type: ignore[misc]
+        lambda path=path, name=name: stand_ins.put(
             candidates[path][0], _RecordingLayer(name, calls[path, name])
         )
         for path, name in calls
@@ -215,7 +222,7 @@ def _place(
     path: str, module: nn.Module, name: str, calls: list[_Call], known: dict[Any, RotaryLayer | None]
 ) -> Place | None:
     """Return a place; None where it was established that the function is something else."""
-    function = functions_called(class_before(module).forward)[name]  # type: ignore[attr-defined]
+    function = functions_called(forward_of(module))[name]
     kind = class_before(module).__name__
     if not all(_takes_four_tensors(call) for call in calls):
         return Place(path, kind, reason=_OTHER_ARGUMENTS) if _looks_rotary(function) else None
@@ -255,11 +262,12 @@ def _random_calls(heads_at: int, dtypes: tuple[torch.dtype, ...]) -> Iterator[tu
     generator = torch.Generator().manual_seed(3)
     for dtype in dtypes:
         for batch, queries, keys, length, size in _SHAPES:
-            shapes = [(batch, heads, length, size) for heads in (queries, keys)]
-            if heads_at == 2:
-                shapes = [(b, n, h, d) for b, h, n, d in shapes]
+            shapes: list[tuple[int, ...]] = [
+                (batch, heads, length, size) if heads_at == 1 else (batch, length, heads, size)
+                for heads in (queries, keys)
+            ]
             # No angles: a formula that is right only for tables of two equal halves is another one.
-            shapes += [(batch, length, size)] * 2  # type: ignore[list-item]
+            shapes += [(batch, length, size)] * 2
             yield tuple(torch.randn(shape, generator=generator).to("hpu", dtype) for shape in shapes)
 
 
@@ -304,7 +312,7 @@ def _gradients_agree(function: Rotate, layer: RotaryLayer, args: tuple[Any, ...]
     def gradients(compute: Rotate) -> list[torch.Tensor]:
         query, key = (x.detach().requires_grad_() for x in args[:2])
         total = sum(x.square().sum() for x in compute(query, key, *args[2:]))
-        return [x.cpu() for x in torch.autograd.grad(total, (query, key))]  # type: ignore[arg-type]
+        return [x.cpu() for x in torch.autograd.grad(total, (query, key))]
 
     try:
         ours, theirs = gradients(layer.compute), gradients(function)

@@ -36,7 +36,7 @@ class _Counting(TorchDispatchMode):
         self.operators, self.most = 0, 0
         self._before, self._memory = before, memory
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if not func.is_view and func._schema.name not in _FREE:  # noqa: SLF001 - it has no public name
             self.operators += 1

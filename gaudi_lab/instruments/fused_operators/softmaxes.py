@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -57,7 +57,7 @@ class _ByKernel(TorchFunctionMode):
         super().__init__()
         self.kernel, self.note, self.gradients = kernel, note, gradients
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is not F.softmax and func is not torch.softmax and func is not torch.Tensor.softmax:
             return func(*args, **kwargs)
@@ -148,7 +148,7 @@ def _calls_in(model: nn.Module, run: Run) -> dict[str, list[Call]]:
     calls: dict[str, list[Call]] = {}
 
     class Noting(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if running and func in (F.softmax, torch.softmax, torch.Tensor.softmax):
                 made = calls.setdefault(paths[running[-1]], [])
                 if len(made) < _KEPT:
