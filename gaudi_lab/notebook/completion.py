@@ -43,7 +43,7 @@ def candidates(magic: str, words: list[str], models: Iterable[str], loaders: Ite
     if magic == OPERATORS.magic:
         if positional[:1] not in (["on"], ["off"]):
             return [] if positional else ["on", "off", *models]
-        return [[*_names_of_operators()], [*models]][len(positional) - 1] if len(positional) < 3 else []
+        return [[*names_of_operators()], [*models]][len(positional) - 1] if len(positional) < 3 else []
     for switch in SWITCHES:
         if switch.magic == magic:
             flags = {
@@ -67,7 +67,8 @@ def candidates(magic: str, words: list[str], models: Iterable[str], loaders: Ite
     return [word for word in free.get(magic, list)() if word not in words]
 
 
-def _names_of_operators() -> list[str]:
+def names_of_operators() -> list[str]:
+    """Return what fused operators can be asked for by; none before torch is imported."""
     # Operators are of torch, which stays out until someone has it.
     if "torch" not in sys.modules:
         return []

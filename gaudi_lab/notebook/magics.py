@@ -19,6 +19,7 @@ from gaudi_lab.measure.forecast import Forecast
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.measure.why import Why
 from gaudi_lab.notebook import namespace
+from gaudi_lab.notebook.completion import names_of_operators
 from gaudi_lab.notebook.repeat import repeat
 from gaudi_lab.notebook.switch_magics import make_parser
 from gaudi_lab.notebook.usage import HELP, explain_refusals
@@ -262,9 +263,9 @@ class GaudiMagics(Magics):
             self._show(api.use_operator(words[1], name, words[0] == "on").change)
             return None
         if len(words) > 1:
-            raise UsageError(
-                f"%gaudi_ops {line.strip()} is neither a model nor on or off. Run: %gaudi_ops on {words[0]}"
-            )
+            raise UsageError(f"{words[0]!r} is neither on nor off. Run: %gaudi_ops on {' '.join(words[1:3])}")
+        if words and words[0] not in self.shell.user_ns and words[0] in names_of_operators():
+            raise UsageError(f"{words[0]} is an operator, not a model. Run: %gaudi_ops on {words[0]}")
         self._attach_all()
         return api.operators(self._name(words[0]) if words else None)
 

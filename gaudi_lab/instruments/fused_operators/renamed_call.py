@@ -8,6 +8,7 @@ the copy as it reads any function.
 from __future__ import annotations
 
 import dis
+import functools
 import itertools
 import types
 import weakref
@@ -113,6 +114,7 @@ def _all_names(code: types.CodeType) -> set[str]:
     return {name for part in _codes(code) for name in part.co_names}
 
 
+@functools.lru_cache(maxsize=4096)
 def _global_names(code: types.CodeType) -> set[str]:
     """Return the names that a function reads as globals and uses for nothing else."""
     read, other = set(), set()

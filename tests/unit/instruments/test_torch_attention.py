@@ -263,7 +263,7 @@ class Backed(nn.Module):
                 return dispatch_attention_fn(x, x, x, backend=self._attention_backend).flatten(2)
 
         class Attention(nn.Module, AttentionModuleMixin):
-            _available_processors = [Processor]
+            _available_processors = (Processor,)
 
             def __init__(self):
                 super().__init__()
