@@ -25,6 +25,7 @@ from gaudi_lab.settings import FUSED_SDPA, SdpaOptions, Settings
 Parts = Mapping[str, tuple[nn.Module, LastInputs | None]]
 """The modules of a model by name, each with what it was last called with."""
 
+_NOT_RUN = "not established: the model was not to run for that"
 _TRAINING = "not established: the model is in training mode"
 
 
@@ -97,9 +98,12 @@ class ModelOperators:
         if use.missing:
             return use
         put = self._places.get(name)
-        if not measure and put is None:
-            parts = {part: (module, None) for part, (module, _) in parts.items()}
-        found = put if put is not None else self._find(operator, parts)
+        if put is not None:
+            found = put
+        elif measure:
+            found = self._find(operator, parts)
+        else:
+            found = {part: _look_in(operator, module, _NOT_RUN) for part, (module, _) in parts.items()}
         use = replace(use, places=_told(found))
         put_places = lambda: self._put(parts, found)  # noqa: E731
         return self._with_saving(
@@ -127,7 +131,7 @@ class ModelOperators:
             return all_or_none(partial(attention.fused_sdpa, x, options, stand_ins) for x in having.values())
 
         if on:
-            return replace(use, not_measured="measured while it is off")
+            return replace(use, not_measured="which is done while it is off")
         return self._with_saving(use, parts, having, put_on, measure)
 
     def _with_saving(
@@ -143,11 +147,11 @@ class ModelOperators:
             return use
         runs = [run for part in having if (run := _run_of(*parts[part])) is not None]
         if not measure:
-            return replace(use, not_measured="not asked for")
+            return replace(use, not_measured="because that was not asked for")
         if any(parts[part][0].training for part in having):
-            return replace(use, not_measured="the model is in training mode")
+            return replace(use, not_measured="because the model is in training mode")
         if len(runs) != len(having):
-            return replace(use, not_measured="the model has not been called yet")
+            return replace(use, not_measured="because the model has not been called yet")
         noted = Counter(self._stand_ins.plain_calls)
         with self._off(use.name, put_on):
             without = [saving.measure(run) for run in runs]
@@ -196,12 +200,14 @@ class ModelOperators:
 def _find_in(operator: FusedOperator, module: nn.Module, inputs: LastInputs | None) -> list[Place]:
     run = _run_of(module, inputs)
     if run is None or module.training:
-        why = _TRAINING if module.training else NOT_CALLED
-        places = operator.find(module, None)
-        return [
-            replace(place, reason=why if place.reason == NOT_CALLED else place.reason) for place in places
-        ]
+        return _look_in(operator, module, _TRAINING if module.training else NOT_CALLED)
     return operator.find(module, run)
+
+
+def _look_in(operator: FusedOperator, module: nn.Module, why: str) -> list[Place]:
+    """Return where an operator could stand in by the looks of it, with why that was not established."""
+    places = operator.find(module, None)
+    return [replace(place, reason=why if place.reason == NOT_CALLED else place.reason) for place in places]
 
 
 def _run_of(module: nn.Module, inputs: LastInputs | None) -> Run | None:
