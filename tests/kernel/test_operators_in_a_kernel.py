@@ -34,7 +34,7 @@ def test_what_is_typed_wrong_says_what_to_run(notebook):
         "%gaudi_ops on rms_norm norm": "norm(**batch)",
         "%gaudi_ops on rms_norm nrom": "%gaudi_attach",
     }.items():
-        error = notebook.run(line).error
+        error = notebook.run(line).printed
         assert error.startswith("UsageError: "), line
         assert f"Run: {instead}" in error, line
     assert notebook.value("type(norm[1]) is nn.RMSNorm")
