@@ -103,7 +103,7 @@ def _list_operators(model: SwitchedModel) -> list[Choice]:
     """Return the operators that are on, or that this bridge has and that this model may have a place for."""
     return [
         Choice(
-            f"{OPERATORS.name} {use.name}",
+            f"{OPERATORS.name}-{use.name}",
             use.label,
             use.on,
             reason="" if use.on or model.was_called else NOT_CALLED,

@@ -209,8 +209,8 @@ class Controller:
             self.workbench.get(name).free_graphs()
         elif what == "try":
             self._try(name)
-        elif str(what).partition(" ")[0] == OPERATORS.name:
-            self.workbench.change(models, **OPERATORS.turn_one(str(what).partition(" ")[2], bool(value)))
+        elif str(what).partition("-")[0] == OPERATORS.name:
+            self.workbench.change(models, **OPERATORS.turn_one(str(what).partition("-")[2], bool(value)))
         elif what in switches:
             self.workbench.switch(switches[what], bool(value), models)
         elif what in {option.field for switch in SWITCHES for option in switch.options}:

@@ -276,7 +276,7 @@ def test_the_last_state_is_kept_for_a_saved_notebook(panel, bert):
 def test_an_operator_is_a_switch_of_its_own_once_the_model_was_called(panel, workbench):
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.RMSNorm(4)).to("hpu")
     workbench.attach(model.requires_grad_(False).eval(), "norm")
-    name = "use_operator rms_norm"
+    name = "use_operator-rms_norm"
     assert "Call the model once" in switch(panel, name, of=1)["reason"]
     model(torch.ones(2, 4).to("hpu"))
     assert ask(panel, do=name, model="norm", value=True) == ""
