@@ -14,6 +14,9 @@ from gaudi_lab.instruments.handle import Handle
 MOST_BYTES = 64 << 20
 """What a call's tensors may take in all to be kept: they stay in device memory until the next call."""
 
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional arguments, and those by name."""
+
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -31,13 +34,13 @@ class LastInputs(Handle):
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self._kept: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self._kept: Arguments | None = None
         watch = calls.watch(module, self._note)
         super().__init__(watch.remove)
 
     @property
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Positional arguments and those by name; None if there was no such call."""
+    def arguments(self) -> Arguments | None:
+        """What was kept; None if there was no such call."""
         return self._kept
 
     def give(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -338,7 +338,7 @@ class Lab:
         from gaudi_lab.workbench.aside import Aside, ModelAside
 
         models = tuple(
-            ModelAside(m.name, m.model, m.settings, m.requested, self._own_request[m.name])
+            ModelAside(m.name, m.model, m.settings, m.requested, self._own_request[m.name], _inputs_of(m))
             for m in self._models.values()
         )
         aside = Aside(self._requested, models, self.frozen)
@@ -484,8 +484,17 @@ class Lab:
     def _attach_again(self, old: ModelAside) -> SwitchedModel:
         self.attach(old.model, old.name)
         attached = self.get(old.name)
+        attached.take_last_inputs(old.inputs)
         lazy = bridge.is_lazy()
-        self._carry_out({attached: old.requested.in_process(lazy)}, None, self._requested, lazy)
+        requested = old.requested.in_process(lazy)
+        try:
+            self._carry_out({attached: requested}, None, self._requested, lazy)
+        except LabError:
+            if not requested.operators:
+                raise
+            # They are established anew here. Where that fails, all else is put on.
+            without = requested.replace(**OPERATORS.turn(False))
+            self._carry_out({attached: without}, None, self._requested, lazy)
         self._own_request[old.name] = old.own
         return attached
 
@@ -624,6 +633,11 @@ def _leave_out_without_attention(
     for attached in without:
         plan[attached] = plan[attached].move(FUSED_SDPA.turn(False))
     return [f"{attached.name} has no attention to switch" for attached in without]
+
+
+def _inputs_of(attached: SwitchedModel) -> Mapping[str, Any]:
+    """Return what a model's operators need to be established elsewhere; nothing where none is asked for."""
+    return attached.last_inputs if attached.requested.operators else {}
 
 
 def _leave_out_without_places(plan: dict[SwitchedModel, Settings], asked: Mapping[str, bool]) -> list[str]:

@@ -19,7 +19,7 @@ from gaudi_lab.instruments.compiling import Regions, compile_in_place, compile_r
 from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
 from gaudi_lab.instruments.handle import Handle, all_or_none
-from gaudi_lab.instruments.last_inputs import LastInputs
+from gaudi_lab.instruments.last_inputs import Arguments, LastInputs
 from gaudi_lab.instruments.uncomputed import UncomputedHandle, watch_uncomputed
 from gaudi_lab.report import CapturedGraph, GraphRefusal, ModelStatus, OperatorUse, PlainCall, UncomputedValue
 from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Switch
@@ -100,9 +100,11 @@ class SwitchedModel:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy in another process needs. What is installed belongs to the modules of this one."""
-        if self._installed or self._watches:
+        if self._installed or self._watches or self._last_inputs:
             raise LabError(f"{self.name} has switches on, and they stay behind when it is saved.")
-        return {**vars(self), "settings": Settings(), "_graphs": {}}
+        stand_ins = StandIns()
+        fresh = {"_graphs": {}, "_stand_ins": stand_ins, "_operators": ModelOperators(stand_ins)}
+        return {**vars(self), "settings": Settings(), **fresh}
 
     def __str__(self) -> str:
         """Say which switches are on, with the options that only a Trainer's arguments have."""
@@ -230,9 +232,22 @@ class SwitchedModel:
             kept.give(inputs if isinstance(inputs, tuple) else (inputs,), {})
 
     @property
+    def last_inputs(self) -> dict[str, Arguments]:
+        """What its parts were last called with, as far as that is known."""
+        return {
+            part: kept.arguments for part, kept in self._last_inputs.items() if kept.arguments is not None
+        }
+
+    def take_last_inputs(self, inputs: Mapping[str, Arguments]) -> None:
+        """Take what its parts were last called with elsewhere."""
+        for part, (args, kwargs) in inputs.items():
+            if part in self._last_inputs:
+                self._last_inputs[part].give(args, kwargs)
+
+    @property
     def was_called(self) -> bool:
         """Whether there are inputs to call a part of the model with again."""
-        return any(kept.arguments is not None for kept in self._last_inputs.values())
+        return bool(self.last_inputs)
 
     def operator_outcomes(self) -> list[str]:
         """Say, once, what came of putting operators on since this was last asked."""

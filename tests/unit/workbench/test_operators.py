@@ -1,6 +1,7 @@
 """Fused operators as switches on real models: the same tokens, on and off again, and what is refused."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ import gaudi_lab
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments.fused_operators import catalogue
 from gaudi_lab.settings import OPERATORS, Settings
+from gaudi_lab.workbench.model import SwitchedModel
 from gaudi_lab.workbench.model_operators import ModelOperators
 
 SIZES = {
@@ -212,6 +214,29 @@ def test_it_survives_modes_graphs_and_regions(workbench):
     # Captured anew: a graph holds the operators it was captured with.
     assert workbench.get("net").captured() == ()
     torch.testing.assert_close(logits(model), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_set_aside_and_taken_up_again_they_are_established_anew(workbench):
+    model = build("llama")
+    gaudi_lab.attach(model, "net")
+    logits(model)
+    gaudi_lab.use_operator("rms_norm", "net")
+    aside = workbench.set_aside()
+    assert type(model.model.norm).__name__ == "LlamaRMSNorm"
+    assert type(model.model.norm) is type(build("llama").model.norm)
+    workbench.take_up(aside)
+    assert workbench.get("net").settings.operators == ("rms_norm",)
+    # Where they cannot be, the model comes along without, and that is told.
+    aside = workbench.set_aside()
+    model.train()
+    change = workbench.take_up(aside)
+    assert workbench.get("net").settings.operators == ()
+    assert "rms_norm off" in str(change)
+
+
+def test_a_trainer_s_entry_can_be_pickled_once_its_operators_are_off(workbench):
+    entered = SwitchedModel("net", torch.nn.Linear(2, 2))
+    assert pickle.loads(pickle.dumps(entered)).operator_uses(measure=False)
 
 
 def test_compiled_regions_hold_it(workbench):
