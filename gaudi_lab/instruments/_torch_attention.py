@@ -61,13 +61,13 @@ class SdpaLayer:
         heads = call_instead(F.multi_head_attention_forward, _SDPA, call, stand_ins)
 
         def fused_forward(module: Any, *args: Any, **kwargs: Any) -> Any:
-            with _ByKernel(options, note, heads):
+            with _SdpaByKernel(options, note, heads):
                 return forward(module, *args, **kwargs)
 
         return fused_forward
 
 
-class _ByKernel(TorchFunctionMode):
+class _SdpaByKernel(TorchFunctionMode):
     def __init__(self, options: SdpaOptions, note: Note, heads: Callable[..., Any]) -> None:
         super().__init__()
         self.options, self.note, self.heads = options, note, heads
@@ -81,7 +81,7 @@ class _ByKernel(TorchFunctionMode):
 
 
 @dataclass(frozen=True)
-class _Call:
+class SdpaCall:
     """The arguments of `scaled_dot_product_attention`, by its names."""
 
     query: torch.Tensor
@@ -95,7 +95,7 @@ class _Call:
 
 
 def _attend_or(plain: Callable[..., Any], options: SdpaOptions, note: Note, args: Any, kwargs: Any) -> Any:
-    call = _Call(*args, **kwargs)
+    call = SdpaCall(*args, **kwargs)
     reason = refusal(call)
     if reason:
         note(reason)
@@ -103,7 +103,7 @@ def _attend_or(plain: Callable[..., Any], options: SdpaOptions, note: Note, args
     return _attend(call, options)
 
 
-def refusal(call: _Call) -> str:
+def refusal(call: SdpaCall) -> str:
     """Return why FusedSDPA does not suit a call of `scaled_dot_product_attention`; empty if it does."""
     query, key, value, mask = call.query, call.key, call.value, call.attn_mask
     if query.device.type != "hpu":
@@ -129,14 +129,14 @@ def refusal(call: _Call) -> str:
     return ""
 
 
-def _heads_fit(call: _Call) -> bool:
+def _heads_fit(call: SdpaCall) -> bool:
     queries, keys = call.query.shape[1], call.key.shape[1]
     if keys != call.value.shape[1]:
         return False
     return queries == keys or (call.enable_gqa and queries % keys == 0)
 
 
-def _attend(call: _Call, options: SdpaOptions) -> torch.Tensor:
+def _attend(call: SdpaCall, options: SdpaOptions) -> torch.Tensor:
     states = call.query, call.key, call.value
     headless = call.query.dim() == 3
     if headless:

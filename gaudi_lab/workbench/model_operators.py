@@ -16,7 +16,7 @@ from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import attention
 from gaudi_lab.instruments.fused_operators import catalogue, saving
 from gaudi_lab.instruments.fused_operators.class_layers import StandIns
-from gaudi_lab.instruments.fused_operators.place import NOT_CALLED, FusedOperator, Place, Run
+from gaudi_lab.instruments.fused_operators.place import NOT_CALLED, FusedOperator, Run, StandInPlace
 from gaudi_lab.instruments.handle import Handle, all_or_none
 from gaudi_lab.instruments.last_inputs import LastInputs
 from gaudi_lab.report import OperatorPlace, OperatorSaving, OperatorUse
@@ -42,7 +42,7 @@ class ModelOperators:
         self._stand_ins = stand_ins
         self._outcomes: list[str] = []
         # Of each operator that is on: where, and what takes it off.
-        self._places: dict[str, dict[str, list[Place]]] = {}
+        self._places: dict[str, dict[str, list[StandInPlace]]] = {}
         self._handles: dict[str, Handle] = {}
 
     @staticmethod
@@ -178,7 +178,7 @@ class ModelOperators:
         finally:
             self._handles[name] = put_on()
 
-    def _find(self, operator: FusedOperator, parts: Parts) -> dict[str, list[Place]]:
+    def _find(self, operator: FusedOperator, parts: Parts) -> dict[str, list[StandInPlace]]:
         """Return where an operator could stand in, part by part."""
         if operator.why_missing():
             return {}
@@ -188,7 +188,7 @@ class ModelOperators:
         self._stand_ins.plain_calls.update(noted)
         return found
 
-    def _put(self, parts: Parts, found: Mapping[str, list[Place]]) -> Handle:
+    def _put(self, parts: Parts, found: Mapping[str, list[StandInPlace]]) -> Handle:
         return all_or_none(
             partial(self._stand_ins.put, parts[part][0].get_submodule(place.path), place.layer)
             for part, places in found.items()
@@ -197,14 +197,14 @@ class ModelOperators:
         )
 
 
-def _find_in(operator: FusedOperator, module: nn.Module, inputs: LastInputs | None) -> list[Place]:
+def _find_in(operator: FusedOperator, module: nn.Module, inputs: LastInputs | None) -> list[StandInPlace]:
     run = _run_of(module, inputs)
     if run is None or module.training:
         return _look_in(operator, module, _TRAINING if module.training else NOT_CALLED)
     return operator.find(module, run)
 
 
-def _look_in(operator: FusedOperator, module: nn.Module, why: str) -> list[Place]:
+def _look_in(operator: FusedOperator, module: nn.Module, why: str) -> list[StandInPlace]:
     """Return where an operator could stand in by the looks of it, with why that was not established."""
     places = operator.find(module, None)
     return [replace(place, reason=why if place.reason == NOT_CALLED else place.reason) for place in places]
@@ -225,7 +225,7 @@ def _run_of(module: nn.Module, inputs: LastInputs | None) -> Run | None:
 
 
 def _refusal(
-    model: str, operator: FusedOperator, parts: Parts, found: Mapping[str, list[Place]]
+    model: str, operator: FusedOperator, parts: Parts, found: Mapping[str, list[StandInPlace]]
 ) -> LabError | None:
     """Return the error that says why an operator stands in nowhere; None if it does somewhere."""
     if missing := operator.why_missing():
@@ -256,11 +256,11 @@ def _refusal(
     )
 
 
-def _good(places: list[Place]) -> bool:
+def _good(places: list[StandInPlace]) -> bool:
     return any(place.layer is not None for place in places)
 
 
-def _told(found: Mapping[str, list[Place]]) -> tuple[OperatorPlace, ...]:
+def _told(found: Mapping[str, list[StandInPlace]]) -> tuple[OperatorPlace, ...]:
     return tuple(
         OperatorPlace(_path(part, place.path), place.kind, place.reason)
         for part, places in found.items()
@@ -274,7 +274,7 @@ def _path(part: str, path: str) -> str:
 
 def _describe_outcome(
     operator: FusedOperator,
-    found: Mapping[str, list[Place]],
+    found: Mapping[str, list[StandInPlace]],
     before: Mapping[str, Any],
     after: Mapping[str, Any],
 ) -> str:

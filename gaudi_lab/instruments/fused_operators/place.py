@@ -19,7 +19,7 @@ REPLACED = "its forward was replaced on the module itself, so what it computes i
 
 
 @dataclass(frozen=True)
-class Place:
+class StandInPlace:
     """A module that a fused operator could stand in for, or in.
 
     Attributes
@@ -60,7 +60,7 @@ class FusedOperator(Protocol):
     def why_missing(self) -> str:
         """Return why this bridge does not have it; empty if it does."""
 
-    def find(self, model: nn.Module, run: Run | None) -> list[Place]:
+    def find(self, model: nn.Module, run: Run | None) -> list[StandInPlace]:
         """Return where it could stand in. Without a run, nothing can be established. The model stays as it is."""
 
 

@@ -21,8 +21,8 @@ from gaudi_lab.instruments.fused_operators.place import (
     NOT_CALLED,
     NOT_REACHED,
     REPLACED,
-    Place,
     Run,
+    StandInPlace,
     is_replaced,
 )
 from gaudi_lab.instruments.fused_operators.rounding import DTYPES, is_within
@@ -104,7 +104,7 @@ class RmsNorm:
         """Return why this bridge does not have it; empty if it does."""
         return bridge.why_missing(bridge.fused_rms_norm)
 
-    def find(self, model: nn.Module, run: Run | None) -> list[Place]:
+    def find(self, model: nn.Module, run: Run | None) -> list[StandInPlace]:
         """Return the modules with one weight vector, those of them with a layer that are this normalisation."""
         modules = {path: module for path, module in model.named_modules() if _is_candidate(module)}
         inputs = _inputs_of(modules, run) if run is not None else {}
@@ -156,15 +156,15 @@ def _place(
     known: dict[Any, RmsNormLayer | None],
     *,
     called: bool,
-) -> Place | None:
+) -> StandInPlace | None:
     """Return a place; None where it was established that the module is something else."""
     kind = class_before(module).__name__
     if is_replaced(module):
-        return Place(path, kind, reason=REPLACED)
+        return StandInPlace(path, kind, reason=REPLACED)
     if not called or not inputs:
-        return Place(path, kind, reason=NOT_REACHED if called else NOT_CALLED)
+        return StandInPlace(path, kind, reason=NOT_REACHED if called else NOT_CALLED)
     if any(data is None for data in inputs):
-        return Place(path, kind, reason="it is called with more than one tensor")
+        return StandInPlace(path, kind, reason="it is called with more than one tensor")
     # Modules of one class with the same numbers compute alike, each with its own weight.
     key = class_before(module), _numbers(module), _weight(module).shape
     if key not in known:
@@ -174,11 +174,13 @@ def _place(
         return None
     own = [data for data in inputs if not layer.refusal(module, (data,), {})]
     if not own:
-        return Place(path, kind, reason=f"not established: {layer.refusal(module, (inputs[0],), {})}")
+        return StandInPlace(path, kind, reason=f"not established: {layer.refusal(module, (inputs[0],), {})}")
     plain = _plain_copy(module)
     if not all(_agrees(plain, layer, data) for data in own):
-        return Place(path, kind, reason="not established: on the model's own inputs the kernel differs")
-    return Place(path, kind, layer)
+        return StandInPlace(
+            path, kind, reason="not established: on the model's own inputs the kernel differs"
+        )
+    return StandInPlace(path, kind, layer)
 
 
 def _recognise(module: nn.Module) -> RmsNormLayer | None:

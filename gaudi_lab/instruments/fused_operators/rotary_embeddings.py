@@ -21,8 +21,8 @@ from gaudi_lab.instruments.fused_operators.place import (
     NOT_CALLED,
     NOT_REACHED,
     REPLACED,
-    Place,
     Run,
+    StandInPlace,
     is_replaced,
 )
 from gaudi_lab.instruments.fused_operators.renamed_call import call_instead, functions_called
@@ -113,7 +113,9 @@ class RotaryLayer:
         return tuple(kernel(x, cos, sin, None, 0, modes[self.pairs]) for x in (query, key))
 
 
-class _Call(NamedTuple):
+class RotaryCall(NamedTuple):
+    """What a function that may be the one was called with."""
+
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
@@ -123,7 +125,7 @@ class _RecordingLayer:
     """Takes note of the calls of one function, and leaves them as they are."""
 
     function: str
-    calls: list[_Call]
+    calls: list[RotaryCall]
     operator: str = "rotary"
 
     def around(self, forward: Forward, stand_ins: StandIns) -> Forward:
@@ -131,7 +133,7 @@ class _RecordingLayer:
 
         def noting(*args: Any, **kwargs: Any) -> Any:
             if len(self.calls) < _KEPT:
-                self.calls.append(_Call(tuple(_detached(x) for x in args), kwargs))
+                self.calls.append(RotaryCall(tuple(_detached(x) for x in args), kwargs))
             return rotate(*args, **kwargs)
 
         return call_instead(forward, self.function, noting, stand_ins)
@@ -148,9 +150,9 @@ class Rotary:
         """Return why this bridge does not have it; empty if it does."""
         return bridge.why_missing(bridge.fused_rotary)
 
-    def find(self, model: nn.Module, run: Run | None) -> list[Place]:
+    def find(self, model: nn.Module, run: Run | None) -> list[StandInPlace]:
         """Return the modules whose forward calls such a function, those with a layer where it was established."""
-        found: list[Place] = []
+        found: list[StandInPlace] = []
         candidates = {
             path: (module, list(_candidates(module)))
             for path, module in model.named_modules()
@@ -165,13 +167,13 @@ class Rotary:
             looks = [name for name in names if _looks_rotary(functions_called(forward_of(module))[name])]
             if run is None or path in replaced:
                 if looks:
-                    found.append(Place(path, kind, reason=NOT_CALLED if run is None else REPLACED))
+                    found.append(StandInPlace(path, kind, reason=NOT_CALLED if run is None else REPLACED))
                 continue
             for name in names:
                 made = calls.get((path, name), [])
                 if not made:
                     if name in looks:
-                        found.append(Place(path, kind, reason=NOT_REACHED))
+                        found.append(StandInPlace(path, kind, reason=NOT_REACHED))
                     continue
                 place = _place(path, module, name, made, known)
                 if place is not None:
@@ -202,9 +204,9 @@ def _looks_rotary(function: Any) -> bool:
 
 def _calls_of(
     candidates: dict[str, tuple[nn.Module, list[str]]], run: Run
-) -> dict[tuple[str, str], list[_Call]]:
+) -> dict[tuple[str, str], list[RotaryCall]]:
     stand_ins = StandIns()
-    calls: dict[tuple[str, str], list[_Call]] = {
+    calls: dict[tuple[str, str], list[RotaryCall]] = {
         (path, name): [] for path, (_, names) in candidates.items() for name in names
     }
     edits = [
@@ -219,31 +221,33 @@ def _calls_of(
 
 
 def _place(
-    path: str, module: nn.Module, name: str, calls: list[_Call], known: dict[Any, RotaryLayer | None]
-) -> Place | None:
+    path: str, module: nn.Module, name: str, calls: list[RotaryCall], known: dict[Any, RotaryLayer | None]
+) -> StandInPlace | None:
     """Return a place; None where it was established that the function is something else."""
     function = functions_called(forward_of(module))[name]
     kind = class_before(module).__name__
     if not all(_takes_four_tensors(call) for call in calls):
-        return Place(path, kind, reason=_OTHER_ARGUMENTS) if _looks_rotary(function) else None
+        return StandInPlace(path, kind, reason=_OTHER_ARGUMENTS) if _looks_rotary(function) else None
     if function not in known:
         known[function] = _recognise(name, function)
     layer = known[function]
     if layer is None:
-        return Place(path, kind, reason=_ANOTHER_FORMULA) if _looks_rotary(function) else None
+        return StandInPlace(path, kind, reason=_ANOTHER_FORMULA) if _looks_rotary(function) else None
     for args, kwargs in calls:
         if reason := layer.refusal(args, kwargs):
-            return Place(path, kind, reason=f"not established: {reason}")
+            return StandInPlace(path, kind, reason=f"not established: {reason}")
         if not _agrees(function, layer, args):
-            return Place(path, kind, reason="not established: on the model's own inputs the kernel differs")
-    return Place(path, kind, layer)
+            return StandInPlace(
+                path, kind, reason="not established: on the model's own inputs the kernel differs"
+            )
+    return StandInPlace(path, kind, layer)
 
 
 _OTHER_ARGUMENTS = "it is called with other arguments than query, key, cosines and sines"
 _ANOTHER_FORMULA = "not established: it computes something else than the kernel"
 
 
-def _takes_four_tensors(call: _Call) -> bool:
+def _takes_four_tensors(call: RotaryCall) -> bool:
     return len(call.args) == 4 and not call.kwargs and all(isinstance(x, torch.Tensor) for x in call.args)
 
 

@@ -32,6 +32,6 @@ def is_within(found: torch.Tensor, exact: torch.Tensor, magnitude: torch.Tensor 
     if not bool(value.isfinite().all()):
         return False
     size = exact.abs() if magnitude is None else magnitude
-    room = ROUNDINGS * torch.finfo(found.dtype).eps + _INSIDE * torch.finfo(torch.float32).eps
+    allowed = ROUNDINGS * torch.finfo(found.dtype).eps + _INSIDE * torch.finfo(torch.float32).eps
     # What is below the smallest normal number rounds by steps of a fixed size.
-    return bool(((value - exact).abs() <= room * size + torch.finfo(torch.float32).tiny).all())
+    return bool(((value - exact).abs() <= allowed * size + torch.finfo(torch.float32).tiny).all())

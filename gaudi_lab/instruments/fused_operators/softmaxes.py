@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from gaudi_lab import bridge
 from gaudi_lab.instruments.fused_operators.class_layers import Forward, Note, StandIns, class_before
-from gaudi_lab.instruments.fused_operators.place import REPLACED, Place, Run, is_replaced
+from gaudi_lab.instruments.fused_operators.place import REPLACED, Run, StandInPlace, is_replaced
 from gaudi_lab.instruments.fused_operators.rounding import DTYPES, is_within
 from gaudi_lab.instruments.handle import Handle, together
 
@@ -46,13 +46,13 @@ class SoftmaxLayer:
         kernel, note, gradients = bridge.fused_softmax(), stand_ins.note_for(self.operator), self.gradients
 
         def fused_forward(module: Any, *args: Any, **kwargs: Any) -> Any:
-            with _ByKernel(kernel, note, gradients):
+            with _SoftmaxByKernel(kernel, note, gradients):
                 return forward(module, *args, **kwargs)
 
         return fused_forward
 
 
-class _ByKernel(TorchFunctionMode):
+class _SoftmaxByKernel(TorchFunctionMode):
     def __init__(self, kernel: Any, note: Note, gradients: bool) -> None:
         super().__init__()
         self.kernel, self.note, self.gradients = kernel, note, gradients
@@ -80,7 +80,7 @@ class Softmax:
         """Return why this bridge does not have it; empty if it does."""
         return bridge.why_missing(bridge.fused_softmax)
 
-    def find(self, model: nn.Module, run: Run | None) -> list[Place]:
+    def find(self, model: nn.Module, run: Run | None) -> list[StandInPlace]:
         """Return the modules in whose forward softmax is called. Which they are is known only from a run."""
         if run is None:
             return []
@@ -89,7 +89,7 @@ class Softmax:
             return []
         if not all(_agrees(x, None) for x in _random_data()):
             reason = "not established: on random data the kernel differs"
-            return [Place(path, _kind(model, path), reason=reason) for path in calls]
+            return [StandInPlace(path, _kind(model, path), reason=reason) for path in calls]
         gradients = all(_gradients_agree(x) for x in _random_data(torch.float32))
         return [_place(model, path, made, SoftmaxLayer(gradients)) for path, made in calls.items()]
 
@@ -98,17 +98,19 @@ def _kind(model: nn.Module, path: str) -> str:
     return class_before(model.get_submodule(path)).__name__
 
 
-def _place(model: nn.Module, path: str, calls: list[Call], layer: SoftmaxLayer) -> Place:
+def _place(model: nn.Module, path: str, calls: list[Call], layer: SoftmaxLayer) -> StandInPlace:
     kind = _kind(model, path)
     if is_replaced(model.get_submodule(path)):
-        return Place(path, kind, reason=REPLACED)
+        return StandInPlace(path, kind, reason=REPLACED)
     reasons = [_refusal(*call, layer.gradients) for call in calls]
     if all(reasons):
-        return Place(path, kind, reason=f"not established: {reasons[0]}")
+        return StandInPlace(path, kind, reason=f"not established: {reasons[0]}")
     suited = [call for call, reason in zip(calls, reasons, strict=True) if not reason]
     if not all(_agrees(data, dtype) for data, _, dtype in suited):
-        return Place(path, kind, reason="not established: on the model's own inputs the kernel differs")
-    return Place(path, kind, layer)
+        return StandInPlace(
+            path, kind, reason="not established: on the model's own inputs the kernel differs"
+        )
+    return StandInPlace(path, kind, layer)
 
 
 def _read(
