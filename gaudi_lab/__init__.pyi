@@ -11,8 +11,10 @@ from gaudi_lab.api import hpu_graphs as hpu_graphs
 from gaudi_lab.api import live_line as live_line
 from gaudi_lab.api import mode as mode
 from gaudi_lab.api import no_compiles as no_compiles
+from gaudi_lab.api import operators as operators
 from gaudi_lab.api import relaunch as relaunch
 from gaudi_lab.api import status as status
+from gaudi_lab.api import use_operator as use_operator
 from gaudi_lab.api import warmup as warmup
 from gaudi_lab.api import why as why
 from gaudi_lab.diffusers import GaudiDDIMScheduler as GaudiDDIMScheduler

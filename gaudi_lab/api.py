@@ -11,16 +11,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, overload
 
 from gaudi_lab import bridge
-from gaudi_lab.errors import LabError
+from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.measure import recorder
 from gaudi_lab.measure.causes import fallbacks
 from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.measure.why import Why
-from gaudi_lab.report import Change, Status
+from gaudi_lab.report import Change, Operators, Status
 from gaudi_lab.settings import (
     COMPILE,
     FUSED_SDPA,
     HPU_GRAPHS,
+    OPERATORS,
     Mode,
     Settings,
     Softmax,
@@ -262,6 +263,73 @@ def compile(model: Any = None, on: bool = True) -> ChangeHandle:  # noqa: A001 -
         In lazy mode, or if there is no such model. Nothing has changed.
     """
     return _switch(COMPILE, model, on)
+
+
+def operators(model: Any = None, *, measure: bool = True) -> Operators:
+    """Show Gaudi's fused operators, where in a model each could stand in, and what it saves there.
+
+    What an operator saves is measured by running the model as it was last called, with the operator and without. In a
+    notebook: `%gaudi_ops [model]`.
+
+    Parameters
+    ----------
+    model
+        A model or its name; attached if it is not yet. None for all attached models.
+    measure
+        False does not run the model: then nothing new is established or measured.
+
+    Examples
+    --------
+    >>> model(**batch)
+    >>> gaudi_lab.operators(model)["rms_norm"].saving.operators
+    """
+    return lab.current().operators(None if model is None else [attached_name(model)], measure=measure)
+
+
+def use_operator(name: str, model: Any = None, on: bool = True, *, inputs: Any = None) -> ChangeHandle:
+    """Let one of Gaudi's fused operators stand in for parts of a model. In a notebook: `%gaudi_ops on rms_norm`.
+
+    The parts are recognised by what they compute: on the model's own inputs, and on random ones of three shapes and
+    two dtypes, module and operator must both give the exact result within the rounding of the dtype. The change says
+    by how much the outputs differ. A later call that does not suit the operator runs as before; the status says why.
+
+    Parameters
+    ----------
+    name
+        As `gaudi_lab.operators()` lists them, such as "rms_norm", "rotary", "softmax" or "fused_sdpa".
+    model
+        A model or its name; attached if it is not yet. None for all that are attached now.
+    on
+        False takes it off.
+    inputs
+        What to call the model with to find out: arguments by name, a tuple of arguments, or one. None for what it was
+        last called with.
+
+    Raises
+    ------
+    LabError
+        If it was established nowhere that results stay the same, or there is no such model or operator. Nothing has
+        changed.
+    """
+    from gaudi_lab.instruments.fused_operators import catalogue
+
+    names = [FUSED_SDPA.name, *(operator.name for operator in catalogue.list_operators())]
+    if name not in names:
+        raise catalogue.unknown(name, names)
+    if name == FUSED_SDPA.name:
+        return fused_sdpa(model, on)
+    workbench = lab.current()
+    models = None if model is None else [attached_name(model)]
+    if models is None and not workbench.models:
+        raise LabError("No model is attached.", python="gaudi_lab.attach(model)", magic="%gaudi_attach model")
+    if inputs is not None:
+        if models is None:
+            raise LabValueError(
+                "inputs are those of one model, and none is named.",
+                python=f'gaudi_lab.use_operator("{name}", model, inputs=batch)',
+            )
+        workbench.get(models[0]).give_inputs(inputs)
+    return workbench.change(models, **OPERATORS.turn_one(name, on))
 
 
 def status() -> Status:

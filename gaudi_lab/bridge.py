@@ -388,6 +388,34 @@ def fused_clip_norm() -> Any:
     return _module("hpex.normalization").FusedClipNorm
 
 
+def fused_rms_norm() -> Any:
+    """Return the bridge's `FusedRMSNorm`, an autograd function. An error as for `fused_adamw`."""
+    load()
+    return _module("hpex.normalization").FusedRMSNorm
+
+
+def fused_rotary() -> tuple[Any, Any]:
+    """Return the bridge's `apply_rotary_pos_emb` and `RotaryPosEmbeddingMode`. An error as for `fused_adamw`."""
+    load()
+    kernels = _module("hpex.kernels")
+    return kernels.apply_rotary_pos_emb, kernels.RotaryPosEmbeddingMode
+
+
+def fused_softmax() -> Any:
+    """Return the bridge's `CustomSoftmax`, an autograd function. An error as for `fused_adamw`."""
+    load()
+    return _module("hpex.kernels").CustomSoftmax
+
+
+def why_missing(find: Callable[[], Any]) -> str:
+    """Return why this bridge does not have the kernel that `find` returns; empty if it has it."""
+    try:
+        find()
+    except (ImportError, AttributeError) as error:
+        return f"bridge {identity().version or 'of an unknown release'} does not have it: {error}"
+    return ""
+
+
 _EXPLAINED: tuple[tuple[str, str, str | None], ...] = (
     # (part of the bridge's text, what it means, the line to run)
     (

@@ -93,6 +93,30 @@ class UncomputedValue:
 
 
 @dataclass(frozen=True)
+class PlainCall:
+    """Calls that did not suit a fused operator, and ran as they would without it.
+
+    Attributes
+    ----------
+    operator
+        Its name.
+    reason
+        Why, as a sentence without a full stop.
+    count
+        How many; under torch.compile only the calls that were compiled are counted, and under an HPU graph those
+        that were captured.
+    """
+
+    operator: str
+    reason: str
+    count: int
+
+    def __str__(self) -> str:
+        calls = "1 call" if self.count == 1 else f"{self.count} calls"
+        return f"{calls} ran without {self.operator}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class ModelStatus:
     """One attached model.
 
@@ -114,6 +138,8 @@ class ModelStatus:
         Why some of its calls run without one.
     uncomputed
         What on it a compile-only warm-up has left without a value.
+    plain_calls
+        Calls that did not suit a fused operator that is on.
     """
 
     name: str
@@ -125,6 +151,104 @@ class ModelStatus:
     graphs: tuple[CapturedGraph, ...] = ()
     refusals: tuple[GraphRefusal, ...] = ()
     uncomputed: tuple[UncomputedValue, ...] = ()
+    plain_calls: tuple[PlainCall, ...] = ()
+
+
+@dataclass(frozen=True)
+class OperatorPlace:
+    """A module that a fused operator could stand in for, or in.
+
+    Attributes
+    ----------
+    path
+        Where in the model, such as "model.layers.0.input_layernorm".
+    kind
+        The class of the module.
+    reason
+        Why it was not established that results stay the same; empty if it was.
+    """
+
+    path: str
+    kind: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class OperatorSaving:
+    """What one call of a model takes without a fused operator and with it, by the same inputs.
+
+    Attributes
+    ----------
+    operators
+        How many operators the device is given.
+    memory
+        The most bytes in use after any of them, beyond those in use before the call; None in lazy mode, where nothing
+        is computed until the call is over.
+    """
+
+    operators: tuple[int, int]
+    memory: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class OperatorUse:
+    """One fused operator, and one model in which it could stand in.
+
+    Attributes
+    ----------
+    name, label, meaning
+        What to ask for it by, what it is called, and what it does.
+    missing
+        Why this bridge does not have it; empty if it does.
+    model
+        The model; empty where none is attached.
+    places
+        Where in the model it could stand in.
+    on
+        Whether it is on.
+    saving
+        What it saves; None if that was not measured.
+    not_measured
+        Why not, as a sentence without a full stop.
+    plain_calls
+        Calls that did not suit it.
+    """
+
+    name: str
+    label: str
+    meaning: str
+    missing: str = ""
+    model: str = ""
+    places: tuple[OperatorPlace, ...] = ()
+    on: bool = False
+    saving: OperatorSaving | None = None
+    not_measured: str = ""
+    plain_calls: tuple[PlainCall, ...] = ()
+
+    @property
+    def established(self) -> tuple[OperatorPlace, ...]:
+        """The places where results were established to stay the same."""
+        return tuple(place for place in self.places if not place.reason)
+
+
+@dataclass(frozen=True, repr=False)
+class Operators(Rendered):
+    """The fused operators that there are, and what they could do for the attached models.
+
+    Attributes
+    ----------
+    uses
+        One an operator and model.
+    bridge
+        Which bridge it is.
+    """
+
+    uses: tuple[OperatorUse, ...]
+    bridge: Identity
+
+    def __getitem__(self, name: str) -> OperatorUse:
+        """Return the operator called `name`, in the first model."""
+        return next(use for use in self.uses if use.name == name)
 
 
 @dataclass(frozen=True, repr=False)

@@ -216,7 +216,40 @@ COMPILE = Switch(
     arguments=("torch_compile=True", 'torch_compile_backend="hpu_backend"'),
 )
 
-SWITCHES = (HPU_GRAPHS, FUSED_SDPA, COMPILE)
+
+@dataclass(frozen=True)
+class NamedSwitch(Switch):
+    """A row for several things of one kind, each on or off by its name: `field` has the names of those that are on."""
+
+    off: Any = ()
+
+    def is_on(self, settings: Settings) -> bool:
+        """Whether any is on in `settings`."""
+        return bool(getattr(settings, self.field))
+
+    def turn(self, on: bool) -> dict[str, Any]:
+        """Return the fields of `Settings` to change. On by itself says of none that it is to be on."""
+        return {} if on else {self.field: self.off}
+
+    def turn_one(self, name: str, on: bool) -> dict[str, Any]:
+        """Return the fields of `Settings` to change for one of them. The others stay where they are."""
+        return {self.field: {name: on}}
+
+    def describe(self, settings: Any) -> str:
+        """Return the names that are on: "operators (rms_norm, rotary)"."""
+        names = ", ".join(getattr(settings, self.field))
+        return f"{self.label} ({names})" if names else self.label
+
+
+OPERATORS = NamedSwitch(
+    name="use_operator",
+    magic="gaudi_ops",
+    label="operators",
+    meaning="Fused operators in place of parts of the model",
+    field="operators",
+)
+
+SWITCHES = (HPU_GRAPHS, FUSED_SDPA, OPERATORS, COMPILE)
 """Every switch of a model. Panel, magics, completion, status and exported code are made of these rows."""
 
 
@@ -258,6 +291,8 @@ class Settings:
         FusedSDPA's softmax mode, "fast" or "fp32"; None leaves the bridge's own.
     verify
         Compare the first replays of each HPU graph with a plain call. None does not.
+    operators
+        The names of the fused operators that stand in for parts of the model, sorted.
     """
 
     mode: Mode = Mode.EAGER
@@ -266,6 +301,7 @@ class Settings:
     recompute: bool | None = None
     softmax: Softmax | None = None
     verify: bool | None = None
+    operators: tuple[str, ...] = ()
 
     def replace(self, **changes: Any) -> Settings:
         """Return a copy with some fields changed."""
@@ -284,8 +320,27 @@ class Settings:
         for switch in SWITCHES:
             if switch.options and changes.get(switch.name) is False:
                 changes = {**switch.turn(False), **changes}
-        moved = self.replace(**changes)
+        moved = self.replace(**self._names_moved(changes))
         (moved if changes.get(HPU_GRAPHS.name) else moved.in_mode(moved.mode)).check()
+        return moved
+
+    def move_back(self, changes: Mapping[str, Any], before: Settings) -> Settings:
+        """Return a copy with those switches where they were `before` that `changes` had moved, and no others."""
+        back = {
+            name: {one: one in getattr(before, name) for one in value}
+            if isinstance(value, Mapping)
+            else getattr(before, name)
+            for name, value in changes.items()
+        }
+        return self.replace(**self._names_moved(back))
+
+    def _names_moved(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return changes with names instead of what becomes of each: `{"rms_norm": True}` adds one."""
+        moved = dict(changes)
+        for name, value in changes.items():
+            if isinstance(value, Mapping):
+                names = {one for one in getattr(self, name) if value.get(one, True)}
+                moved[name] = tuple(sorted(names | {one for one, on in value.items() if on}))
         return moved
 
     def in_mode(self, mode: Mode) -> Settings:

@@ -7,7 +7,7 @@ changed; others (adapters with weights of their own, for one) keep theirs.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -22,7 +22,9 @@ from diffusers.models.embeddings import apply_rotary_emb
 from diffusers.models.transformers.transformer_flux import FluxAttnProcessor, _get_qkv_projections
 from torch import nn
 
+from gaudi_lab.instruments._torch_attention import calls_it
 from gaudi_lab.instruments.attention import attend
+from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.handle import Handle, all_or_none
 from gaudi_lab.settings import SdpaOptions
 
@@ -236,7 +238,12 @@ def _project_out(attn: Any, states: torch.Tensor) -> torch.Tensor:
     return projected
 
 
-def fused(module: nn.Module, options: SdpaOptions) -> list[Callable[[], Handle]]:
+def stands_in_for(processor: Any) -> bool:
+    """Whether `processor` is one that is replaced, or one that has replaced it."""
+    return type(processor) in _STAND_INS or isinstance(processor, _FusedProcessor)
+
+
+def fused(module: nn.Module, options: SdpaOptions, stand_ins: StandIns) -> list[Callable[[], Handle]]:  # noqa: ARG001
     """Return one edit for all attention modules in `module` whose processor is known, if there are any."""
     modules = [attn for attn in _attention_modules(module) if type(attn.processor) in _STAND_INS]
     if not modules:
@@ -256,7 +263,14 @@ def static_masks(module: nn.Module) -> list[Callable[[], Handle]]:  # noqa: ARG0
 
 def in_use(module: nn.Module) -> list[str]:
     """Name the processors of the attention modules in `module`."""
-    return [_readable(attn.processor) for attn in _attention_modules(module)]
+    # Those that ask a backend of PyTorch's are named where that is.
+    return [_readable(attn.processor) for attn in _attention_modules(module) if not calls_it(attn)]
+
+
+def places(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the attention modules in `module` whose processor is known, with their paths."""
+    known = {id(attn) for attn in _attention_modules(module) if stands_in_for(attn.processor)}
+    return (found for found in module.named_modules() if id(found[1]) in known)
 
 
 def _attention_modules(module: nn.Module) -> list[Any]:

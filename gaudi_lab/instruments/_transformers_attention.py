@@ -7,7 +7,7 @@ model uses can be read off its config.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -19,17 +19,22 @@ from transformers.modeling_utils import AttentionInterface
 
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments.attention import additive, attend
+from gaudi_lab.instruments.fused_operators.class_layers import StandIns, forward_of
+from gaudi_lab.instruments.fused_operators.renamed_call import names_read
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.settings import SdpaOptions
 
 _STATIC = "gaudi_lab_sdpa"
 _FUSED: dict[str, SdpaOptions] = {}
 
+# The functions by name, as the library's modules call them.
+_REGISTRY = "ALL_ATTENTION_FUNCTIONS"
+
 # Where a config keeps the name. The public property's setter would also rename every sub-config.
 _NAME = "_attn_implementation_internal"
 
 
-def fused(module: nn.Module, options: SdpaOptions) -> list[Callable[[], Handle]]:
+def fused(module: nn.Module, options: SdpaOptions, stand_ins: StandIns) -> list[Callable[[], Handle]]:  # noqa: ARG001
     """Return one edit for each outermost transformers model in `module`."""
     return [functools.partial(_use, model, _fused_name(options)) for model in _models(module)]
 
@@ -53,6 +58,14 @@ def static_masks(module: nn.Module) -> list[Callable[[], Handle]]:
 def in_use(module: nn.Module) -> list[str]:
     """Name the attention of each outermost transformers model in `module`."""
     return [_readable(model.config._attn_implementation) for model in _models(module)]  # noqa: SLF001
+
+
+def places(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules in transformers models that look their attention up by the name in the config, with paths."""
+    inside = {id(part) for model in _models(module) for part in model.modules()}
+    for path, part in module.named_modules():
+        if id(part) in inside and _REGISTRY in names_read(forward_of(part)):
+            yield path, part
 
 
 def _models(module: nn.Module) -> list[PreTrainedModel]:

@@ -1,7 +1,8 @@
 """Switch a live model's attention to the bridge's FusedSDPA kernel and back.
 
 Nothing in transformers, diffusers or torch is patched. A transformers model names its attention function in
-its config and a diffusers model holds processors: both are asked to use ours, and both are put back.
+its config and a diffusers model holds processors: both are asked to use ours, and both are put back. A module that
+calls PyTorch's `scaled_dot_product_attention` has it computed by the kernel while its forward runs.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from torch import nn
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
+from gaudi_lab.instruments.fused_operators.class_layers import StandIns, class_before
 from gaudi_lab.instruments.handle import Handle, all_or_none
 from gaudi_lab.settings import SdpaOptions
 
 # One module per library, imported only when a model of that library is met.
-_LIBRARIES = ("transformers", "diffusers")
+_LIBRARIES = ("transformers", "diffusers", "torch")
 
 # Looked up when attention is switched to it. Importing it during a call would break the graph that
 # torch.compile makes of the model.
@@ -35,15 +37,20 @@ _LEADING = (
 )
 
 
-def fused_sdpa(module: nn.Module, options: SdpaOptions | None = None) -> Handle:
+def fused_sdpa(
+    module: nn.Module, options: SdpaOptions | None = None, stand_ins: StandIns | None = None
+) -> Handle:
     """Compute the attention of `module` with FusedSDPA.
 
     Parameters
     ----------
     module
-        A transformers or diffusers model, or a module that contains some.
+        A transformers or diffusers model, a module that calls `scaled_dot_product_attention`, or a module that
+        contains some.
     options
         FusedSDPA's own switches.
+    stand_ins
+        Takes note of the calls that do not suit the kernel and are made as before.
 
     Returns
     -------
@@ -58,7 +65,8 @@ def fused_sdpa(module: nn.Module, options: SdpaOptions | None = None) -> Handle:
     global _kernel
     _kernel = _known_kernel()
     options = options or SdpaOptions()
-    edits = [edit for library in _libraries_of(module) for edit in library.fused(module, options)]
+    stand_ins = stand_ins or StandIns()
+    edits = [edit for library in _libraries_of(module) for edit in library.fused(module, options, stand_ins)]
     if not edits:
         raise refusal(type(module).__name__)
     return all_or_none(edits)
@@ -89,14 +97,20 @@ def named(module: nn.Module, name: str) -> Handle:
 
 def has_attention(module: nn.Module) -> bool:
     """Whether `fused_sdpa` finds anything to switch in `module`."""
-    return any(library.fused(module, SdpaOptions()) for library in _libraries_of(module))
+    return any(library.fused(module, SdpaOptions(), StandIns()) for library in _libraries_of(module))
+
+
+def places(module: nn.Module) -> list[tuple[str, str]]:
+    """Return the modules whose attention `fused_sdpa` switches: path and class of each."""
+    found = [place for library in _libraries_of(module) for place in library.places(module)]
+    return [(path, class_before(part).__name__) for path, part in dict(found).items()]
 
 
 def refusal(name: str) -> LabError:
     """Return the error that says that the model `name` has no attention for FusedSDPA to replace."""
     return LabError(
-        f"{name} has no attention that can be switched: FusedSDPA replaces that of transformers models and of "
-        "diffusers models built from the Attention class."
+        f"{name} has no attention that can be switched: FusedSDPA replaces that of transformers models, of diffusers "
+        "models, and of modules that call torch.nn.functional.scaled_dot_product_attention."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, context_
 
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.notebook import namespace
-from gaudi_lab.settings import SWITCHES, Mode
+from gaudi_lab.settings import FUSED_SDPA, OPERATORS, SWITCHES, Mode
 from gaudi_lab.workbench import lab
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def candidates(magic: str, words: list[str], models: Iterable[str], loaders: Ite
         In the order to offer them.
     """
     positional = [word for word in words if not word.startswith("-")]
+    if magic == OPERATORS.magic:
+        if positional[:1] not in (["on"], ["off"]):
+            return [] if positional else ["on", "off", *models]
+        return [[*names_of_operators()], [*models]][len(positional) - 1] if len(positional) < 3 else []
     for switch in SWITCHES:
         if switch.magic == magic:
             flags = {
@@ -61,6 +66,16 @@ def candidates(magic: str, words: list[str], models: Iterable[str], loaders: Ite
         "gaudi_warmup": lambda: [] if positional else ["-n", "--until-steady"],
     }
     return [word for word in free.get(magic, list)() if word not in words]
+
+
+def names_of_operators() -> list[str]:
+    """Return what fused operators can be asked for by; none before torch is imported."""
+    # Operators are of torch, which stays out until someone has it.
+    if "torch" not in sys.modules:
+        return []
+    from gaudi_lab.instruments.fused_operators import catalogue
+
+    return [FUSED_SDPA.name, *(operator.name for operator in catalogue.list_operators())]
 
 
 def register(shell: InteractiveShell) -> Handle:

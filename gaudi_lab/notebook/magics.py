@@ -19,11 +19,12 @@ from gaudi_lab.measure.forecast import Forecast
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.measure.why import Why
 from gaudi_lab.notebook import namespace
+from gaudi_lab.notebook.completion import names_of_operators
 from gaudi_lab.notebook.repeat import repeat
 from gaudi_lab.notebook.switch_magics import make_parser
 from gaudi_lab.notebook.usage import HELP, explain_refusals
-from gaudi_lab.report import Change, Status
-from gaudi_lab.settings import SWITCHES, Mode, Switch
+from gaudi_lab.report import Change, Operators, Status
+from gaudi_lab.settings import OPERATORS, SWITCHES, Mode, Switch
 from gaudi_lab.workbench import lab
 
 if TYPE_CHECKING:
@@ -252,6 +253,38 @@ class GaudiMagics(Magics):
         api.live_line(on)
         print("What compiles long is shown meanwhile." if on else "What compiles is not shown meanwhile.")  # noqa: T201
 
+    @line_magic
+    @explain_refusals
+    @magic_arguments()
+    @_help
+    @argument(
+        "words", nargs="*", help="A model to show; or on or off, an operator, and a model (all by default)."
+    )
+    def gaudi_ops(self, line: str) -> Operators | None:
+        """Show Gaudi's fused operators and what they save in each model, or let one stand in for parts of a model.
+
+        %gaudi_ops shows where each could stand in and what it saves, measured by running the model as it was last
+        called. %gaudi_ops on rms_norm lets it stand in wherever results were established to stay the same, and says by
+        how much the outputs differ. %gaudi_ops off rms_norm takes it off.
+
+        In Python: gaudi_lab.operators(model), gaudi_lab.use_operator("rms_norm", model)
+        """
+        words = parse_argstring(self.gaudi_ops, line).words
+        if words[:1] in (["on"], ["off"]):
+            if len(words) == 1 or len(words) > 3:
+                raise UsageError(
+                    f"After {words[0]} comes an operator, then a model or none. Run: %gaudi_ops {words[0]} rms_norm"
+                )
+            name = self._name(words[2] if len(words) == 3 else None)
+            self._show(api.use_operator(words[1], name, words[0] == "on").change)
+            return None
+        if len(words) > 1:
+            raise UsageError(f"{words[0]!r} is neither on nor off. Run: %gaudi_ops on {' '.join(words[1:3])}")
+        if words and words[0] not in self.shell.user_ns and words[0] in names_of_operators():
+            raise UsageError(f"{words[0]} is an operator, not a model. Run: %gaudi_ops on {words[0]}")
+        self._attach_all()
+        return api.operators(self._name(words[0]) if words else None)
+
     def switch(self, switch: Switch, arguments: dict[str, Any]) -> None:
         """Move a switch as its magic asks for it."""
         on = arguments.pop("switch") == "on"
@@ -290,6 +323,10 @@ def _split_code(line: str) -> tuple[str, str]:
     return " ".join(words[:position]), " ".join(words[position:])
 
 
+# That of operators is among those above: it has names to read.
+_WITH_ONE_MAGIC = [switch for switch in SWITCHES if switch is not OPERATORS]
+
+
 def _make_switch_magic(switch: Switch) -> Callable[[GaudiMagics, str], None]:
     parser = make_parser(switch)
 
@@ -304,13 +341,13 @@ def register(shell: InteractiveShell) -> Handle:
     """Add the magics to `shell`."""
     magics = GaudiMagics(shell)
     shell.register_magics(magics)
-    for switch in SWITCHES:
+    for switch in _WITH_ONE_MAGIC:
         shell.register_magic_function(MethodType(_make_switch_magic(switch), magics), "line", switch.magic)
 
     def undo() -> None:
         registered = shell.magics_manager.magics
         for kind in ("line", "cell"):
-            for name in (*GaudiMagics.magics[kind], *(switch.magic for switch in SWITCHES)):
+            for name in (*GaudiMagics.magics[kind], *(switch.magic for switch in _WITH_ONE_MAGIC)):
                 registered[kind].pop(name, None)
         shell.magics_manager.registry.pop(GaudiMagics.__name__, None)
 

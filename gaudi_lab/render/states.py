@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gaudi_lab import shapes
 from gaudi_lab.render import layout, units
 from gaudi_lab.report import CapturedGraph, Change, ModelChange, ModelStatus, Status
-from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, SWITCHES, Settings, Switch
+from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, OPERATORS, SWITCHES, Settings, Switch
 
 
 @layout.line.register
@@ -41,6 +41,7 @@ def facts(status: Status) -> list[str]:
     counted = status.counters
     told = [f"{model.name} {refusal}" for model in status.models for refusal in model.refusals]
     told += [f"{model.name}: {value}" for model in status.models for value in model.uncomputed]
+    told += [f"{model.name}: {calls}" for model in status.models for calls in model.plain_calls]
     told += [
         f"{units.count(counted.compilations, 'graph')} compiled so far, "
         f"taking {units.seconds(counted.compile_time)}"
@@ -75,6 +76,8 @@ def _switch_cell(switch: Switch, model: ModelStatus) -> str:
         return model.attention
     if not switch.is_on(model.settings):
         return ""
+    if switch is OPERATORS:
+        return ", ".join(model.settings.operators)
     if switch is HPU_GRAPHS:
         return "; ".join(map(_describe_graph, model.graphs)) or "on, none captured yet"
     return switch.describe(model.settings)
@@ -116,9 +119,18 @@ def _model_change(model: ModelChange, change: Change) -> str:
 def _list_moves(model: ModelChange, before: Settings, after: Settings, change: Change) -> Iterable[str]:
     for switch in SWITCHES:
         on = switch.is_on(after)
+        if switch is OPERATORS:
+            yield from _list_operators(before, after)
+            continue
         if on == switch.is_on(before) and switch.chosen(after) == switch.chosen(before):
             continue
         if switch is COMPILE and change.before is not change.after:
             continue  # the mode says so already
         waits = " until lazy mode returns" * (switch is HPU_GRAPHS and model.graphs_wait)
         yield f"{switch.describe(after)} {'on' if on else 'off'}{waits}"
+
+
+def _list_operators(before: Settings, after: Settings) -> Iterable[str]:
+    for name in sorted({*before.operators, *after.operators}):
+        if (name in before.operators) != (name in after.operators):
+            yield f"{name} {'on' if name in after.operators else 'off'}"

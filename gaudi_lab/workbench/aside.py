@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gaudi_lab.render.states import list_changes
@@ -22,6 +23,8 @@ class ModelAside:
         The switches that were on.
     requested, own
         What is asked for by the workbench, and what the model asks for by itself.
+    inputs
+        What its parts were last called with: operators are established by that.
     """
 
     name: str
@@ -29,6 +32,7 @@ class ModelAside:
     settings: Settings
     requested: Settings
     own: Settings
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

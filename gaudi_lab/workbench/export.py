@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gaudi_lab.instruments import components
-from gaudi_lab.settings import COMPILE, HPU_GRAPHS, SWITCHES, Mode, Settings
+from gaudi_lab.settings import COMPILE, HPU_GRAPHS, OPERATORS, SWITCHES, Mode, Settings
 
 if TYPE_CHECKING:
     from gaudi_lab.workbench.model import SwitchedModel
@@ -60,7 +60,9 @@ def _write_magics(mode: Mode, models: list[SwitchedModel]) -> list[str]:
     lines = ["%load_ext gaudi_lab", f"%gaudi_mode {mode}"]
     for model in models:
         for switch in SWITCHES:
-            if switch.is_on(model.settings) and not (switch is COMPILE and mode is Mode.COMPILE):
+            if switch is OPERATORS:
+                lines += _write_operators(model, f"%{switch.magic} on {{}} {model.name}")
+            elif switch.is_on(model.settings) and not (switch is COMPILE and mode is Mode.COMPILE):
                 flags = [option.flags[value] for option, value in switch.chosen(model.settings)]
                 lines.append(" ".join([f"%{switch.magic} on", model.name, *flags]))
     return lines
@@ -73,10 +75,17 @@ def _write_python(mode: Mode, models: list[SwitchedModel]) -> list[str]:
     return lines
 
 
+def _write_operators(model: SwitchedModel, line: str) -> list[str]:
+    names = model.settings.operators
+    return [f"# Once {model.name} was called:", *map(line.format, names)] if names else []
+
+
 def _write_calls(name: str, settings: Settings) -> list[str]:
     calls = []
     for switch in SWITCHES:
-        if switch.is_on(settings):
+        if switch is OPERATORS:
+            calls += [f'gaudi_lab.{switch.name}("{one}", {name}, inputs=batch)' for one in settings.operators]
+        elif switch.is_on(settings):
             options = [f"{option.field}={_quote(value)}" for option, value in switch.chosen(settings)]
             calls.append(f"gaudi_lab.{switch.name}({', '.join([name, *options])})")
     return calls
@@ -88,6 +97,8 @@ def _write_training_arguments(settings: Settings) -> list[str]:
     for switch in SWITCHES:
         if not switch.is_on(settings):
             continue
+        if switch is OPERATORS:
+            missing.append("# No argument says which operators. Once the trainer is there and attached, run:")
         arguments += switch.arguments
         for option, value in switch.chosen(settings):
             if value in option.arguments:

@@ -18,11 +18,12 @@ from gaudi_lab.instruments.handle import Handle, together
 from gaudi_lab.measure.causes.seen import SeenShapes
 from gaudi_lab.measure.recorder import Watch
 from gaudi_lab.measure.steady import SignedCall, met_calls
-from gaudi_lab.report import Change, ModelChange, Status
+from gaudi_lab.report import Change, ModelChange, Operators, OperatorUse, Status
 from gaudi_lab.settings import (
     COMPILE,
     FUSED_SDPA,
     HPU_GRAPHS,
+    OPERATORS,
     Mode,
     Settings,
     Switch,
@@ -132,17 +133,24 @@ class Lab:
         own = attached.requested
         if (before := self._take_modules(attached)) is not None:
             own = before
+        # They are established by calls of a model that is attached.
+        went_off = own.operators
+        own = own.replace(**OPERATORS.turn(False))
         if attached.name in self._models:
             self.detach(attached.name)
         requested = self._join(attached, own.in_process(lazy), self._requested.in_process(lazy))
         self._move({attached: requested.in_mode(requested.mode)}, lazy)
         attached.requested = requested
         attached.watch_for_uncomputed()
+        attached.keep_inputs()
         self._models[attached.name] = attached
         self._followed[attached.name] = self._follow(attached, attached.name)
         self._show_live_line()
         self._own_request[attached.name] = own
-        change = self._change(self.mode, self.mode, [ModelChange(attached.name, None, attached.settings)])
+        notes = [f"operators went off: {', '.join(went_off)}"] if went_off else []
+        change = self._change(
+            self.mode, self.mode, [ModelChange(attached.name, None, attached.settings)], notes
+        )
         self._tell(change)
         return ChangeHandle(lambda: self._detach_if_there(attached), change)
 
@@ -215,15 +223,17 @@ class Lab:
         before = {attached: attached.requested.in_process(lazy) for attached in self._models.values()}
         plan = {attached: before[attached].move(switches) for attached in chosen}
         notes = [] if models is not None else _leave_out_without_attention(plan, switches)
-        new_default = default.move(switches) if models is None else default
+        if models is None and isinstance(switches.get(OPERATORS.field), Mapping):
+            notes += _leave_out_without_places(plan, switches[OPERATORS.field])
+        # Operators are of one model each: they are checked on its own inputs.
+        new_default = default.move(switches).replace(**OPERATORS.turn(False)) if models is None else default
         change = self._carry_out(plan, mode if "mode" in switches else None, new_default, lazy, notes)
 
         def put_back() -> None:
             lazy = bridge.is_lazy()
 
             def move_back(requested: Settings, old: Settings) -> Settings:
-                moved = {name: getattr(old, name) for name in switches}
-                return requested.in_process(lazy).replace(**moved)
+                return requested.in_process(lazy).move_back(switches, old)
 
             there = [attached for attached in plan if attached in self._models.values()]
             back_to = {attached: move_back(attached.requested, before[attached]) for attached in there}
@@ -248,6 +258,21 @@ class Lab:
         """Put all switches into one position; otherwise as `change`."""
         settings.check()
         return self.change(models, **settings.switches)
+
+    def operators(self, models: Iterable[str] | None = None, *, measure: bool = True) -> Operators:
+        """Describe the fused operators, and what they could do for models. They run for that.
+
+        Parameters
+        ----------
+        models
+            Names of models; None for all.
+        measure
+            False lets no model run: what was not established before is not then.
+        """
+        bridge.load()
+        chosen = [self.get(name) for name in (self._models if models is None else models)]
+        uses = [use for attached in chosen for use in attached.operator_uses(measure=measure)]
+        return Operators(tuple(uses or _uses_without_a_model()), bridge.identity())
 
     def status(self) -> Status:
         """Describe the workbench as it is now. Loads nothing."""
@@ -328,7 +353,7 @@ class Lab:
         from gaudi_lab.workbench.aside import Aside, ModelAside
 
         models = tuple(
-            ModelAside(m.name, m.model, m.settings, m.requested, self._own_request[m.name])
+            ModelAside(m.name, m.model, m.settings, m.requested, self._own_request[m.name], _inputs_of(m))
             for m in self._models.values()
         )
         aside = Aside(self._requested, models, self.frozen)
@@ -470,8 +495,17 @@ class Lab:
     def _attach_again(self, old: ModelAside) -> SwitchedModel:
         self.attach(old.model, old.name)
         attached = self.get(old.name)
+        attached.take_last_inputs(old.inputs)
         lazy = bridge.is_lazy()
-        self._carry_out({attached: old.requested.in_process(lazy)}, None, self._requested, lazy)
+        requested = old.requested.in_process(lazy)
+        try:
+            self._carry_out({attached: requested}, None, self._requested, lazy)
+        except LabError:
+            if not requested.operators:
+                raise
+            # They are established anew here. Where that fails, all else is put on.
+            without = requested.replace(**OPERATORS.turn(False))
+            self._carry_out({attached: without}, None, self._requested, lazy)
         self._own_request[old.name] = old.own
         return attached
 
@@ -560,6 +594,7 @@ class Lab:
         ]
         notes += [remark for attached, settings in changed.items() for remark in attached.remarks(settings)]
         self._move(changed, was_lazy, None if mode is None else lazy)
+        notes += [outcome for attached in plan for outcome in attached.operator_outcomes()]
         for attached, requested in plan.items():
             attached.requested = requested
         self._requested = default
@@ -620,6 +655,34 @@ def _leave_out_without_attention(
     for attached in without:
         plan[attached] = plan[attached].move(FUSED_SDPA.turn(False))
     return [f"{attached.name} has no attention to switch" for attached in without]
+
+
+def _inputs_of(attached: SwitchedModel) -> Mapping[str, Any]:
+    """Return what a model's operators need to be established elsewhere; nothing where none is asked for."""
+    return attached.last_inputs if attached.requested.operators else {}
+
+
+def _leave_out_without_places(plan: dict[SwitchedModel, Settings], asked: Mapping[str, bool]) -> list[str]:
+    """Take operators out of the plan for models in which they stand in nowhere, unless that leaves none."""
+    notes = []
+    for name in [name for name, on in asked.items() if on]:
+        refused = {
+            x: why for x in plan if name not in x.settings.operators and (why := x.why_not_operator(name))
+        }
+        if len(refused) < len(plan):
+            for attached, why in refused.items():
+                plan[attached] = plan[attached].move(OPERATORS.turn_one(name, False))
+                notes.append(why.why.rstrip("."))
+    return notes
+
+
+def _uses_without_a_model() -> list[OperatorUse]:
+    """Return what operators there are, where there is no model to use them in."""
+    from gaudi_lab.instruments.fused_operators import catalogue
+
+    own = [OperatorUse(FUSED_SDPA.name, FUSED_SDPA.label, FUSED_SDPA.meaning)]
+    found = catalogue.list_operators()
+    return own + [OperatorUse(x.name, x.label, x.meaning, missing=x.why_missing()) for x in found]
 
 
 def _how_switched() -> list[str]:

@@ -13,14 +13,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from gaudi_lab.errors import LabError
+from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments import attention, components
 from gaudi_lab.instruments.compiling import Regions, compile_in_place, compile_regions
+from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
 from gaudi_lab.instruments.handle import Handle, all_or_none
+from gaudi_lab.instruments.last_inputs import Arguments, LastInputs
 from gaudi_lab.instruments.uncomputed import UncomputedHandle, watch_uncomputed
-from gaudi_lab.report import CapturedGraph, GraphRefusal, ModelStatus, UncomputedValue
+from gaudi_lab.report import CapturedGraph, GraphRefusal, ModelStatus, OperatorUse, PlainCall, UncomputedValue
 from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Switch
+from gaudi_lab.workbench.model_operators import ModelOperators
 
 # It decides on values, on the host and for each image: no graph can contain that.
 _NEVER_CAPTURED = ("safety_checker",)
@@ -91,12 +94,17 @@ class SwitchedModel:
         self._installed: dict[str, tuple[Any, Handle]] = {}
         self._graphs: dict[str, GraphHandle] = {}
         self._watches: dict[str, UncomputedHandle] = {}
+        self._stand_ins = StandIns()
+        self._last_inputs: dict[str, LastInputs] = {}
+        self._operators = ModelOperators(self._stand_ins)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy in another process needs. What is installed belongs to the modules of this one."""
-        if self._installed or self._watches:
+        if self._installed or self._watches or self._last_inputs:
             raise LabError(f"{self.name} has switches on, and they stay behind when it is saved.")
-        return {**vars(self), "settings": Settings(), "_graphs": {}}
+        stand_ins = StandIns()
+        fresh = {"_graphs": {}, "_stand_ins": stand_ins, "_operators": ModelOperators(stand_ins)}
+        return {**vars(self), "settings": Settings(), **fresh}
 
     def __str__(self) -> str:
         """Say which switches are on, with the options that only a Trainer's arguments have."""
@@ -166,6 +174,9 @@ class SwitchedModel:
             handle.remove()
         while self._watches:
             self._watches.popitem()[1].remove()
+        while self._last_inputs:
+            self._last_inputs.popitem()[1].remove()
+        self._stand_ins.plain_calls.clear()
         self.settings = Settings(Mode.of_process(self.settings.mode.is_lazy))
 
     def captured(self) -> tuple[CapturedGraph, ...]:
@@ -190,6 +201,91 @@ class SwitchedModel:
         """Report from now on what a compile-only warm-up leaves on the model. Clearing it ends that."""
         for component, module in self.components.items():
             self._watches[component] = watch_uncomputed(module)
+
+    def keep_inputs(self) -> None:
+        """Keep from now on what the model was last called with. Clearing it ends that."""
+        for component, module in self.components.items():
+            self._last_inputs[component] = LastInputs(module)
+
+    def give_inputs(self, inputs: Any) -> None:
+        """Take `inputs` for what the model was last called with.
+
+        Parameters
+        ----------
+        inputs
+            Arguments by name, a tuple of arguments, or one argument.
+
+        Raises
+        ------
+        LabValueError
+            If the model has several parts, each with inputs of its own.
+        """
+        if len(self._last_inputs) != 1:
+            raise LabValueError(
+                f"{self.name} has several parts, each with inputs of its own: {', '.join(self._last_inputs)}. Call "
+                "it once, and what its parts are given is known."
+            )
+        (kept,) = self._last_inputs.values()
+        if isinstance(inputs, Mapping):
+            kept.give((), dict(inputs))
+        else:
+            kept.give(inputs if isinstance(inputs, tuple) else (inputs,), {})
+
+    @property
+    def last_inputs(self) -> dict[str, Arguments]:
+        """What its parts were last called with, as far as that is known."""
+        return {
+            part: kept.arguments for part, kept in self._last_inputs.items() if kept.arguments is not None
+        }
+
+    def take_last_inputs(self, inputs: Mapping[str, Arguments]) -> None:
+        """Take what its parts were last called with elsewhere."""
+        for part, (args, kwargs) in inputs.items():
+            if part in self._last_inputs:
+                self._last_inputs[part].give(args, kwargs)
+
+    @property
+    def was_called(self) -> bool:
+        """Whether there are inputs to call a part of the model with again."""
+        return bool(self.last_inputs)
+
+    def operator_outcomes(self) -> list[str]:
+        """Say, once, what came of putting operators on since this was last asked."""
+        return [f"{self.name}: {outcome}" for outcome in self._operators.take_outcomes()]
+
+    def why_not_operator(self, name: str) -> LabError | None:
+        """Return why the operator `name` cannot stand in anywhere here; None if it can. The model runs for that."""
+        return self._operators.refusal(self.name, name, self._with_inputs())
+
+    def operator_uses(self, *, measure: bool) -> list[OperatorUse]:
+        """Return what the fused operators could do here, and what they save.
+
+        Parameters
+        ----------
+        measure
+            Whether the model may run for that.
+        """
+        uses = [
+            self._operators.use(
+                self.name, name, self._with_inputs(), on=name in self.settings.operators, measure=measure
+            )
+            for name in self._operators.names()
+        ]
+        uses.insert(
+            0,
+            self._operators.use_of_attention(self.name, self._with_inputs(), self.settings, measure=measure),
+        )
+        return [replace(use, plain_calls=self._plain_calls(use.name)) for use in uses]
+
+    def _plain_calls(self, operator: str | None = None) -> tuple[PlainCall, ...]:
+        return tuple(
+            PlainCall(name, reason, count)
+            for (name, reason), count in self._stand_ins.plain_calls.items()
+            if operator in (None, name)
+        )
+
+    def _with_inputs(self) -> dict[str, tuple[nn.Module, LastInputs | None]]:
+        return {part: (module, self._last_inputs.get(part)) for part, module in self.components.items()}
 
     def uncomputed(self) -> tuple[UncomputedValue, ...]:
         """Return what on the model a compile-only warm-up has left without a value, component by component."""
@@ -235,6 +331,7 @@ class SwitchedModel:
             graphs=self.captured(),
             refusals=self.refusals(),
             uncomputed=self.uncomputed(),
+            plain_calls=self._plain_calls(),
         )
 
     def _needed(self, settings: Settings) -> dict[str, Any]:
@@ -244,11 +341,14 @@ class SwitchedModel:
             needed["attention"] = settings.sdpa_options
         elif self._options.attention is not None:
             needed["attention"] = self._options.attention
+        for operator in settings.operators:
+            needed[f"operator {operator}"] = operator
         if settings.hpu_graphs:
             if not settings.fused_sdpa:
                 needed["masks"] = True
-            # A graph holds the attention it was captured with, so it is captured anew when that changes.
-            needed["graphs"] = needed.get("attention", "as it is"), bool(settings.verify)
+            # A graph holds attention and operators as it was captured, so it is captured anew when they change.
+            held = needed.get("attention", "as it is"), settings.operators
+            needed["graphs"] = held, bool(settings.verify)
         if COMPILE.is_on(settings):
             needed["compiling"] = True
         return needed
@@ -258,6 +358,8 @@ class SwitchedModel:
         options = self._options
         if name == "compiling" and options.regional:
             return compile_regions(self.components["model"], **options.compiling)
+        if name.startswith("operator "):
+            return self._operators.put_on(self.name, value, self._with_inputs())
         instrument: Callable[[nn.Module], Handle]
         if name == "compiling":
             instrument = lambda module: compile_in_place(module, **options.compiling)  # noqa: E731
@@ -272,7 +374,7 @@ class SwitchedModel:
         else:
             # A pipeline has parts without attention. Where no part has any, the instrument says so.
             modules = {part: m for part, m in modules.items() if attention.has_attention(m)} or modules
-            instrument = lambda module: attention.fused_sdpa(module, value)  # noqa: E731
+            instrument = lambda module: attention.fused_sdpa(module, value, self._stand_ins)  # noqa: E731
         made: dict[str, Any] = {}
 
         def edit(part: str, module: nn.Module) -> Handle:

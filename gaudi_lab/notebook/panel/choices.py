@@ -7,7 +7,7 @@ from typing import Any
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.settings import COMPILE, HPU_GRAPHS, SWITCHES, Mode, Option, Switch
+from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, OPERATORS, SWITCHES, Mode, Option, Switch
 from gaudi_lab.workbench.model import SwitchedModel
 
 _MEANING = {
@@ -16,6 +16,7 @@ _MEANING = {
     Mode.COMPILE: "Eager, with torch.compile on the models",
 }
 
+NOT_CALLED = "Call the model once: an operator is checked on the model's own inputs"
 FRESH_PROCESS = "In a fresh process; you are told first what cannot come along"
 IN_PLACE = "Switches in place here; a Gaudi needs a fresh process"
 
@@ -80,14 +81,36 @@ def list_modes(now: Mode, models: list[SwitchedModel]) -> list[Choice]:
 def list_switches(model: SwitchedModel, now: Mode) -> list[Choice]:
     """Return the switches of one model."""
     return [
-        Choice(
-            switch.name,
-            switch.label,
-            switch.is_on(model.settings),
-            reason=model.why_off(switch, now),
-            note="Come back with lazy mode" if _waits(switch, model) else switch.meaning,
-        )
+        choice
         for switch in SWITCHES
+        for choice in (
+            _list_operators(model) if switch is OPERATORS else [_switch_choice(switch, model, now)]
+        )
+    ]
+
+
+def _switch_choice(switch: Switch, model: SwitchedModel, now: Mode) -> Choice:
+    return Choice(
+        switch.name,
+        switch.label,
+        switch.is_on(model.settings),
+        reason=model.why_off(switch, now),
+        note="Come back with lazy mode" if _waits(switch, model) else switch.meaning,
+    )
+
+
+def _list_operators(model: SwitchedModel) -> list[Choice]:
+    """Return the operators that are on, or that this bridge has and that this model may have a place for."""
+    return [
+        Choice(
+            f"{OPERATORS.name}-{use.name}",
+            use.label,
+            use.on,
+            reason="" if use.on or model.was_called else NOT_CALLED,
+            note=use.meaning,
+        )
+        for use in model.operator_uses(measure=False)
+        if use.name != FUSED_SDPA.name and (use.on or (use.places and not use.missing))
     ]
 
 

@@ -16,7 +16,7 @@ from gaudi_lab.notebook.panel.between_cells import BetweenCells, Ticker
 from gaudi_lab.notebook.panel.call_log import CallLog
 from gaudi_lab.notebook.panel.question import Question, ask
 from gaudi_lab.report import Change
-from gaudi_lab.settings import SWITCHES, Mode, Settings, check_mode_change
+from gaudi_lab.settings import OPERATORS, SWITCHES, Mode, Settings, check_mode_change
 from gaudi_lab.workbench.lab import Lab
 
 Data = dict[str, Any]
@@ -219,6 +219,8 @@ class Controller:
             self.workbench.get(name).free_graphs()
         elif what == "try":
             self._try(name)
+        elif str(what).partition("-")[0] == OPERATORS.name:
+            self.workbench.change(models, **OPERATORS.turn_one(str(what).partition("-")[2], bool(value)))
         elif what in switches:
             self.workbench.switch(switches[what], bool(value), models)
         elif what in {option.field for switch in SWITCHES for option in switch.options}:

@@ -1,4 +1,5 @@
 import pytest
+import torch
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from torch import nn
@@ -9,7 +10,7 @@ from gaudi_lab import bridge
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.notebook.completion import complete
 from gaudi_lab.render.states import switch_cells
-from gaudi_lab.settings import SWITCHES, Mode
+from gaudi_lab.settings import OPERATORS, SWITCHES, Mode
 
 
 @pytest.fixture
@@ -69,6 +70,12 @@ def test_models_are_found_without_being_named(shell, net, workbench):
         ("batches = iter([])", "%gaudi_forecast batches", "batches = list(batches)"),
         ("", "%gaudi_warmup -n 0 net", "%%gaudi_warmup -n 5"),
         ("", "%gaudi_warmup", "%gaudi_warmup -n 5 model(**batch)"),
+        ("", "%gaudi_ops on", "%gaudi_ops on rms_norm"),
+        ("", "%gaudi_ops on rmsnorm net", "%gaudi_ops on rms_norm"),
+        ("", "%gaudi_ops onn rms_norm net", "%gaudi_ops on rms_norm net"),
+        ("", "%gaudi_ops rotary", "%gaudi_ops on rotary"),
+        ("", "%gaudi_ops on rms_norm net", "net(**batch)"),
+        ("", "%gaudi_ops nett", "%gaudi_attach net"),
     ],
 )
 def test_what_cannot_be_done_names_the_line_to_run_and_changes_nothing(
@@ -101,7 +108,7 @@ def test_a_misspelt_choice_lists_the_choices(shell):
 
 
 @pytest.mark.parametrize(
-    "magic", ["mode", "attach", "graphs", "sdpa", "compile", "status", "warmup", "forecast"]
+    "magic", ["mode", "attach", "graphs", "sdpa", "ops", "compile", "status", "warmup", "forecast"]
 )
 def test_help_is_complete_and_names_the_python_function(shell, capsys, magic):
     run(shell, f"%gaudi_{magic} -h")
@@ -110,6 +117,34 @@ def test_help_is_complete_and_names_the_python_function(shell, capsys, magic):
     assert "In Python: gaudi_lab." in printed
     documented = shell.find_line_magic(f"gaudi_{magic}").__doc__
     assert printed.strip() in documented.replace("::", "", 1) or "In Python" in documented
+
+
+def test_operators_are_shown_switched_and_a_place_in_the_status(shell, workbench, capsys):
+    norm = nn.Sequential(nn.Linear(4, 4), nn.RMSNorm(4)).requires_grad_(False).eval().to("hpu")
+    shell.user_ns.update(norm=norm, x=torch.ones(2, 4).to("hpu"))
+    run(shell, "%gaudi_attach norm\nnorm(x)")
+    shown = run(shell, "%gaudi_ops norm")
+    assert shown["rms_norm"].established[0].path == "1"
+    capsys.readouterr()
+    run(shell, "%gaudi_ops on rms_norm norm")
+    assert "norm: rms_norm on · norm: FusedRMSNorm in 1 place, outputs" in capsys.readouterr().out
+    assert workbench.models["norm"].settings.operators == ("rms_norm",)
+    assert "rms_norm" in switch_cells(workbench.status().models[0])
+    run(shell, "%gaudi_ops on rms_norm")
+    assert "nothing to change" in capsys.readouterr().out
+    run(shell, "%gaudi_ops off rms_norm")
+    assert workbench.models["norm"].settings.operators == ()
+    assert type(norm[1]) is nn.RMSNorm
+
+
+def test_operators_complete_by_name(shell, net):
+    def offered(line):
+        return [completion.text for completion in complete(line, {"net": net})["completions"]]
+
+    assert offered("%gaudi_ops ") == ["on", "off", "net"]
+    assert offered("%gaudi_ops on r") == ["rms_norm", "rotary"]
+    assert offered("%gaudi_ops off rotary ") == ["net"]
+    assert offered("%gaudi_ops off rotary net ") == []
 
 
 def test_sdpa_takes_its_options(shell, bert, workbench):
@@ -124,7 +159,9 @@ def test_sdpa_takes_its_options(shell, bert, workbench):
     assert not workbench.models["bert"].settings.fused_sdpa
 
 
-@pytest.mark.parametrize("switch", SWITCHES, ids=lambda switch: switch.name)
+@pytest.mark.parametrize(
+    "switch", [x for x in SWITCHES if x is not OPERATORS], ids=lambda switch: switch.name
+)
 def test_every_switch_has_a_magic_a_function_completion_and_a_place_in_the_status(
     shell, bert, workbench, switch, capsys
 ):

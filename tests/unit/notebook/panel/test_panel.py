@@ -271,3 +271,25 @@ def test_the_last_state_is_kept_for_a_saved_notebook(panel, bert):
     panel.controller.end_cell()
     assert "2×10" in panel.last_html
     assert "last_html" in panel.keys
+
+
+def test_an_operator_is_a_switch_of_its_own_once_the_model_was_called(panel, workbench):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.RMSNorm(4)).to("hpu")
+    workbench.attach(model.requires_grad_(False).eval(), "norm")
+    name = "use_operator-rms_norm"
+    assert "Call the model once" in switch(panel, name, of=1)["reason"]
+    model(torch.ones(2, 4).to("hpu"))
+    assert ask(panel, do=name, model="norm", value=True) == ""
+    assert (switch(panel, name, of=1)["on"], switch(panel, name, of=1)["reason"]) == (True, "")
+    assert workbench.models["norm"].settings.operators == ("rms_norm",)
+    code = {part["title"]: part["lines"] for part in panel.settings["export"]}
+    assert "%gaudi_ops on rms_norm norm" in code["Notebook"]
+    assert 'gaudi_lab.use_operator("rms_norm", norm, inputs=batch)' in code["Python"]
+    assert ask(panel, do=name, model="norm", value=False) == ""
+    assert workbench.models["norm"].settings.operators == ()
+    # A model without a place for any has no such switches.
+    assert [s["value"] for s in panel.settings["models"][0]["switches"]] == [
+        "hpu_graphs",
+        "fused_sdpa",
+        "compile",
+    ]

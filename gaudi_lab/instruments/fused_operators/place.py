@@ -1,0 +1,69 @@
+"""Where a fused operator can stand in, and the small protocol by which an operator is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import nn
+
+from gaudi_lab.instruments.fused_operators.class_layers import Layer
+
+Run = Callable[[], object]
+"""Calls the model with its own inputs, plainly and without gradients."""
+
+NOT_CALLED = "not established: the model has not been called yet"
+NOT_REACHED = "not established: the model's own inputs do not reach it"
+REPLACED = "its forward was replaced on the module itself, so what it computes is not its class's"
+
+
+@dataclass(frozen=True)
+class StandInPlace:
+    """A module that a fused operator could stand in for, or in.
+
+    Attributes
+    ----------
+    path
+        Where in the model, such as "layers.0.input_layernorm".
+    kind
+        The class of the module.
+    layer
+        What to put around its forward; None where it was not established that results stay the same.
+    reason
+        Why not; empty if it was.
+    """
+
+    path: str
+    kind: str
+    layer: Layer | None = None
+    reason: str = ""
+
+
+class FusedOperator(Protocol):
+    """An operator that can stand in for parts of a model. `catalogue.add_source` adds more of them.
+
+    Attributes
+    ----------
+    name
+        What to ask for it by, such as "rms_norm".
+    label
+        What it is called, such as "FusedRMSNorm".
+    meaning
+        What it does, as a phrase.
+    """
+
+    name: str
+    label: str
+    meaning: str
+
+    def why_missing(self) -> str:
+        """Return why this bridge does not have it; empty if it does."""
+
+    def find(self, model: nn.Module, run: Run | None) -> list[StandInPlace]:
+        """Return where it could stand in. Without a run, nothing can be established. The model stays as it is."""
+
+
+def is_replaced(module: nn.Module) -> bool:
+    """Whether someone has put another forward on the module itself."""
+    return "forward" in vars(module)

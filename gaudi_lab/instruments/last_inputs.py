@@ -1,0 +1,99 @@
+"""What a model was last called with, kept so that it can be called with that again."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import nn
+
+from gaudi_lab.instruments import calls
+from gaudi_lab.instruments.handle import Handle
+
+MOST_BYTES = 64 << 20
+"""What a call's tensors may take in all to be kept: they stay in device memory until the next call."""
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional arguments, and those by name."""
+
+_PLAIN = (bool, int, float, str, type(None))
+
+
+class LastInputs(Handle):
+    """Keeps the arguments of the latest call of a module that can be made again.
+
+    That is one whose arguments are tensors without a history of gradients and plain values, or lists and dicts of such.
+    A cache that is still empty is left out: the model makes another one. Calls with a filled one are not kept, because
+    they change it.
+
+    Parameters
+    ----------
+    module
+        The module; it computes as before.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._kept: Arguments | None = None
+        watch = calls.watch(module, self._note)
+        super().__init__(watch.remove)
+
+    @property
+    def arguments(self) -> Arguments | None:
+        """What was kept; None if there was no such call."""
+        return self._kept
+
+    def give(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Keep these arguments until the next call."""
+        self._kept = args, kwargs
+
+    def remove(self) -> None:
+        """Forget what was kept, and keep nothing more."""
+        self._kept = None
+        super().remove()
+
+    def _note(
+        self,
+        module: nn.Module,  # noqa: ARG002 - what every watcher is given
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> AbstractContextManager[Any] | None:
+        kept = {name: value for name, value in kwargs.items() if not _is_empty_cache(value)}
+        if all(_can_be_kept(value) for value in (*args, *kept.values())):
+            size = sum(x.numel() * x.element_size() for x in tensors_in((args, kept)))
+            if size <= MOST_BYTES:
+                self._kept = args, kept
+        return None
+
+
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    """Return the tensors in a nest of lists, tuples and dicts (so also in a transformers output), in their order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [tensor for item in value for tensor in tensors_in(item)]
+    return []
+
+
+def _can_be_kept(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.grad_fn is None
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _can_be_kept(x) for key, x in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(_can_be_kept, value))
+    return isinstance(value, _PLAIN)
+
+
+def _is_empty_cache(value: Any) -> bool:
+    """Whether this is a cache of transformers' that nothing was put into yet. Does not import transformers."""
+    kinds = {kind.__name__ for kind in type(value).__mro__ if kind.__module__.startswith("transformers")}
+    if not kinds & {"Cache", "EncoderDecoderCache"}:
+        return False
+    try:
+        # A static one counts on the device, and reading it would wait for that.
+        return type(value).__name__ == "DynamicCache" and int(value.get_seq_length()) == 0
+    except Exception:  # some other kind of cache: it is not left out
+        return False
