@@ -19,6 +19,22 @@ if TYPE_CHECKING:
 _MOST_KEPT = 256
 
 
+class BrokenPromise(LabError):
+    """The body did what an operator must not.
+
+    Parameters
+    ----------
+    tick
+        The check that finds this: "schema" or "shape function".
+    why, python, magic
+        As of every `LabError`.
+    """
+
+    def __init__(self, tick: str, why: str, *, python: str | None = None, magic: str | None = None) -> None:
+        super().__init__(why, python=python, magic=magic)
+        self.tick = tick
+
+
 class Given(NamedTuple):
     """The arguments of one run, as they were before it.
 
@@ -57,12 +73,13 @@ def require_kept(entry: Entry, given: Given, out: Any) -> None:
 
     Raises
     ------
-    LabError
+    BrokenPromise
         With the operator, the promise, and the line of the function.
     """
     for name, versions in given.versions.items():
         if name not in entry.mutates and versions != [_version(x) for x in tensors(given.arguments[name])]:
-            raise LabError(
+            raise BrokenPromise(
+                "schema",
                 f"The operator {entry.name} writes into its input {name}, which it did not declare "
                 f"({line_of(entry, 'body')}). The input is changed already.",
                 python=f'gaudi_lab.custom_op(body, mutates=("{name}",)), or write into {name}.clone()',
@@ -70,7 +87,8 @@ def require_kept(entry: Entry, given: Given, out: Any) -> None:
             )
     shared = _shared(given, out)
     if shared is not None:
-        raise LabError(
+        raise BrokenPromise(
+            "schema",
             f"The operator {entry.name} returns its input {shared}, or a view of it ({line_of(entry, 'body')}): "
             "a result must have memory of its own.",
             python=f"return {shared}.clone()",
@@ -90,7 +108,8 @@ def _require_told_shape(entry: Entry, given: Given, out: Any) -> None:
         return  # it does not answer for these: whoever asks it next gets its own error
     is_so = [_described(x) for x in tensors(out)]
     if told != is_so:
-        raise LabError(
+        raise BrokenPromise(
+            "shape function",
             f"The shape function of the operator {entry.name} says {', '.join(told) or 'nothing'}, and the body "
             f"returned {', '.join(is_so) or 'nothing'} ({line_of(entry, 'shape')}).",
             python="return torch.empty_like(x), or leave shape away: then the body itself is asked",

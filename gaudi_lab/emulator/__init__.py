@@ -20,6 +20,7 @@ __all__ = [
     "appear",
     "autoload",
     "disagreements",
+    "has_kernel",
     "holder_of",
     "install",
     "recording",
@@ -119,6 +120,13 @@ def watch_fallbacks(note: Callable[[str], None]) -> Callable[[], None]:
 
     subscribed = events.subscribe(events.EventId.CPU_FALLBACK, tell)
     return lambda: events.unsubscribe(subscribed)
+
+
+def has_kernel(operator: Any) -> bool:
+    """Whether a Gaudi has a kernel for an operator, by the table of Intel's bridge."""
+    from gaudi_lab.emulator.device import device_operators
+
+    return device_operators.has_kernel(operator)
 
 
 def holder_of(tensor: Any) -> Any:

@@ -1,0 +1,148 @@
+"""The ways in which a device runs a function: eager, lazy, compiled, and in an HPU graph.
+
+Each puts its arguments on the device and what comes out on the host, and leaves the process in the mode that it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gaudi_lab import bridge, origin
+from gaudi_lab.instruments.compiling import own_code
+from gaudi_lab.settings import COMPILE, HPU_GRAPHS, Mode
+
+Function = Callable[..., Any]
+
+
+class Way(NamedTuple):
+    """One way to run a function on the device.
+
+    Attributes
+    ----------
+    name
+        Such as "lazy".
+    run
+        Takes a function and its arguments on the host. Returns its results and its arguments afterwards, on the host.
+    why_not
+        Why this process cannot go this way, as a sentence; empty if it can.
+    opaque
+        Whether it takes an operator as a whole, and its body need not be tried apart.
+    """
+
+    name: str
+    run: Callable[[Function, tuple[Any, ...]], tuple[Any, Any]]
+    why_not: str = ""
+    opaque: bool = False
+
+
+class HostOperator(NamedTuple):
+    """An operator for which the device has no kernel, and the line that calls it; None where nobody can say."""
+
+    name: str
+    line: origin.Line | None
+
+
+def ways() -> tuple[Way, ...]:
+    """Return every way, those that this process cannot go included, each with the reason."""
+    bridge.load()
+    return (
+        Way("eager", _run_plainly(lazy=False), _other_mode(lazy=False)),
+        Way("lazy", _run_plainly(lazy=True), _other_mode(lazy=True)),
+        Way("compile", _run_compiled, _other_mode(lazy=False) or _refusal(COMPILE, lazy=False), opaque=True),
+        Way("HPU graph", _run_captured, _other_mode(lazy=True) or _refusal(HPU_GRAPHS, lazy=True)),
+    )
+
+
+def emulated() -> bool:
+    """Whether the device is emulated on the CPU."""
+    return bridge.identity().emulated
+
+
+def without_kernel(function: Function, inputs: tuple[Any, ...]) -> tuple[HostOperator, ...]:
+    """Run a function on the device, and return which operators in it the device has no kernel for."""
+    bridge.load()
+    before = bridge.counters()
+    seen = _Operators()
+    with torch.no_grad(), seen:
+        function(*_to("hpu", inputs))
+    bridge.settle()
+    found = {func.name(): line for func, line in seen.called.items() if bridge.has_kernel(func) is False}
+    for name in bridge.counters().since(before).fallback_operators:
+        found.setdefault(name, None)
+    return tuple([HostOperator(name, line) for name, line in found.items()])
+
+
+class _Operators(TorchDispatchMode):
+    """Notes which operators are called, and from where."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: dict[Any, origin.Line | None] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.called.setdefault(func, origin.caller())
+        return func(*args, **(kwargs or {}))
+
+
+def _run_plainly(*, lazy: bool) -> Callable[[Function, tuple[Any, ...]], tuple[Any, Any]]:
+    def run(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+        with bridge.in_mode(lazy=lazy), torch.no_grad():
+            moved = _to("hpu", inputs)
+            return _to("cpu", (function(*moved), moved))
+
+    return run
+
+
+def _run_compiled(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+    def call(*args: Any) -> Any:
+        return function(*args)
+
+    with bridge.in_mode(lazy=False), torch.no_grad():
+        compiled = torch.compile(own_code(call), backend=bridge.COMPILE_BACKEND, dynamic=False, fullgraph=True)
+        moved = _to("hpu", inputs)
+        return _to("cpu", (compiled(*moved), moved))
+
+
+def _run_captured(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Capture on other values, and return what a replay makes of these: a graph must not hold the values."""
+    with bridge.in_mode(lazy=True), torch.no_grad():
+        wrapped = bridge.wrap_in_hpu_graph(_Call(function).eval())
+        for _ in range(2):
+            wrapped(*_to("hpu", pytree.tree_map_only(torch.Tensor, _other_values, inputs)))
+        moved = _to("hpu", inputs)
+        return _to("cpu", (wrapped(*moved), moved))
+
+
+class _Call(nn.Module):
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, *args: Any) -> Any:
+        return self._function(*args)
+
+
+def _other_values(x: torch.Tensor) -> torch.Tensor:
+    return x.flip(0) if x.dim() and x.is_floating_point() else x.clone()
+
+
+def _to(device: str, value: Any) -> Any:
+    return pytree.tree_map_only(torch.Tensor, lambda x: x.detach().to(device, copy=True), value)
+
+
+def _other_mode(*, lazy: bool) -> str:
+    if bridge.keeps_mode() and bridge.is_lazy() != lazy:
+        return f"Intel's bridge is loaded in {Mode.of_process(not lazy)} mode, which it keeps until the process ends"
+    return ""
+
+
+def _refusal(switch: Any, *, lazy: bool) -> str:
+    refusal = switch.refusal(Mode.of_process(lazy))
+    return "" if refusal is None else str(refusal)
+
