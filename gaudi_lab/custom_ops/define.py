@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 from gaudi_lab.custom_ops import definition as definitions
+from gaudi_lab.custom_ops import stand_ins
 from gaudi_lab.custom_ops.definition import Definition
 from gaudi_lab.custom_ops.operator import CustomOp, ListedOperator
 from gaudi_lab.errors import LabValueError
@@ -80,7 +81,9 @@ def custom_op(
     def make(body: Callable[..., Any]) -> CustomOp:
         whole = {"body": body, **parts}
         called = name or body.__name__
-        return _define(called, whole, definitions.from_functions(called, whole, mutates=mutates), mutates=mutates)
+        return _define(
+            called, whole, definitions.from_functions(called, whole, mutates=mutates), mutates=mutates
+        )
 
     return make if body is None else make(body)
 
@@ -118,8 +121,6 @@ def find(name: str) -> CustomOp:
 
 def listing() -> tuple[ListedOperator, ...]:
     """Return every operator of the user's in this process, as plain data."""
-    from gaudi_lab.custom_ops import stand_ins
-
     return tuple(
         [
             ListedOperator(
@@ -147,8 +148,10 @@ def _define(
             python="def backward(ctx, grad):",
         )
     operator = _operators.get(name) or CustomOp(name)
-    operator.define(parts, definition, **options)
+    changed = operator.define(parts, definition, **options)
     _operators[name] = operator
+    if changed:
+        stand_ins.renew(operator)
     return operator
 
 

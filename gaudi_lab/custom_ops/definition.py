@@ -151,7 +151,8 @@ def check_name(name: str) -> None:
     """Refuse what cannot be the name of an operator."""
     if not name.isidentifier() or "__" in name:  # two underscores part a name from the number of its form
         raise LabValueError(
-            f"An operator cannot be called {name!r}: its name is a name of Python without __.", magic="%%gaudi_op scaled_gelu"
+            f"An operator cannot be called {name!r}: its name is a name of Python without __.",
+            magic="%%gaudi_op scaled_gelu",
         )
 
 
@@ -188,7 +189,9 @@ def _closed_over(function: Callable[..., Any]) -> dict[str, Any]:
 def _captured(source: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `source` uses of the names around it."""
     whole = symtable.symtable(source, "<operator>", "exec")
-    own = {symbol.get_name() for symbol in whole.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    own = {
+        symbol.get_name() for symbol in whole.get_symbols() if symbol.is_assigned() or symbol.is_imported()
+    }
     outside = sorted(_global_names(whole) - own - set(vars(builtins)))
     return {name: _kept(namespace[name]) for name in outside if name in namespace}
 

@@ -161,7 +161,9 @@ def _schema_of(name: str, body: Function, mutates: tuple[str, ...]) -> str:
         return str(known)
     unknown = set(mutates) - set(inspect.signature(body).parameters)
     if unknown:
-        raise LabValueError(f"The operator {name} is said to write into {', '.join(sorted(unknown))}, which it has not.")
+        raise LabValueError(
+            f"The operator {name} is said to write into {', '.join(sorted(unknown))}, which it has not."
+        )
     try:
         return torch.library.infer_schema(body, mutates_args=mutates)
     except (ValueError, NameError) as error:

@@ -55,7 +55,10 @@ def writes_counted() -> Any:
 
     Below the operator of a device it does not, unless told.
     """
-    included, excluded = torch._C._dispatch_tls_local_include_set(), torch._C._dispatch_tls_local_exclude_set()
+    included, excluded = (
+        torch._C._dispatch_tls_local_include_set(),
+        torch._C._dispatch_tls_local_exclude_set(),
+    )
     return torch._C._ForceDispatchKeyGuard(included, excluded - _COUNTING)
 
 
@@ -65,7 +68,9 @@ _COUNTING = torch._C.DispatchKeySet(torch._C.DispatchKey.ADInplaceOrView)
 def take_down(names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given:
     """Take down the arguments before a run."""
     arguments = {**dict(zip(names, args, strict=False)), **kwargs}
-    return Given(arguments, {name: [_version(x) for x in tensors(value)] for name, value in arguments.items()})
+    return Given(
+        arguments, {name: [_version(x) for x in tensors(value)] for name, value in arguments.items()}
+    )
 
 
 def require_kept(entry: Entry, given: Given, out: Any) -> None:

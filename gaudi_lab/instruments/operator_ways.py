@@ -5,7 +5,8 @@ Each puts its arguments on the device and what comes out on the host, and leaves
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -33,12 +34,15 @@ class Way(NamedTuple):
         Why this process cannot go this way, as a sentence; empty if it can.
     opaque
         Whether it takes an operator as a whole, and its body need not be tried apart.
+    on_copies
+        Whether it runs on copies of the arguments, so that the caller does not see what is written into them.
     """
 
     name: str
     run: Callable[[Function, tuple[Any, ...]], tuple[Any, Any]]
     why_not: str = ""
     opaque: bool = False
+    on_copies: bool = False
 
 
 class HostOperator(NamedTuple):
@@ -55,13 +59,39 @@ def ways() -> tuple[Way, ...]:
         Way("eager", _run_plainly(lazy=False), _other_mode(lazy=False)),
         Way("lazy", _run_plainly(lazy=True), _other_mode(lazy=True)),
         Way("compile", _run_compiled, _other_mode(lazy=False) or _refusal(COMPILE, lazy=False), opaque=True),
-        Way("HPU graph", _run_captured, _other_mode(lazy=True) or _refusal(HPU_GRAPHS, lazy=True)),
+        Way(
+            "HPU graph",
+            _run_captured,
+            _other_mode(lazy=True) or _refusal(HPU_GRAPHS, lazy=True),
+            on_copies=True,
+        ),
     )
 
 
 def emulated() -> bool:
     """Whether the device is emulated on the CPU."""
     return bridge.identity().emulated
+
+
+@contextmanager
+def one_seed() -> Iterator[None]:
+    """Start the generators of the host and of the device from one seed, and put them back where they stood."""
+    device = bridge.random_state() if bridge.loaded() else None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            yield
+    finally:
+        if device is not None:
+            bridge.set_random_state(device)
+
+
+def drop_graphs(model: nn.Module) -> None:
+    """Let go of the graphs captured of a model and of its parts: what they hold has changed. They are captured anew."""
+    for module in model.modules():
+        clear = vars(module).get("clear_cache")  # the bridge's own, and ours
+        if callable(clear):
+            clear()
 
 
 def without_kernel(function: Function, inputs: tuple[Any, ...]) -> tuple[HostOperator, ...]:
@@ -104,7 +134,9 @@ def _run_compiled(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any
         return function(*args)
 
     with bridge.in_mode(lazy=False), torch.no_grad():
-        compiled = torch.compile(own_code(call), backend=bridge.COMPILE_BACKEND, dynamic=False, fullgraph=True)
+        compiled = torch.compile(
+            own_code(call), backend=bridge.COMPILE_BACKEND, dynamic=False, fullgraph=True
+        )
         moved = _to("hpu", inputs)
         return _to("cpu", (compiled(*moved), moved))
 
@@ -145,4 +177,3 @@ def _other_mode(*, lazy: bool) -> str:
 def _refusal(switch: Any, *, lazy: bool) -> str:
     refusal = switch.refusal(Mode.of_process(lazy))
     return "" if refusal is None else str(refusal)
-

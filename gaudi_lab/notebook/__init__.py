@@ -1,7 +1,7 @@
 """Gaudi Lab in IPython.
 
 `magics` has the magics, `switch_magics` makes those of the switches from their table, `usage` says what to run instead
-of what was refused, `completion` offers what can follow. `namespace` knows which models the notebook has, `repeat` runs
+of what was refused, `completion` offers what can follow, `operator_magic` makes an operator of a cell. `namespace` knows which models the notebook has, `repeat` runs
 a cell repeatedly, `panel` shows everything live.
 """
 

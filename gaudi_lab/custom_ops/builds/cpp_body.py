@@ -88,7 +88,10 @@ def _compile(name: str, source: str, first_line: int, registered: str, kept: Pat
 
     compiler = cpp_extension.get_cxx_compiler()
     if shutil.which(compiler) is None:
-        raise LabError(f"The operator {name} has its body in C++, and there is no compiler {compiler}.", python="!apt install g++")
+        raise LabError(
+            f"The operator {name} has its body in C++, and there is no compiler {compiler}.",
+            python="!apt install g++",
+        )
     text = _HEADER.format(
         line=first_line,
         file=_file(name),
@@ -119,7 +122,8 @@ def _compile(name: str, source: str, first_line: int, registered: str, kept: Pat
 def _explained(name: str, source: str, first_line: int, said: str) -> LabError:
     if "Ninja is required" in said:
         return LabError(
-            f"The operator {name} has its body in C++, which needs ninja to be built.", python="%pip install ninja"
+            f"The operator {name} has its body in C++, which needs ninja to be built.",
+            python="%pip install ninja",
         )
     lines = source.splitlines()
     found = []
@@ -165,7 +169,12 @@ def _schema(schema: Any, names: list[str]) -> str:
 
 
 # As PyTorch writes types, and as it reads them.
-_SHORT = {"List[Tensor]": "Tensor[]", "Optional[Tensor]": "Tensor?", "List[int]": "int[]", "Optional[int]": "int?"}
+_SHORT = {
+    "List[Tensor]": "Tensor[]",
+    "Optional[Tensor]": "Tensor?",
+    "List[int]": "int[]",
+    "Optional[int]": "int?",
+}
 
 
 @contextmanager

@@ -94,7 +94,9 @@ class Case:
         ours = made_from.file if made_from is not None else None
         body = getattr(self.body, "__code__", None)
         files = {ours, body.co_filename if body is not None else None}
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+        lines = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files
+        ]
         return f" (line {lines[-1]})" if lines else ""
 
 

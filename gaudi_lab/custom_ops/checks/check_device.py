@@ -20,6 +20,8 @@ def check(case: Case) -> Iterator[Tick]:
     for way in operator_ways.ways():
         if way.why_not:
             yield Tick(way.name, None, way.why_not)
+        elif way.on_copies and case.operator.entry.mutates:
+            yield Tick(way.name, None, "it writes into copies of the arguments, and nobody sees that")
         elif case.random:
             yield Tick(way.name, None, "it draws random numbers, which the device draws otherwise")
         else:
@@ -38,7 +40,8 @@ def _check_kernels(case: Case) -> Tick:
         return Tick(
             _KERNELS,
             None,
-            "a body in C++ runs on the host. To build it for the device: gaudi-lab new-op " + case.operator.__name__,
+            "a body in C++ runs on the host. To build it for the device: gaudi-lab new-op "
+            + case.operator.__name__,
         )
     lacking = [
         found
@@ -48,7 +51,9 @@ def _check_kernels(case: Case) -> Tick:
     if not lacking:
         return Tick(_KERNELS, True)
     told = [f"{found.name} (line {found.line.number})" if found.line else found.name for found in lacking]
-    return Tick(_KERNELS, False, f"the device has no kernel for {', '.join(told)}: on the host, and in no HPU graph")
+    return Tick(
+        _KERNELS, False, f"the device has no kernel for {', '.join(told)}: on the host, and in no HPU graph"
+    )
 
 
 def _check_way(case: Case, way: Way) -> Tick:
@@ -59,4 +64,6 @@ def _check_way(case: Case, way: Way) -> Tick:
         return Tick(way.name, True, whole.text)
     # As on a device that has no kernel for the operator: its body runs there, operator by operator.
     apart = closeness.compare(way.run(case.body, case.inputs), case.expected)
-    return Tick(way.name, apart.agrees, whole.text if apart.agrees else f"its operators one by one: {apart.text}")
+    return Tick(
+        way.name, apart.agrees, whole.text if apart.agrees else f"its operators one by one: {apart.text}"
+    )

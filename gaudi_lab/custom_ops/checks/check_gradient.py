@@ -36,7 +36,9 @@ def check(case: Case) -> Tick:
     except Exception as error:
         if told:
             return Tick(_NAME, True, f"{told[0]}; the body does not run in float64, for finite differences")
-        return Tick(_NAME, None, f"there is no reference, and the body does not run in float64: {case.where(error)}")
+        return Tick(
+            _NAME, None, f"there is no reference, and the body does not run in float64: {case.where(error)}"
+        )
     leaves = examples.map_tensors(wide, lambda x: x.requires_grad_() if x.is_floating_point() else x)
     try:
         torch.autograd.gradcheck(case.operator.overload, leaves)
@@ -57,4 +59,6 @@ def _gradients(function: Callable[..., Any], inputs: tuple[Any, ...]) -> tuple[t
             total = total + (out.to(torch.float64) * weights).sum()
     leaves = [x for x in tensors(given) if x.requires_grad]
     found = torch.autograd.grad(total, leaves, allow_unused=True)
-    return tuple([torch.zeros_like(x) if grad is None else grad for x, grad in zip(leaves, found, strict=True)])
+    return tuple(
+        [torch.zeros_like(x) if grad is None else grad for x, grad in zip(leaves, found, strict=True)]
+    )

@@ -18,14 +18,18 @@ def check(case: Case) -> Iterator[Tick]:
     written: list[str] = []
     for fill, words in (("nan", "NaN"), ("large", "large numbers")):
         guarded = Guarded(fill)
-        given = examples.map_tensors(case.inputs, lambda x, guarded=guarded: guarded.place(x.detach(), "an input"))
+        given = examples.map_tensors(
+            case.inputs, lambda x, guarded=guarded: guarded.place(x.detach(), "an input")
+        )
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             with GuardedResults(guarded):
                 results = case.body(*given)
         found = closeness.compare(results, case.expected.results)
         if not found.agrees:
-            changed.append(f"with {words} around the tensors and in memory that is not written yet, {found.text}")
+            changed.append(
+                f"with {words} around the tensors and in memory that is not written yet, {found.text}"
+            )
         written += guarded.written()
     yield Tick("NaN-filled padding", not changed, changed[0] if changed else "NaN and large numbers around")
     kinds = " and ".join(dict.fromkeys(written))

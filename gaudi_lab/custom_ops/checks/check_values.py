@@ -42,7 +42,10 @@ def check_strided(case: Case) -> Tick:
     """Give it the same values in other strides: columns first, and with gaps of NaN between the elements."""
     name = "strided inputs"
     tried = []
-    for layout, how in (("columns first", guarded_memory.columns_first), ("gaps between the elements", guarded_memory.gapped)):
+    for layout, how in (
+        ("columns first", guarded_memory.columns_first),
+        ("gaps between the elements", guarded_memory.gapped),
+    ):
         inputs = examples.map_tensors(case.inputs, how)
         if all(x.stride() == y.stride() for x, y in zip(tensors(inputs), tensors(case.inputs), strict=True)):
             continue
@@ -76,7 +79,9 @@ def check_empty(case: Case) -> Tick:
             raise
         inputs, out = alone, case.run(case.operator, alone)
     if case.reference is not None:
-        found = closeness.compare(out.results, case.run(case.reference, in_dtype(inputs, torch.float64)).results)
+        found = closeness.compare(
+            out.results, case.run(case.reference, in_dtype(inputs, torch.float64)).results
+        )
         return Tick(name, found.agrees, "" if found.agrees else found.text)
     shape = case.operator.part("shape") or (None if case.on_host else case.body)
     told = told_by(shape, _named(case, inputs)) if shape is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import time
@@ -49,6 +50,7 @@ def _run_and_leave(run: Callable[[], object]) -> None:
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
+        faulthandler.disable()  # what is expected is nobody's news
         torch.set_num_threads(1)  # the threads of the original are not here
         run()
     except BaseException:

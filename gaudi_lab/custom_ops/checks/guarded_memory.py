@@ -38,7 +38,9 @@ class Guarded:
         """
         if x.layout is not torch.strided or x.device.type != "cpu":
             return x
-        extent = 1 + sum((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True)) if x.numel() else 0
+        extent = (
+            1 + sum((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True)) if x.numel() else 0
+        )
         buffer = torch.full((extent + 2 * _MARGIN,), _filling(x.dtype, self._fill), dtype=x.dtype)
         placed = buffer.as_strided(x.shape, x.stride(), _MARGIN)
         if keep:

@@ -35,7 +35,9 @@ _SINGLE: dict[str, Callable[[Case], Tick]] = {
 _CRASHES = "the body ends the process: {}. It was tried in a copy of this one"
 
 
-def check(operator: CustomOp, inputs: tuple[Any, ...] = (), named: dict[str, Any] | None = None) -> OperatorChecks:
+def check(
+    operator: CustomOp, inputs: tuple[Any, ...] = (), named: dict[str, Any] | None = None
+) -> OperatorChecks:
     """Check an operator with an example of its arguments; see `CustomOp.check`.
 
     The counts of the operator stay what they were.
@@ -48,7 +50,9 @@ def check(operator: CustomOp, inputs: tuple[Any, ...] = (), named: dict[str, Any
         ticks = tuple(_ticks(operator, given))
     finally:
         entry.calls, entry.seconds = calls, seconds
-    return OperatorChecks(operator.__name__, operator.schema, ticks, operator_ways.emulated(), _described(given))
+    return OperatorChecks(
+        operator.__name__, operator.schema, ticks, operator_ways.emulated(), _described(given)
+    )
 
 
 def _ticks(operator: CustomOp, inputs: tuple[Any, ...]) -> Iterator[Tick]:
@@ -100,5 +104,6 @@ def _in_order(operator: CustomOp, inputs: tuple[Any, ...], named: dict[str, Any]
 
 def _described(inputs: tuple[Any, ...]) -> str:
     return ", ".join(
-        " ".join(f"{tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}" for t in tensors(x)) or repr(x) for x in inputs
+        " ".join(f"{tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}" for t in tensors(x)) or repr(x)
+        for x in inputs
     )

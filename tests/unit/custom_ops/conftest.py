@@ -31,11 +31,12 @@ def new_name() -> Callable[[], str]:
 def cell(new_name: Callable[[], str]) -> Callable[..., CustomOp]:
     """Make an operator of a cell, in which NAME stands for its name. Each has a name of its own."""
 
-    def make(source: str, namespace: dict[str, object] | None = None, *, name: str = "", **options: object) -> CustomOp:
+    def make(
+        source: str, namespace: dict[str, object] | None = None, *, name: str = "", **options: object
+    ) -> CustomOp:
         called = name or new_name()
         return define.from_cell(
             called, textwrap.dedent(source).replace("NAME", called), namespace or {}, **options
         )
 
     return make
-

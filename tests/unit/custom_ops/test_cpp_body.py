@@ -55,7 +55,14 @@ torch::Tensor crashes_when_empty(const torch::Tensor& x) {
 }
 """
 
-NAMES = ["right", "ignores_strides", "reads_beyond", "writes_beyond", "writes_into_its_input", "crashes_when_empty"]
+NAMES = [
+    "right",
+    "ignores_strides",
+    "reads_beyond",
+    "writes_beyond",
+    "writes_into_its_input",
+    "crashes_when_empty",
+]
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +136,8 @@ def test_an_error_of_the_compiler_has_the_users_line(operators):
         }
         """
     )
-    with pytest.raises(LabError, match=r"line 3: .undeclared. was not declared[\s\S]*return x \* undeclared;\n +\^"):
+    with pytest.raises(
+        LabError, match=r"line 3: .undeclared. was not declared[\s\S]*return x \* undeclared;\n +\^"
+    ):
         cpp_body.build("broken", source, first_line=2)
     assert not list(cpp_body.cached_library("broken", source).parent.glob("broken*"))
