@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from gaudi_lab.custom_ops import torch_internals
 from gaudi_lab.custom_ops.promises import tensors
 
 
-class Difference(NamedTuple):
+class Closeness(NamedTuple):
     """How two results compare.
 
     Attributes
@@ -27,7 +28,7 @@ class Difference(NamedTuple):
     text: str
 
 
-def compare(out: Any, expected: Any, dtype: torch.dtype | None = None) -> Difference:
+def compare(out: Any, expected: Any, dtype: torch.dtype | None = None) -> Closeness:
     """Compare results with what was expected of them.
 
     Parameters
@@ -39,7 +40,7 @@ def compare(out: Any, expected: Any, dtype: torch.dtype | None = None) -> Differ
     """
     ours, theirs = list(tensors(out)), list(tensors(expected))
     if len(ours) != len(theirs):
-        return Difference(False, float("nan"), f"{len(ours)} results, and {len(theirs)} were expected")
+        return Closeness(False, float("nan"), f"{len(ours)} results, and {len(theirs)} were expected")
     largest = 0.0
     for number, (x, y) in enumerate(zip(ours, theirs, strict=True)):
         found = _compare(x.detach().cpu(), y.detach().cpu(), dtype)
@@ -47,16 +48,16 @@ def compare(out: Any, expected: Any, dtype: torch.dtype | None = None) -> Differ
             which = f"result {number + 1}: " if len(ours) > 1 else ""
             return found._replace(text=which + found.text)
         largest = max(largest, found.largest)
-    return Difference(True, largest, "equal" if largest == 0 else f"largest difference {largest:.2g}")
+    return Closeness(True, largest, "equal" if largest == 0 else f"largest difference {largest:.2g}")
 
 
-def _compare(x: torch.Tensor, y: torch.Tensor, dtype: torch.dtype | None) -> Difference:
+def _compare(x: torch.Tensor, y: torch.Tensor, dtype: torch.dtype | None) -> Closeness:
     if x.shape != y.shape:
-        return Difference(False, float("nan"), f"sizes {tuple(x.shape)}, and {tuple(y.shape)} were expected")
+        return Closeness(False, float("nan"), f"sizes {tuple(x.shape)}, and {tuple(y.shape)} were expected")
     if x.dtype.is_floating_point != y.dtype.is_floating_point or x.dtype.is_complex != y.dtype.is_complex:
-        return Difference(False, float("nan"), f"{x.dtype}, and {y.dtype} was expected")
+        return Closeness(False, float("nan"), f"{x.dtype}, and {y.dtype} was expected")
     kind = dtype or x.dtype
-    rtol, atol = torch.testing._comparison.default_tolerances(kind)
+    rtol, atol = torch_internals.rounding(kind)
     wide = torch.complex128 if x.dtype.is_complex else torch.float64
     a, b = x.to(wide), y.to(wide)
     close = torch.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
@@ -64,8 +65,8 @@ def _compare(x: torch.Tensor, y: torch.Tensor, dtype: torch.dtype | None) -> Dif
     finite = apart[torch.isfinite(apart)]
     largest = float(finite.max()) if finite.numel() else 0.0
     if bool(close.all()):
-        return Difference(True, largest, "")
+        return Closeness(True, largest, "")
     wrong = int((~close).sum())
     nans = int((a.isnan() & ~b.isnan()).sum())
     text = f"{wrong} of {close.numel()} elements differ, by up to {largest:.2g}"
-    return Difference(False, largest, text + (f"; {nans} are NaN" if nans else ""))
+    return Closeness(False, largest, text + (f"; {nans} are NaN" if nans else ""))

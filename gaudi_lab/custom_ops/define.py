@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, overload
+from typing import Any
 
 from gaudi_lab.custom_ops import definition as definitions
 from gaudi_lab.custom_ops import stand_ins
@@ -14,10 +14,6 @@ from gaudi_lab.errors import LabValueError
 _operators: dict[str, CustomOp] = {}
 
 
-@overload
-def custom_op(body: Callable[..., Any], /, **parts: Any) -> CustomOp: ...
-@overload
-def custom_op(body: None = None, /, **parts: Any) -> Callable[[Callable[..., Any]], CustomOp]: ...
 def custom_op(
     body: Callable[..., Any] | None = None,
     /,

@@ -181,8 +181,8 @@ def _is_of(node: ast.AST, name: str, arguments: list[str]) -> bool:
 
 
 def _closed_over(function: Callable[..., Any]) -> dict[str, Any]:
-    cells = function.__closure__ or ()  # type: ignore[attr-defined]
-    names = function.__code__.co_freevars  # type: ignore[attr-defined]
+    cells = function.__closure__ or ()
+    names = function.__code__.co_freevars
     return {name: cell.cell_contents for name, cell in zip(names, cells, strict=True)}
 
 

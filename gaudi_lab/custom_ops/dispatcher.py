@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from gaudi_lab.custom_ops import promises
+from gaudi_lab.custom_ops import promises, torch_internals
 from gaudi_lab.errors import LabError, LabValueError
 
 NAMESPACE = "gaudi_lab_user"
@@ -69,20 +69,20 @@ class Entry:
         self.mutates = mutates
         self.kept: set[Any] = set()  # for which arguments the shape function has told the truth
         self._define = _schema_of(name, parts["body"], mutates)
-        self._names = _arguments(self._define)
-        self._made = torch.library.custom_op(
+        self._names = torch_internals.argument_names(self._define)
+        made = torch.library.custom_op(
             f"{NAMESPACE}::{registered}",
             self._body,
             mutates_args=mutates,
             schema=self._define,
             device_types="cpu" if on_host else None,
         )
-        self._made.register_fake(self._fake)
+        made.register_fake(self._fake)
         if "backward" in parts:
-            self._made.register_autograd(
+            made.register_autograd(
                 self._backward, setup_context=self._setup_context if "setup_context" in parts else None
             )
-        self.overload: Any = self._made._opoverload  # noqa: SLF001 - there is no public way to it but by its name
+        self.overload: Any = torch_internals.overload_of(made)
 
     @property
     def schema(self) -> str:
@@ -116,7 +116,7 @@ class Entry:
         given = promises.take_down(self._names, args, kwargs)
         started = time.perf_counter()
         try:
-            with promises.writes_counted():
+            with torch_internals.writes_counted():
                 out = body(*args, **kwargs)
         finally:
             took = time.perf_counter() - started
@@ -172,8 +172,3 @@ def _schema_of(name: str, body: Function, mutates: tuple[str, ...]) -> str:
             f"The operator {name} needs types for its arguments and its result: {reason}",
             python=f"def {name}(x: torch.Tensor, scale: float) -> torch.Tensor:",
         ) from error
-
-
-def _arguments(schema: str) -> list[str]:
-    parsed = torch._C.parse_schema(f"op{schema}")  # noqa: SLF001
-    return [argument.name for argument in parsed.arguments]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from gaudi_lab.custom_ops import torch_internals
 from gaudi_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def of(operator: CustomOp) -> tuple[Any, ...]:
         torch.manual_seed(0)
         example = operator.part("example")
         if example is None:
-            return tuple([_made(operator, argument) for argument in operator.overload._schema.arguments])
+            return tuple(
+                [_made(operator, argument) for argument in torch_internals.arguments_of(operator.overload)]
+            )
         made = example()
     return made if isinstance(made, tuple) else (made,)
 

@@ -15,8 +15,8 @@ from gaudi_lab.errors import LabError
 if TYPE_CHECKING:
     from torch import nn
 
-    from gaudi_lab.custom_ops.checks.ticks import OperatorChecks
     from gaudi_lab.custom_ops.stand_ins import StandIn
+    from gaudi_lab.custom_ops.ticking.ticks import OperatorChecks
 
 
 class CustomOp:
@@ -36,7 +36,8 @@ class CustomOp:
         self._earlier_seconds = 0.0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        # Nothing else: this is traced by `torch.compile`, which asks again at each call whether `_overload` is the same.
+        """Run it."""
+        # Nothing else: `torch.compile` traces this, and asks at each call whether `_overload` is still the same.
         return self._overload(*args, **kwargs)
 
     @property
@@ -101,7 +102,7 @@ class CustomOp:
         *inputs, **named
             An example of its arguments. By default those that `example` returns, or some made from the types.
         """
-        from gaudi_lab.custom_ops.checks.run_checks import check
+        from gaudi_lab.custom_ops.ticking.run_checks import check
 
         return check(self, inputs, named)
 

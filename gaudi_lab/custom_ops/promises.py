@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from gaudi_lab.custom_ops import torch_internals
 from gaudi_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -50,26 +51,12 @@ class Given(NamedTuple):
     versions: dict[str, list[int | None]]
 
 
-def writes_counted() -> Any:
-    """Let PyTorch count writes into tensors inside, as it does for its users.
-
-    Below the operator of a device it does not, unless told.
-    """
-    included, excluded = (
-        torch._C._dispatch_tls_local_include_set(),
-        torch._C._dispatch_tls_local_exclude_set(),
-    )
-    return torch._C._ForceDispatchKeyGuard(included, excluded - _COUNTING)
-
-
-_COUNTING = torch._C.DispatchKeySet(torch._C.DispatchKey.ADInplaceOrView)
-
-
 def take_down(names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given:
     """Take down the arguments before a run."""
     arguments = {**dict(zip(names, args, strict=False)), **kwargs}
     return Given(
-        arguments, {name: [_version(x) for x in tensors(value)] for name, value in arguments.items()}
+        arguments,
+        {name: [torch_internals.writes_into(x) for x in tensors(value)] for name, value in arguments.items()},
     )
 
 
@@ -82,7 +69,9 @@ def require_kept(entry: Entry, given: Given, out: Any) -> None:
         With the operator, the promise, and the line of the function.
     """
     for name, versions in given.versions.items():
-        if name not in entry.mutates and versions != [_version(x) for x in tensors(given.arguments[name])]:
+        if name not in entry.mutates and versions != [
+            torch_internals.writes_into(x) for x in tensors(given.arguments[name])
+        ]:
             raise BrokenPromise(
                 "schema",
                 f"The operator {entry.name} writes into its input {name}, which it did not declare "
@@ -150,13 +139,6 @@ def line_of(entry: Entry, part: str) -> str:
     if code.co_filename.startswith("<gaudi_op"):
         return f"{code.co_name}, line {code.co_firstlineno} of the cell"
     return f"{code.co_name}, line {code.co_firstlineno} of {code.co_filename}"
-
-
-def _version(x: torch.Tensor) -> int | None:
-    try:
-        return x._version
-    except RuntimeError:  # an inference tensor
-        return None
 
 
 def _shared(given: Given, out: Any) -> str | None:

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from gaudi_lab.custom_ops import closeness
-from gaudi_lab.custom_ops.closeness import Difference
+from gaudi_lab.custom_ops.closeness import Closeness
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments import calls, operator_ways
 from gaudi_lab.instruments.handle import Handle, all_or_none
@@ -49,7 +49,7 @@ class StandIn(Handle):
         operator: str,
         replaced: str,
         places: tuple[str, ...],
-        difference: Difference,
+        difference: Closeness,
     ) -> None:
         super().__init__(self._take_out)
         self._model = weakref.ref(model)

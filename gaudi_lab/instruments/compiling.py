@@ -96,5 +96,5 @@ def _call_of(module: nn.Module) -> Callable[..., Any]:
 
 def own_code(call: Callable[..., Any]) -> Callable[..., Any]:
     """Give a function a code object of its own: Dynamo limits compiles by code object."""
-    call.__code__ = call.__code__.replace()  # type: ignore[attr-defined]
+    call.__code__ = call.__code__.replace()
     return call

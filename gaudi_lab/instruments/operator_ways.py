@@ -144,14 +144,14 @@ def _run_compiled(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any
 def _run_captured(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
     """Capture on other values, and return what a replay makes of these: a graph must not hold the values."""
     with bridge.in_mode(lazy=True), torch.no_grad():
-        wrapped = bridge.wrap_in_hpu_graph(_Call(function).eval())
+        wrapped = bridge.wrap_in_hpu_graph(_FunctionModule(function).eval())
         for _ in range(2):
             wrapped(*_to("hpu", pytree.tree_map_only(torch.Tensor, _other_values, inputs)))
         moved = _to("hpu", inputs)
         return _to("cpu", (wrapped(*moved), moved))
 
 
-class _Call(nn.Module):
+class _FunctionModule(nn.Module):
     def __init__(self, function: Function) -> None:
         super().__init__()
         self._function = function

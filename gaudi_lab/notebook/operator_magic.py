@@ -16,7 +16,7 @@ from gaudi_lab.errors import LabError
 from gaudi_lab.notebook.usage import HELP, explain_refusals
 
 if TYPE_CHECKING:
-    from gaudi_lab.custom_ops.checks.ticks import OperatorChecks
+    from gaudi_lab.custom_ops.ticking.ticks import OperatorChecks
 
 _FIRST_LINE = 2  # of a cell, below its magic
 _PYTHON_BELOW = re.compile(r"^[ \t]*//[ \t]*python[ \t]*$", re.MULTILINE)

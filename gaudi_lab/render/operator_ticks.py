@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gaudi_lab.custom_ops.checks.ticks import OperatorChecks
+from gaudi_lab.custom_ops.ticking.ticks import OperatorChecks
 from gaudi_lab.render import layout, units
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.custom_ops import torch_internals
 from gaudi_lab.errors import LabError, LabValueError
 
 FLAGS = ("-O2",)
@@ -40,9 +41,10 @@ class CppBody:
     def __init__(self, name: str, registered: str, source: str) -> None:
         self.__name__ = name
         self._call: Any = getattr(getattr(torch.ops, _NAMESPACE), registered).default
-        self.schema = _schema(self._call._schema, _argument_names(name, source))
+        self.schema = _schema(self._call, _argument_names(name, source))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it on tensors of the host."""
         return self._call(*args, **kwargs)
 
 
@@ -157,12 +159,12 @@ def _argument_names(name: str, source: str) -> list[str]:
     return [match[1] for match in names if match is not None]
 
 
-def _schema(schema: Any, names: list[str]) -> str:
-    arguments = [str(argument.type) for argument in schema.arguments]
+def _schema(overload: Any, names: list[str]) -> str:
+    arguments = [str(argument.type) for argument in torch_internals.arguments_of(overload)]
     if len(set(names)) != len(arguments):
         names = [f"argument{number}" for number in range(len(arguments))]
     text = ", ".join(f"{_SHORT.get(kind, kind)} {name}" for kind, name in zip(arguments, names, strict=True))
-    results = [_SHORT.get(str(result.type), str(result.type)) for result in schema.returns]
+    results = [_SHORT.get(kind, kind) for kind in torch_internals.results_of(overload)]
     if not results:
         raise LabValueError("An operator returns tensors, and this function returns none.")
     return f"({text}) -> {results[0] if len(results) == 1 else '(' + ', '.join(results) + ')'}"

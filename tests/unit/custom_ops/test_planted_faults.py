@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from operator_cells import GELU
 
 from gaudi_lab import bridge
 from gaudi_lab.custom_ops.promises import BrokenPromise
 from gaudi_lab.errors import LabError
-from operator_cells import GELU
 
 ALL = [
     "it runs",
@@ -89,8 +89,7 @@ class TestBrokenPromises:
         with bridge.in_mode(lazy=True), torch.no_grad():
             wrapped = bridge.wrap_in_hpu_graph(Calls().eval())
             with pytest.raises(BrokenPromise, match=f"{operator.__name__}.*{part}"):
-                for _ in range(3):
-                    wrapped(torch.ones(2, 2, device="hpu")).cpu()
+                [wrapped(torch.ones(2, 2, device="hpu")).cpu() for _ in range(3)]
 
 
 def test_a_gradient_that_is_wrong(cell):

@@ -14,7 +14,10 @@ from gaudi_lab import bridge
 from gaudi_lab.custom_ops import define
 from gaudi_lab.errors import LabError, LabValueError
 
-GELU = "def NAME(x: Tensor, approximate: str = 'none') -> Tensor:\n    return torch.nn.functional.gelu(x, approximate=approximate)"
+GELU = """
+def NAME(x: Tensor, approximate: str = "none") -> Tensor:
+    return torch.nn.functional.gelu(x, approximate=approximate)
+"""
 
 
 class Calls(nn.Module):
@@ -103,7 +106,7 @@ def test_another_result_is_refused_and_undone(cell, model, x):
 
 def test_what_cannot_be_is_said(cell, model, x):
     operator = cell(GELU)
-    with pytest.raises(LabValueError, match="no Tanh.*Linear, GELU"):
+    with pytest.raises(LabValueError, match=r"no Tanh.*Linear, GELU"):
         operator.stand_in(model, x, for_=nn.Tanh)
     with pytest.raises(LabValueError, match="needs inputs"):
         operator.stand_in(model, for_=nn.GELU)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gaudi_lab.custom_ops.operator import CustomOp
 
 
-class Outcome(NamedTuple):
+class Ran(NamedTuple):
     """What a run came to: its results, and its arguments afterwards."""
 
     results: Any
@@ -57,15 +57,15 @@ class Case:
         """Whether the body reads the host's memory, as C++ does."""
         return self.operator.entry.on_host
 
-    def run(self, function: Callable[..., Any], inputs: tuple[Any, ...], *, seed: int | None = 0) -> Outcome:
+    def run(self, function: Callable[..., Any], inputs: tuple[Any, ...], *, seed: int | None = 0) -> Ran:
         """Run a function on copies of arguments, of the same strides, from the same seed."""
         given = examples.copies(inputs)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             if seed is not None:
                 torch.manual_seed(seed)
-            return Outcome(function(*given), given)
+            return Ran(function(*given), given)
 
-    def expected_in_float64(self, inputs: tuple[Any, ...]) -> Outcome | None:
+    def expected_in_float64(self, inputs: tuple[Any, ...]) -> Ran | None:
         """Return what should come out in float64: by the reference, otherwise by the body; None if neither can."""
         wide = in_dtype(inputs, torch.float64)
         try:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import torch
 
 from gaudi_lab.custom_ops import examples
-from gaudi_lab.custom_ops.checks.case import Case
-from gaudi_lab.custom_ops.checks.ticks import Tick
+from gaudi_lab.custom_ops.ticking.case import Case
+from gaudi_lab.custom_ops.ticking.ticks import Tick
 
 # The utilities of opcheck, and what they find out.
 _TESTS = {

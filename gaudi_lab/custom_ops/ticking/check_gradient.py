@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.autograd.gradcheck import GradcheckError
 
 from gaudi_lab.custom_ops import closeness, examples
-from gaudi_lab.custom_ops.checks.case import Case, in_dtype
-from gaudi_lab.custom_ops.checks.ticks import Tick
 from gaudi_lab.custom_ops.promises import tensors
+from gaudi_lab.custom_ops.ticking.case import Case, in_dtype
+from gaudi_lab.custom_ops.ticking.ticks import Tick
 
 _NAME = "gradient"
 
@@ -42,7 +43,7 @@ def check(case: Case) -> Tick:
     leaves = examples.map_tensors(wide, lambda x: x.requires_grad_() if x.is_floating_point() else x)
     try:
         torch.autograd.gradcheck(case.operator.overload, leaves)
-    except torch.autograd.gradcheck.GradcheckError as error:
+    except GradcheckError as error:
         return Tick(_NAME, False, f"against finite differences: {str(error).strip().partition(chr(10))[0]}")
     return Tick(_NAME, True, "; ".join([*told, "finite differences in float64"]))
 

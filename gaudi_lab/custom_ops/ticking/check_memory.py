@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import torch
 
 from gaudi_lab.custom_ops import closeness, examples
-from gaudi_lab.custom_ops.checks.case import Case
-from gaudi_lab.custom_ops.checks.guarded_memory import Guarded, GuardedResults
-from gaudi_lab.custom_ops.checks.ticks import Tick
+from gaudi_lab.custom_ops.ticking.case import Case
+from gaudi_lab.custom_ops.ticking.guarded_memory import Guarded, GuardedResults
+from gaudi_lab.custom_ops.ticking.ticks import Tick
 
 
 def check(case: Case) -> Iterator[Tick]:
@@ -18,9 +19,7 @@ def check(case: Case) -> Iterator[Tick]:
     written: list[str] = []
     for fill, words in (("nan", "NaN"), ("large", "large numbers")):
         guarded = Guarded(fill)
-        given = examples.map_tensors(
-            case.inputs, lambda x, guarded=guarded: guarded.place(x.detach(), "an input")
-        )
+        given = examples.map_tensors(case.inputs, functools.partial(guarded.place, what="an input"))
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             with GuardedResults(guarded):

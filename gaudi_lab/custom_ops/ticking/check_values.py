@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.custom_ops import closeness, examples
-from gaudi_lab.custom_ops.checks import guarded_memory
-from gaudi_lab.custom_ops.checks.case import Case, in_dtype
-from gaudi_lab.custom_ops.checks.ticks import Tick
+from gaudi_lab.custom_ops import closeness, examples, torch_internals
 from gaudi_lab.custom_ops.promises import tensors, told_by
+from gaudi_lab.custom_ops.ticking import guarded_memory
+from gaudi_lab.custom_ops.ticking.case import Case, in_dtype
+from gaudi_lab.custom_ops.ticking.ticks import Tick
 
 
 def check_reference(case: Case) -> Tick:
@@ -109,5 +109,5 @@ def check_bfloat16(case: Case) -> Tick:
 
 
 def _named(case: Case, inputs: tuple[Any, ...]) -> dict[str, Any]:
-    names = [argument.name for argument in case.operator.overload._schema.arguments]
+    names = [argument.name for argument in torch_internals.arguments_of(case.operator.overload)]
     return dict(zip(names, inputs, strict=False))

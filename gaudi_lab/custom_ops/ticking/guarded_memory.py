@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gaudi_lab.custom_ops import examples
+from gaudi_lab.custom_ops import examples, torch_internals
 
 _MARGIN = 64
 """Elements before and after: whole cache lines, so that the tensor starts where an allocator might have put it."""
@@ -66,9 +66,9 @@ class GuardedResults(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if any(returned.alias_info is not None for returned in func._schema.returns):
+        if not torch_internals.returns_own_memory(func):
             return out
-        filled = not func._schema.name.startswith(("aten::empty", "aten::new_empty"))
+        filled = not func.name().startswith(("aten::empty", "aten::new_empty"))
         return examples.map_tensors(out, lambda x: self._guarded.place(x, "a result", keep=filled))
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gaudi_lab.custom_ops import examples
-from gaudi_lab.custom_ops.checks import (
+from gaudi_lab.custom_ops import examples, torch_internals
+from gaudi_lab.custom_ops.promises import BrokenPromise, tensors
+from gaudi_lab.custom_ops.ticking import (
     check_device,
     check_gradient,
     check_memory,
     check_promises,
     check_values,
 )
-from gaudi_lab.custom_ops.checks.case import Case
-from gaudi_lab.custom_ops.checks.crash_trial import crash_of
-from gaudi_lab.custom_ops.checks.ticks import OperatorChecks, Tick
-from gaudi_lab.custom_ops.promises import BrokenPromise, tensors
+from gaudi_lab.custom_ops.ticking.case import Case
+from gaudi_lab.custom_ops.ticking.crash_trial import crash_of
+from gaudi_lab.custom_ops.ticking.ticks import OperatorChecks, Tick
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import operator_ways
 
@@ -73,9 +73,13 @@ def _ticks(operator: CustomOp, inputs: tuple[Any, ...]) -> Iterator[Tick]:
     yield Tick("it runs", True)
     yield from _tried(case, "opcheck", check_promises.check)
     for name, check in _SINGLE.items():
-        yield from _tried(case, name, lambda case, check=check: iter([check(case)]))
+        yield from _tried(case, name, _as_several(check))
     yield from _tried(case, "NaN-filled padding", check_memory.check)
     yield from check_device.check(case)
+
+
+def _as_several(check: Callable[[Case], Tick]) -> Callable[[Case], Iterator[Tick]]:
+    return lambda case: iter([check(case)])
 
 
 def _tried(case: Case, name: str, check: Callable[[Case], Iterator[Tick]]) -> Iterator[Tick]:
@@ -98,7 +102,7 @@ class _Unrun(Case):
 
 
 def _in_order(operator: CustomOp, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-    arguments = operator.overload._schema.arguments[len(inputs) :]
+    arguments = torch_internals.arguments_of(operator.overload)[len(inputs) :]
     return (*inputs, *[named.get(argument.name, argument.default_value) for argument in arguments])
 
 

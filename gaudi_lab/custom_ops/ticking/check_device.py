@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 from gaudi_lab.custom_ops import closeness
-from gaudi_lab.custom_ops.checks.case import Case
-from gaudi_lab.custom_ops.checks.ticks import Tick
 from gaudi_lab.custom_ops.dispatcher import NAMESPACE
+from gaudi_lab.custom_ops.ticking.case import Case
+from gaudi_lab.custom_ops.ticking.ticks import Tick
 from gaudi_lab.instruments import operator_ways
 from gaudi_lab.instruments.operator_ways import Way
 
@@ -25,10 +26,10 @@ def check(case: Case) -> Iterator[Tick]:
         elif case.random:
             yield Tick(way.name, None, "it draws random numbers, which the device draws otherwise")
         else:
-            yield _guarded(case, way.name, lambda way=way: _check_way(case, way))
+            yield _guarded(case, way.name, functools.partial(_check_way, case, way))
 
 
-def _guarded(case, name, check):  # type: ignore[no-untyped-def]
+def _guarded(case: Case, name: str, check: Callable[[], Tick]) -> Tick:
     try:
         return check()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Try in a child process what could end this one: C++ that reads where there is no memory takes the notebook with it."""
+"""Try in a child process what could end this one: C++ that reads where no memory is takes the notebook with it."""
 
 from __future__ import annotations
 
