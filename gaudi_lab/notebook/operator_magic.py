@@ -7,7 +7,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from gaudi_lab.custom_ops import define
@@ -27,7 +27,7 @@ class OperatorMagics(Magics):
     """The magic of the user's own operators."""
 
     @no_var_expand
-    @cell_magic
+    @line_cell_magic
     @explain_refusals
     @magic_arguments()
     @argument("-h", "--help", **HELP)
@@ -44,17 +44,19 @@ class OperatorMagics(Magics):
         "--mutates", action="append", default=[], metavar="ARGUMENT", help="An argument that it writes into."
     )
     @argument("--unchecked", action="store_true", help="Do not run the checks.")
-    def gaudi_op(self, line: str, cell: str) -> OperatorChecks | None:
+    def gaudi_op(self, line: str, cell: str | None = None) -> OperatorChecks | None:
         """Make an operator of your own from a cell, and check it.
 
         The cell holds a function of that name, with types for its arguments and its result. Functions named shape,
         backward, setup_context, reference and example are taken for what they say. To run the cell again replaces
-        the operator.
+        the operator. Without a cell, an operator that is there already is checked again.
 
         In Python: gaudi_lab.custom_op(function)
         """
         arguments = parse_argstring(self.gaudi_op, line)
         name = arguments.name
+        if cell is None:
+            return define.find(name).check()
         self._require_free(name)
         other, python, first_line = (
             _parted(cell) if arguments.cpp or arguments.tpc else ("", cell, _FIRST_LINE)
@@ -95,4 +97,4 @@ def _parted(cell: str) -> tuple[str, str, int]:
 def _explained(error: SyntaxError, name: str) -> str:
     where = f"line {error.lineno}: {error.msg}" if error.lineno else str(error.msg)
     text = f"\n    {error.text.rstrip()}" if error.text else ""
-    return f"The cell of the operator {name} is not Python. {where}{text}\nRun: %%gaudi_op -h"
+    return f"The cell of the operator {name} is not Python. {where}{text}\nRun: %gaudi_op -h"

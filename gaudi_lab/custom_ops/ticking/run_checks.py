@@ -12,6 +12,7 @@ from gaudi_lab.custom_ops.ticking import (
     check_gradient,
     check_memory,
     check_promises,
+    check_tpc,
     check_values,
 )
 from gaudi_lab.custom_ops.ticking.case import Case
@@ -75,6 +76,7 @@ def _ticks(operator: CustomOp, inputs: tuple[Any, ...]) -> Iterator[Tick]:
     for name, check in _SINGLE.items():
         yield from _tried(case, name, _as_several(check))
     yield from _tried(case, "NaN-filled padding", check_memory.check)
+    yield from _tried(case, "TPC-C on the simulator", check_tpc.check)
     yield from check_device.check(case)
 
 
