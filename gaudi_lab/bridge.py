@@ -213,6 +213,18 @@ def in_mode(*, lazy: bool) -> Iterator[None]:
         emulator.set_lazy(before)
 
 
+def build() -> str:
+    """Return which build of Intel's bridge is loaded, such as "eager-upstream"; "emulated" for the emulated one.
+
+    The bridge chooses its library by mode, and by whether PyTorch is Intel's fork, whose version says so.
+    """
+    load()
+    if emulator.active():
+        return "emulated"
+    fork = _torch().__version__.partition("+")[2].startswith("git")
+    return f"{'lazy' if is_lazy() else 'eager'}-{'fork' if fork else 'upstream'}"
+
+
 def has_kernel(operator: Any) -> bool | None:
     """Whether the device has a kernel for an operator of PyTorch's; None where nobody can say before it runs."""
     return emulator.has_kernel(operator) if emulator.active() else None

@@ -73,6 +73,11 @@ def emulated() -> bool:
     return bridge.identity().emulated
 
 
+def build() -> str:
+    """Return which build of Intel's bridge is loaded, such as "eager-upstream"; "emulated" for the emulated one."""
+    return bridge.build()
+
+
 @contextmanager
 def one_seed() -> Iterator[None]:
     """Start the generators of the host and of the device from one seed, and put them back where they stood."""

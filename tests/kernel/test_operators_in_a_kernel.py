@@ -16,7 +16,9 @@ def scaled_gelu(x: Tensor, scale: float = 2.0) -> Tensor:
 def reference(x, scale=2.0):
     return torch.nn.functional.gelu(x) * scale
 """
-OPERATORS = "[n for n in torch._C._dispatch_get_all_op_names() if n.startswith('gaudi_lab_user::scaled_gelu')]"
+OPERATORS = (
+    "[n for n in torch._C._dispatch_get_all_op_names() if n.startswith('gaudi_lab_user::scaled_gelu')]"
+)
 
 
 def marks(reply):
@@ -60,7 +62,9 @@ def test_a_broken_cell_says_where_and_leaves_the_old_one(notebook):
 
 
 def test_the_line_of_the_cell_is_in_a_traceback(notebook):
-    notebook.run("%%gaudi_op --unchecked fails\ndef fails(x: Tensor) -> Tensor:\n    y = x + 1\n    return y @ y\n")
+    notebook.run(
+        "%%gaudi_op --unchecked fails\ndef fails(x: Tensor) -> Tensor:\n    y = x + 1\n    return y @ y\n"
+    )
     reply = notebook.run("fails(torch.ones(2, 3))")
     assert reply.status == "error"
     shown = re.sub(r"\x1b\[[\d;]*m", "", reply.traceback)

@@ -64,7 +64,9 @@ def compile_kernel(
     command = [str(tools.compiler), "-Wall", "-Werror", f"-march={device}", "-O2", f"-I{tools.include}"]
     said = _run([*command, file.name, "-c", "-o", elf.name], folder, tools)
     if said.returncode:
-        errors = re.findall(rf"^{re.escape(name)}\.c:(\d+):\d+: (?:fatal )?error: (.*)$", said.stderr, re.MULTILINE)
+        errors = re.findall(
+            rf"^{re.escape(name)}\.c:(\d+):\d+: (?:fatal )?error: (.*)$", said.stderr, re.MULTILINE
+        )
         lines = [f"line {number}: {what}" for number, what in errors] or [said.stderr.strip()]
         raise LabError(f"The TPC-C kernel of {name} does not compile:\n" + "\n".join(lines) + "\n")
     return elf
@@ -122,7 +124,9 @@ def simulate(
             tools,
         )
         if said.returncode:
-            raise LabError(f"The simulator did not run the kernel: {(said.stderr or said.stdout).strip()[-400:]}")
+            raise LabError(
+                f"The simulator did not run the kernel: {(said.stderr or said.stdout).strip()[-400:]}"
+            )
         return [_read(x, folder / f"result{number}") for number, x in enumerate(results)]
 
 
@@ -152,7 +156,10 @@ def _simulator(tools: TpcTools) -> Path:
     source = resources.files(__package__).joinpath("templates/simulate.cpp").read_text(encoding="utf-8")
     dated = [str(path.stat().st_mtime_ns) for path in tools.libraries]
     digest = hashlib.sha256("\0".join([source, str(tools.folder), *dated]).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions") / "gaudi_lab"
+    cache = (
+        Path(os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions")
+        / "gaudi_lab"
+    )
     program = cache / f"tpc_simulate_{digest}"
     if not program.exists():
         cache.mkdir(parents=True, exist_ok=True)

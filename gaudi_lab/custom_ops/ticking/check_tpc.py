@@ -43,6 +43,7 @@ def check(case: Case) -> Iterator[Tick]:
         numbers = [x for x in case.inputs if not isinstance(x, (torch.Tensor, list, tuple, type(None)))]
         results = list(tensors(case.expected.results))
         found = closeness.compare(
-            tuple(tpc_kernel.simulate(tools, elf, list(tensors(case.inputs)), results, numbers)), tuple(results)
+            tuple(tpc_kernel.simulate(tools, elf, list(tensors(case.inputs)), results, numbers)),
+            tuple(results),
         )
         yield Tick(simulated, found.agrees, found.text)
