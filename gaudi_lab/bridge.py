@@ -221,7 +221,7 @@ def build() -> str:
     load()
     if emulator.active():
         return "emulated"
-    fork = _torch().__version__.partition("+")[2].startswith("git")
+    fork = _torch().__version__.partition("+")[2].startswith(("git", "hpu"))
     return f"{'lazy' if is_lazy() else 'eager'}-{'fork' if fork else 'upstream'}"
 
 

@@ -19,9 +19,7 @@ def as_code(operator: CustomOp) -> str:
     """Return the lines; see `CustomOp.as_code`."""
     definition = operator.definition
     if definition is None:
-        raise LabError(
-            f"The source of the operator {operator.__name__} is not known, so that it cannot be written down."
-        )
+        raise LabError(f"The source of {operator.__name__} is not known, so that it cannot be written down.")
     around = "".join(f"{_written(operator, name, value)}\n" for name, value in definition.names.items())
     options = {"cpp": definition.cpp, "tpc": definition.tpc, "mutates": definition.mutates}
     given = "".join(f", {name}={value!r}" for name, value in options.items() if value)
@@ -52,13 +50,9 @@ def _written(operator: CustomOp, name: str, value: Any) -> str:
             return textwrap.dedent(inspect.getsource(value))
         except (OSError, TypeError):
             pass
-    module = getattr(value, "__module__", None)
-    if (
-        isinstance(module, str)
-        and module != "__main__"
-        and getattr(value, "__qualname__", None) == getattr(value, "__name__", "")
-    ):
-        return f"from {module} import {value.__name__} as {name}"
+    module, called = getattr(value, "__module__", None), getattr(value, "__name__", None)
+    if isinstance(module, str) and module != "__main__" and called == getattr(value, "__qualname__", ""):
+        return f"from {module} import {called} as {name}"
     text = repr(value)
     try:
         if ast.literal_eval(text) == value:
@@ -66,7 +60,7 @@ def _written(operator: CustomOp, name: str, value: Any) -> str:
     except (ValueError, SyntaxError):
         pass
     raise LabError(
-        f"The operator {operator.__name__} uses {name}, a {type(value).__name__}, which cannot be written down. Make it "
-        "an argument of the operator, or define it in the cell.",
+        f"The operator {operator.__name__} uses {name}, a {type(value).__name__}, which cannot be written down. Make "
+        "it an argument of the operator, or define it in the cell.",
         magic=f"%%gaudi_op {operator.__name__}",
     )

@@ -112,6 +112,18 @@ class CustomOp:
 
         return stand_in(self, model, *inputs, **options)
 
+    def as_code(self) -> str:
+        """Return a script's lines that define it: what a notebook exports.
+
+        Raises
+        ------
+        LabError
+            It needs a value that cannot be written down.
+        """
+        from gaudi_lab.custom_ops.as_code import as_code
+
+        return as_code(self)
+
     def __repr__(self) -> str:
         return f"<operator {dispatcher.NAMESPACE}::{self.schema}>"
 

@@ -57,13 +57,15 @@ def load(library: str | Path, *, kernels: str | Path | None = None) -> None:
             raise LabValueError(f"There is no library {needed}.", python="!python setup.py build")
     found, here = variant_of(path), variant()
     if found is not None and found != here:
-        raise LabError(_wrong_build(path, found, here), python=_remedy(found, here))
+        raise LabError(_wrong_build(path, found, here), python=_remedy(here))
     if kernels is not None:
         _name_kernels(Path(kernels))
     try:
         torch.ops.load_library(str(path))
     except OSError as error:
-        text = str(error)
+        text = str(
+            error.__cause__ or error
+        )  # PyTorch names the file alone, what is wrong comes from the linker
         if "undefined symbol" in text:
             raise LabError(
                 f"{path.name} was built for another PyTorch than this {torch.__version__}. ({text})",
@@ -81,10 +83,13 @@ def _wrong_build(path: Path, found: str, here: str) -> str:
 
 def _words(build: str) -> str:
     mode, _, pytorch = build.partition("-")
-    return f"{mode} mode with {'the public PyTorch' if pytorch == 'upstream' else 'Intel' + chr(39) + 's fork of PyTorch'}"
+    return f"{mode} mode with {_PYTORCHS[pytorch]}"
 
 
-def _remedy(found: str, here: str) -> str | None:
+_PYTORCHS = {"fork": "Intel's fork of PyTorch", "upstream": "the public PyTorch"}
+
+
+def _remedy(here: str) -> str | None:
     if here == "emulated":
         return None
     return f"!PT_HPU_LAZY_MODE={int(here.startswith('lazy'))} python setup.py build"
