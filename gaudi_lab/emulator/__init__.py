@@ -123,10 +123,13 @@ def watch_fallbacks(note: Callable[[str], None]) -> Callable[[], None]:
 
 
 def has_kernel(operator: Any) -> bool:
-    """Whether a Gaudi has a kernel for an operator, by the table of Intel's bridge."""
+    """Whether a Gaudi has a kernel for an operator by the table of Intel's bridge, or for those that it is made of."""
+    import torch
+
     from gaudi_lab.emulator.device import device_operators
 
-    return device_operators.has_kernel(operator)
+    composite = torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeExplicitAutograd")
+    return composite or device_operators.has_kernel(operator)
 
 
 def holder_of(tensor: Any) -> Any:

@@ -85,9 +85,11 @@ class Case:
     def where(self, error: BaseException) -> str:
         """Return an error in one sentence, with the line of the operator's source that it came from."""
         text = (error.for_notebook() if isinstance(error, LabError) else str(error)).strip()
-        first = text.partition("\n")[0][:_LONGEST]
-        kind = "" if isinstance(error, LabError) else f"{type(error).__name__}: "
-        return f"{kind}{first}{self._line(error)}"
+        plain = next((plain for part, plain in _PLAINLY.items() if part in text), None)
+        if plain is None:
+            plain = text.partition("\n")[0][:_LONGEST]
+            plain = plain if isinstance(error, LabError) else f"{type(error).__name__}: {plain}"
+        return f"{plain}{self._line(error)}"
 
     def _line(self, error: BaseException) -> str:
         made_from = self.operator.definition
@@ -101,6 +103,14 @@ class Case:
 
 
 _LONGEST = 400
+
+# What PyTorch says of something that is the operator's own doing, in other words.
+_PLAINLY = {
+    "Please convert all Tensors to FakeTensors first": "it uses a tensor that is none of its arguments, and so belongs "
+    "to one device; make it an argument",
+    "Could not guard on data-dependent expression": "what it does depends on values, which nobody has before it runs; "
+    "write a function shape",
+}
 
 
 def in_dtype(inputs: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:

@@ -212,3 +212,50 @@ def test_a_body_that_raises_says_where(cell):
     assert "line 3" in checks.of("it runs").detail
     with pytest.raises(LabError, match="it runs"):
         checks.require()
+
+
+@pytest.mark.parametrize(
+    ("source", "namespace", "tick", "says"),
+    [
+        (
+            "def NAME(x: Tensor) -> Tensor: return x + w",
+            {"w": torch.ones(6)},
+            "shape function",
+            "make it an argument",
+        ),
+        (
+            "def NAME(x: Tensor) -> Tensor: return x * (2 if x.sum().item() > 0 else 3)",
+            {},
+            "shape function",
+            "write a function shape",
+        ),
+        ("def NAME(x: Tensor) -> Tensor: return x.cpu().add(1).to(x.device)", {}, "HPU graph", "one by one"),
+        ("def NAME(x: Tensor) -> Tensor: return x[x > 0]", {}, "HPU graph", "during hpu graph capturing"),
+    ],
+    ids=["captured tensor", "depends on values", "goes through the host", "size depends on values"],
+)
+def test_other_faults_in_plain_words(cell, source, namespace, tick, says):
+    checks = cell(source, namespace).check()
+    assert checks.of(tick).passed is False
+    assert says in checks.of(tick).detail
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def NAME(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]: return x @ y.T, (x > 0).sum(0)",
+        "def NAME(xs: list[Tensor], n: int, flag: bool = True) -> list[Tensor]: return [x * n for x in xs]",
+        "def NAME(x: Tensor, b: Tensor | None = None) -> Tensor: return x * 2 if b is None else x * b",
+        "def NAME(x: Tensor) -> Tensor: return x.sum()",
+        "def NAME(x: Tensor) -> Tensor: return torch.ones(3, device=x.device) * x.sum()",
+        "def NAME(x: Tensor, i: Tensor) -> Tensor: return x[i]\n\ndef example(): return torch.randn(5, 3), torch.tensor([0, 4, 2])",
+    ],
+    ids=["two results", "list", "optional", "number", "a factory", "indices"],
+)
+def test_right_operators_of_many_kinds_have_no_cross(cell, source):
+    assert crosses(cell(source)) == []
+
+
+def test_what_no_example_can_be_made_for(cell):
+    with pytest.raises(LabError, match=r"mode of type str.*def example"):
+        cell("def NAME(x: Tensor, mode: str) -> Tensor: return x * 1").check()
