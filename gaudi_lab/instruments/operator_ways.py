@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gaudi_lab import bridge, origin
 from gaudi_lab.instruments.compiling import own_code
+from gaudi_lab.instruments.guard.open_captures import close_capture
 from gaudi_lab.settings import COMPILE, HPU_GRAPHS, Mode
 
 Function = Callable[..., Any]
@@ -150,10 +151,17 @@ def _run_captured(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any
     """Capture on other values, and return what a replay makes of these: a graph must not hold the values."""
     with bridge.in_mode(lazy=True), torch.no_grad():
         wrapped = bridge.wrap_in_hpu_graph(_FunctionModule(function).eval())
-        for _ in range(2):
-            wrapped(*_to("hpu", pytree.tree_map_only(torch.Tensor, _other_values, inputs)))
-        moved = _to("hpu", inputs)
-        return _to("cpu", (wrapped(*moved), moved))
+        others = pytree.tree_map_only(torch.Tensor, _other_values, inputs)
+        inside_another = bridge.capturing()
+        try:
+            for _ in range(2):
+                wrapped(*_to("hpu", others))
+            moved = _to("hpu", inputs)
+            return _to("cpu", (wrapped(*moved), moved))
+        except BaseException as error:
+            if not inside_another:
+                close_capture(error)
+            raise
 
 
 class _FunctionModule(nn.Module):

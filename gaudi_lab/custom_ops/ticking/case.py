@@ -84,6 +84,7 @@ class Case:
 
     def where(self, error: BaseException) -> str:
         """Return an error in one sentence, with the line of the operator's source that it came from."""
+        error = _own_cause(error)
         text = (error.for_notebook() if isinstance(error, LabError) else str(error)).strip()
         plain = next((plain for part, plain in _PLAINLY.items() if part in text), None)
         if plain is None:
@@ -102,6 +103,19 @@ class Case:
         return f" (line {lines[-1]})" if lines else ""
 
 
+def _own_cause(error: BaseException) -> BaseException:
+    """Return what an operator of ours said, if that is behind an error: a compiler wraps it in words of its own."""
+    link: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if link is None:
+            break
+        if isinstance(link, LabError):
+            return link
+        link = link.__cause__ or link.__context__
+    return error
+
+
+_DEEPEST = 20
 _LONGEST = 400
 
 # What PyTorch says of something that is the operator's own doing, in other words.

@@ -240,6 +240,15 @@ def test_other_faults_in_plain_words(cell, source, namespace, tick, says):
     assert says in checks.of(tick).detail
 
 
+INDICES = """
+def NAME(x: Tensor, i: Tensor) -> Tensor:
+    return x[i]
+
+def example():
+    return torch.randn(5, 3), torch.tensor([0, 4, 2])
+"""
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -248,12 +257,25 @@ def test_other_faults_in_plain_words(cell, source, namespace, tick, says):
         "def NAME(x: Tensor, b: Tensor | None = None) -> Tensor: return x * 2 if b is None else x * b",
         "def NAME(x: Tensor) -> Tensor: return x.sum()",
         "def NAME(x: Tensor) -> Tensor: return torch.ones(3, device=x.device) * x.sum()",
-        "def NAME(x: Tensor, i: Tensor) -> Tensor: return x[i]\n\ndef example(): return torch.randn(5, 3), torch.tensor([0, 4, 2])",
+        INDICES,
     ],
     ids=["two results", "list", "optional", "number", "a factory", "indices"],
 )
 def test_right_operators_of_many_kinds_have_no_cross(cell, source):
     assert crosses(cell(source)) == []
+
+
+def test_checks_that_fail_in_a_capture_leave_none_open(cell):
+    wrong = cell("def NAME(x: Tensor) -> Tensor: return x[x > 0]")
+    right = cell(GELU)
+    for lazy in (False, True):
+        with bridge.in_mode(lazy=lazy):
+            assert wrong.check().of("HPU graph").passed is False
+            assert not bridge.capturing()
+            assert right.check().passed
+    with bridge.in_mode(lazy=True):
+        assert not bridge.capturing()
+        assert (torch.ones(2, device="hpu") + 1).tolist() == [2, 2]
 
 
 def test_what_no_example_can_be_made_for(cell):
