@@ -5,6 +5,7 @@ Each puts its arguments on the device and what comes out on the host, and leaves
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -136,15 +137,29 @@ def _run_plainly(*, lazy: bool) -> Callable[[Function, tuple[Any, ...]], tuple[A
 
 
 def _run_compiled(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
-    def call(*args: Any) -> Any:
-        return function(*args)
-
     with bridge.in_mode(lazy=False), torch.no_grad():
-        compiled = torch.compile(
-            own_code(call), backend=bridge.COMPILE_BACKEND, dynamic=False, fullgraph=True
-        )
+        compiled = _compiled(function)
         moved = _to("hpu", inputs)
         return _to("cpu", (compiled(*moved), moved))
+
+
+_compiled_before: weakref.WeakKeyDictionary[Any, tuple[Any, Function]] = weakref.WeakKeyDictionary()
+
+
+def _compiled(function: Function) -> Function:
+    """Return a function compiled, the same as before while it is the same: PyTorch keeps a little of every compile."""
+    form = getattr(function, "overload", None)  # of an operator, which can be defined anew
+    before = _compiled_before.get(function)
+    if before is not None and before[0] is form:
+        return before[1]
+    called = weakref.ref(function)
+
+    def call(*args: Any) -> Any:
+        return called()(*args)  # type: ignore[misc]
+
+    compiled = torch.compile(own_code(call), backend=bridge.COMPILE_BACKEND, dynamic=False, fullgraph=True)
+    _compiled_before[function] = form, compiled
+    return compiled
 
 
 def _run_captured(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:

@@ -13,6 +13,8 @@ from gaudi_lab.custom_ops import define
 from gaudi_lab.custom_ops.builds import cpp_body
 from gaudi_lab.errors import LabError
 
+pytest.importorskip("ninja")
+
 pytestmark = pytest.mark.inductor  # compiles C++
 
 # One source for all: the body of each operator is one of its functions, and is compiled with the others.
