@@ -17,6 +17,7 @@ from gaudi_lab.api import status as status
 from gaudi_lab.api import use_operator as use_operator
 from gaudi_lab.api import warmup as warmup
 from gaudi_lab.api import why as why
+from gaudi_lab.custom_ops.define import custom_op as custom_op
 from gaudi_lab.diffusers import GaudiDDIMScheduler as GaudiDDIMScheduler
 from gaudi_lab.diffusers import GaudiStableDiffusionPipeline as GaudiStableDiffusionPipeline
 from gaudi_lab.errors import LabError as LabError

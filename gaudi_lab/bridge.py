@@ -190,6 +190,46 @@ def set_lazy(lazy: bool) -> None:
     _chosen = True
 
 
+@contextmanager
+def in_mode(*, lazy: bool) -> Iterator[None]:
+    """Be in a mode for a while, and then as before. Who has chosen the mode, and whether, stays as it was.
+
+    Raises
+    ------
+    LabError
+        A real bridge is loaded in the other mode.
+    """
+    load()
+    before = is_lazy()
+    if before == lazy:
+        yield
+        return
+    if keeps_mode():
+        raise refuse_mode(f"{Mode.of_process(lazy)} mode is asked for", lazy=lazy)
+    emulator.set_lazy(lazy)
+    try:
+        yield
+    finally:
+        emulator.set_lazy(before)
+
+
+def build() -> str:
+    """Return which build of Intel's bridge is loaded, such as "eager-upstream"; "emulated" for the emulated one.
+
+    The bridge chooses its library by mode, and by whether PyTorch is Intel's fork, whose version says so.
+    """
+    load()
+    if emulator.active():
+        return "emulated"
+    fork = _torch().__version__.partition("+")[2].startswith(("git", "hpu"))
+    return f"{'lazy' if is_lazy() else 'eager'}-{'fork' if fork else 'upstream'}"
+
+
+def has_kernel(operator: Any) -> bool | None:
+    """Whether the device has a kernel for an operator of PyTorch's; None where nobody can say before it runs."""
+    return emulator.has_kernel(operator) if emulator.active() else None
+
+
 def refuse_mode(asked: str, *, lazy: bool) -> LabValueError:
     """Return the error that says that the process is in the other mode, with the line that changes it.
 

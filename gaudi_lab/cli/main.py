@@ -44,6 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say which bridge is here, and what is missing")
     doctor.set_defaults(run=_doctor)
 
+    new = commands.add_parser("new-op", help="write a folder for an operator of your own")
+    new.add_argument("name", help="what to call it")
+    new.add_argument("--folder", type=Path, help="where (default: a folder of that name)")
+    new.add_argument("--device", default="gaudi2", help="for its TPC kernel: gaudi, gaudi2 or gaudi3")
+    new.set_defaults(run=_new_op)
+
     script = commands.add_parser(
         "run",
         help="run a Gaudi script, on the emulated bridge where there is no Gaudi",
@@ -77,6 +83,19 @@ def _doctor(options: argparse.Namespace) -> int:  # noqa: ARG001 - every command
     report = examine()
     print(report)
     return 0 if report.healthy else 1
+
+
+def _new_op(options: argparse.Namespace) -> int:
+    from gaudi_lab.cli.new_op import write_operator
+    from gaudi_lab.errors import LabError
+
+    try:
+        folder = write_operator(options.name, options.folder, device=options.device)
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{folder} has the operator {options.name}. Run: cd {folder} && pytest")
+    return 0
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -22,6 +22,7 @@ __all__ = [
     "compiled_since",
     "disagreements",
     "graphs_named",
+    "has_kernel",
     "hits_of",
     "holder_of",
     "install",
@@ -147,6 +148,16 @@ def compiled_since(number: int) -> tuple[str, ...]:
     """Return the graphs that `torch.compile` has made after the first `number` that were given a name."""
     names = [f"compiled_{n}" for n in range(number + 1, graphs_named() + 1)]
     return tuple([name for name in names if hits_of(name) is not None])
+
+
+def has_kernel(operator: Any) -> bool:
+    """Whether a Gaudi has a kernel for an operator by the table of Intel's bridge, or for those that it is made of."""
+    import torch
+
+    from gaudi_lab.emulator.device import device_operators
+
+    composite = torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeExplicitAutograd")
+    return composite or device_operators.has_kernel(operator)
 
 
 def holder_of(tensor: Any) -> Any:

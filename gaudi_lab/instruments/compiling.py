@@ -91,5 +91,10 @@ def _call_of(module: nn.Module) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         return module._call_impl(*args, **kwargs)  # noqa: SLF001 - what `Module.compile` compiles
 
+    return own_code(call)
+
+
+def own_code(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function a code object of its own: Dynamo limits compiles by code object."""
     call.__code__ = call.__code__.replace()
     return call

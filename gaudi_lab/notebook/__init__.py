@@ -1,8 +1,8 @@
 """Gaudi Lab in IPython.
 
 `magics` has the magics, `switch_magics` makes those of the switches from their table, `usage` says what to run instead
-of what was refused, `completion` offers what can follow. `namespace` knows which models the notebook has, `repeat` runs
-a cell repeatedly, `panel` shows everything live.
+of what was refused, `completion` offers what can follow, `operator_magic` makes an operator of a cell. `namespace`
+knows which models the notebook has, `repeat` runs a cell repeatedly, `panel` shows everything live.
 """
 
 from __future__ import annotations

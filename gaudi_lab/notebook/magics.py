@@ -20,6 +20,7 @@ from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.measure.why import Why
 from gaudi_lab.notebook import namespace
 from gaudi_lab.notebook.completion import names_of_operators
+from gaudi_lab.notebook.operator_magic import OperatorMagics
 from gaudi_lab.notebook.repeat import repeat
 from gaudi_lab.notebook.switch_magics import make_parser
 from gaudi_lab.notebook.usage import HELP, explain_refusals
@@ -341,14 +342,17 @@ def register(shell: InteractiveShell) -> Handle:
     """Add the magics to `shell`."""
     magics = GaudiMagics(shell)
     shell.register_magics(magics)
+    shell.register_magics(OperatorMagics(shell))
     for switch in _WITH_ONE_MAGIC:
         shell.register_magic_function(MethodType(_make_switch_magic(switch), magics), "line", switch.magic)
 
     def undo() -> None:
         registered = shell.magics_manager.magics
         for kind in ("line", "cell"):
-            for name in (*GaudiMagics.magics[kind], *(switch.magic for switch in _WITH_ONE_MAGIC)):
+            ours = (*GaudiMagics.magics[kind], *OperatorMagics.magics[kind])
+            for name in (*ours, *(switch.magic for switch in _WITH_ONE_MAGIC)):
                 registered[kind].pop(name, None)
-        shell.magics_manager.registry.pop(GaudiMagics.__name__, None)
+        for kind_of_magics in (GaudiMagics, OperatorMagics):
+            shell.magics_manager.registry.pop(kind_of_magics.__name__, None)
 
     return Handle(undo)

@@ -30,7 +30,7 @@ LAYERS = [
     {"gaudi_config", "report"},
     {"handover"},
     {"instruments"},
-    {"measure"},
+    {"measure", "custom_ops"},
     {"render"},
     {"workbench"},
     {"api"},

@@ -1,0 +1,291 @@
+"""Let an operator stand in for a type of modules, or for a function, in a live model; and take that back."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from gaudi_lab.custom_ops import closeness
+from gaudi_lab.custom_ops.closeness import Closeness
+from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.instruments import calls, operator_ways
+from gaudi_lab.instruments.handle import Handle, all_or_none
+
+if TYPE_CHECKING:
+    from gaudi_lab.custom_ops.operator import CustomOp
+
+Arguments = Callable[..., tuple[Any, ...]]
+
+_standing: list[StandIn] = []
+
+
+class StandIn(Handle):
+    """An operator in a model, until it is removed.
+
+    Attributes
+    ----------
+    operator
+        Its name.
+    replaced
+        What it stands in for, such as "GELU".
+    places
+        The paths of the modules, or of the model itself for a function.
+    difference
+        How the model's outputs with it compare with those without.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        edit: Handle,
+        operator: str,
+        replaced: str,
+        places: tuple[str, ...],
+        difference: Closeness,
+    ) -> None:
+        super().__init__(self._take_out)
+        self._model = weakref.ref(model)
+        self._edit = edit
+        self.operator = operator
+        self.replaced = replaced
+        self.places = places
+        self.difference = difference
+        _standing.append(self)
+
+    def remove(self) -> None:
+        """Put back what was there before.
+
+        Raises
+        ------
+        LabError
+            Something else was put on top since. It has to go first; this stays.
+        """
+        if self.active:
+            self._edit.remove()
+        super().remove()
+
+    def forget_graphs(self) -> None:
+        """Have HPU graphs of the model captured anew: they hold what was there when they were captured."""
+        if (model := self._model()) is not None:
+            operator_ways.drop_graphs(model)
+
+    def _take_out(self) -> None:
+        _standing.remove(self)
+        self.forget_graphs()
+
+    def __repr__(self) -> str:
+        state = "stands in" if self.active else "no longer stands in"
+        where = (
+            f"{len(self.places)} places: {', '.join(self.places)}" if len(self.places) > 1 else self.places[0]
+        )
+        return f"{self.operator} {state} for {self.replaced} at {where}. Outputs: {self.difference.text}."
+
+
+def stand_in(
+    operator: CustomOp,
+    model: nn.Module,
+    *inputs: Any,
+    for_: type[nn.Module] | Callable[..., Any],
+    arguments: Arguments | None = None,
+    beyond_rounding: bool = False,
+) -> StandIn:
+    """Let an operator stand in for every module of a type, or for a function that the model calls.
+
+    The model runs once without it and once with it, in evaluation mode, and both outputs are compared.
+
+    Parameters
+    ----------
+    operator
+        What stands in.
+    model
+        Any module; it stays the same object, with the same parameters.
+    *inputs
+        What to call the model with. One dict is taken for named arguments.
+    for_
+        A class of modules, such as `nn.GELU`; or a function of PyTorch's, such as `torch.nn.functional.gelu`.
+    arguments
+        Makes the operator's arguments of those of the call; of a module, it gets the module first. By default they are
+        the same.
+    beyond_rounding
+        Whether outputs may differ by more than the rounding of their dtype.
+
+    Returns
+    -------
+    StandIn
+        Its `remove()` undoes this.
+
+    Raises
+    ------
+    LabError
+        The outputs differ, or no call has reached the operator. The model is as it was.
+    LabValueError
+        There is nothing of that type, or there are no inputs to compare with.
+
+    Examples
+    --------
+    >>> with scaled_gelu.stand_in(model, x, for_=nn.GELU, arguments=lambda gelu, x: (x, 1.0)):
+    ...     model(x)
+    """
+    if not inputs:
+        raise LabValueError(
+            f"To put {operator.__name__} into the model, its outputs are compared before and after, which needs "
+            "inputs of the model.",
+            python=f"{operator.__name__}.stand_in(model, x, for_={getattr(for_, '__name__', for_)})",
+        )
+    places, edit = _edit(operator, model, for_, arguments)
+    replaced = getattr(for_, "__name__", str(for_))
+    before = _outputs(model, inputs)
+    seen = operator.calls
+    handle = edit()
+    operator_ways.drop_graphs(model)
+    try:
+        difference = closeness.compare(_outputs(model, inputs), before)
+        if operator.calls == seen:
+            raise LabError(
+                f"{operator.__name__} would stand in for {replaced}, and no call of the model reached it with these "
+                "inputs. It is as it was.",
+                python=f"{operator.__name__}.stand_in(model, other_inputs, for_={replaced})",
+            )
+        if not difference.agrees and not beyond_rounding:
+            raise LabError(
+                f"With {operator.__name__} for {replaced} the model returns something else: {difference.text}. It is "
+                "as it was.",
+                python=f"{operator.__name__}.stand_in(model, ..., for_={replaced}, beyond_rounding=True)",
+            )
+    except BaseException:
+        handle.remove()
+        operator_ways.drop_graphs(model)
+        raise
+    return StandIn(model, handle, operator.__name__, replaced, places, difference)
+
+
+def renew(operator: CustomOp) -> None:
+    """Have the models that an operator stands in forget their graphs: it was defined anew."""
+    for standing in _standing:
+        if standing.operator == operator.__name__:
+            standing.forget_graphs()
+
+
+def of(operator: CustomOp) -> tuple[str, ...]:
+    """Return for what an operator stands in now, in words."""
+    return tuple(
+        [f"{x.replaced} at {', '.join(x.places)}" for x in _standing if x.operator == operator.__name__]
+    )
+
+
+def _edit(
+    operator: CustomOp, model: nn.Module, for_: Any, arguments: Arguments | None
+) -> tuple[tuple[str, ...], Callable[[], Handle]]:
+    """Return where it goes and what puts it there."""
+    if isinstance(for_, type) and issubclass(for_, nn.Module):
+        found = {path: module for path, module in model.named_modules() if type(module) is for_}
+        if not found:
+            raise LabValueError(
+                f"The model has no {for_.__name__}. What it has: {', '.join(_types(model))}.",
+                python=f"{operator.__name__}.stand_in(model, x, for_=nn.GELU)",
+            )
+        edits = [
+            lambda module=module: _replace_forward(operator, module, arguments) for module in found.values()
+        ]
+        return tuple(path or "the model itself" for path in found), lambda: all_or_none(edits)
+    if not callable(for_):
+        raise LabValueError(
+            f"{for_!r} is neither a type of modules nor a function.",
+            python=f"{operator.__name__}.stand_in(model, x, for_=torch.nn.functional.gelu)",
+        )
+    name = type(model).__name__
+    return (name,), lambda: calls.watch(model, lambda *_: _Redirected(for_, operator, arguments))
+
+
+def _types(model: nn.Module) -> list[str]:
+    return list(dict.fromkeys(type(module).__name__ for module in model.modules()))
+
+
+def _replace_forward(operator: CustomOp, module: nn.Module, arguments: Arguments | None) -> Handle:
+    def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
+        if arguments is None:
+            return operator(*inputs, **named)
+        return operator(*arguments(self, *inputs, **named))
+
+    # A bound method: a copy of the model gets one that is bound to its own module.
+    ours = MethodType(forward, module)
+    had_one = "forward" in vars(module)
+    before = vars(module).get("forward")
+    vars(module)["forward"] = ours
+
+    def undo() -> None:
+        if had_one:
+            vars(module)["forward"] = before
+        else:
+            del vars(module)["forward"]
+
+    return _OnTop(module, ours, undo)
+
+
+class _OnTop(Handle):
+    """Undoes a replaced `forward`, unless something else lies on top of it by then."""
+
+    def __init__(self, module: nn.Module, ours: Any, undo: Callable[[], None]) -> None:
+        super().__init__(undo)
+        self._module, self._ours = module, ours
+
+    def remove(self) -> None:
+        """Undo it.
+
+        Raises
+        ------
+        LabError
+            Something else has replaced the `forward` since.
+        """
+        if self.active and vars(self._module).get("forward") is not self._ours:
+            raise LabError(
+                f"Something else was put over the forward of a {type(self._module).__name__} since, and has to go "
+                "first.",
+                python="gaudi_lab.hpu_graphs(model, False)",
+                magic="%gaudi_graphs off",
+            )
+        super().remove()
+
+
+class _Redirected(TorchFunctionMode):
+    """Sends the calls of one function to an operator."""
+
+    def __init__(self, function: Callable[..., Any], operator: CustomOp, arguments: Arguments | None) -> None:
+        super().__init__()
+        self._function, self._operator, self._arguments = function, operator, arguments
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if func is not self._function:
+            return func(*args, **named)
+        if self._arguments is None:
+            return self._operator(*args, **named)
+        return self._operator(*self._arguments(*args, **named))
+
+
+def _outputs(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
+    """Return what the model makes of inputs, with its random numbers from one seed, on the host."""
+    named = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], dict) else None
+    with torch.no_grad(), _evaluating(model), operator_ways.one_seed():
+        out = model(**named) if named is not None else model(*inputs)
+        return [x.detach().cpu() for x in pytree.tree_leaves(out) if isinstance(x, torch.Tensor)]
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

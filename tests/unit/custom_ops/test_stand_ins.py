@@ -1,0 +1,146 @@
+"""An operator in a live model: compared first, counted, and taken out without a trace."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gaudi_lab import bridge
+from gaudi_lab.custom_ops import define
+from gaudi_lab.errors import LabError, LabValueError
+
+GELU = """
+def NAME(x: Tensor, approximate: str = "none") -> Tensor:
+    return torch.nn.functional.gelu(x, approximate=approximate)
+"""
+
+
+class Calls(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return F.gelu(self.inner(x))
+
+
+def everything(model):
+    return [(dict(vars(module)), dict(module._modules)) for module in model.modules()], list(
+        model.state_dict()
+    )
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Dropout(0.5), nn.Linear(8, 4), nn.GELU()).to("hpu")
+
+
+@pytest.fixture
+def x():
+    return torch.randn(3, 4).to("hpu")
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
+def test_it_stands_in_for_a_type_and_leaves_no_trace(cell, model, x, lazy):
+    operator = cell(GELU)
+    before, random = everything(model), torch.get_rng_state()
+    with bridge.in_mode(lazy=lazy):
+        with operator.stand_in(model, x, for_=nn.GELU) as standing:
+            assert standing.places == ("1", "4")
+            assert standing.difference.agrees
+            (listed,) = [listed for listed in define.listing() if listed.name == operator.__name__]
+            assert listed.stands_in == ("GELU at 1, 4",)
+            seen = operator.calls
+            model(x).cpu()
+            assert operator.calls == seen + 2
+        assert everything(model) == before
+        assert model.training
+        assert torch.equal(torch.get_rng_state(), random)
+        seen = operator.calls
+        model(x).cpu()
+        assert operator.calls == seen
+
+
+def test_it_stands_in_for_a_function(cell, x):
+    operator, model = cell(GELU), Calls().to("hpu")
+    before = everything(model)
+    standing = operator.stand_in(model, x, for_=F.gelu)
+    seen = operator.calls
+    model(x)
+    assert operator.calls == seen + 1
+    F.gelu(x)  # of somebody else
+    assert operator.calls == seen + 1
+    standing.remove()
+    assert everything(model) == before
+
+
+def test_arguments_are_made_of_the_modules(cell, x):
+    operator = cell(
+        "def NAME(x: Tensor, slope: float) -> Tensor: return torch.nn.functional.leaky_relu(x, slope)"
+    )
+    model = nn.Sequential(nn.LeakyReLU(0.1), nn.LeakyReLU(0.3)).to("hpu")
+    with operator.stand_in(model, x, for_=nn.LeakyReLU, arguments=lambda relu, x: (x, relu.negative_slope)):
+        copied = copy.deepcopy(model)
+        copied[0].negative_slope = 0.5
+        assert not torch.equal(copied(x).cpu(), model(x).cpu())
+        assert "forward" not in vars(pickle.loads(pickle.dumps(nn.ReLU())))
+
+
+def test_another_result_is_refused_and_undone(cell, model, x):
+    operator = cell(GELU.replace("return ", "return 1.01 * "))
+    before = everything(model)
+    with pytest.raises(LabError, match="elements differ, by up to"):
+        operator.stand_in(model, x, for_=nn.GELU)
+    assert everything(model) == before
+    standing = operator.stand_in(model, x, for_=nn.GELU, beyond_rounding=True)
+    assert standing.difference.largest > 0
+    standing.remove()
+    assert everything(model) == before
+
+
+def test_what_cannot_be_is_said(cell, model, x):
+    operator = cell(GELU)
+    with pytest.raises(LabValueError, match=r"no Tanh.*Linear, GELU"):
+        operator.stand_in(model, x, for_=nn.Tanh)
+    with pytest.raises(LabValueError, match="needs inputs"):
+        operator.stand_in(model, for_=nn.GELU)
+    with pytest.raises(LabError, match="no call of the model reached it"):
+        operator.stand_in(model, x, for_=F.silu)
+
+
+def test_hpu_graphs_are_captured_anew_with_it_and_without(cell, x):
+    operator = cell(GELU)
+    with bridge.in_mode(lazy=True), torch.no_grad():
+        model = nn.Sequential(nn.Linear(4, 8), nn.GELU()).eval().to("hpu")
+        plain = model(x).cpu()
+        wrapped = bridge.wrap_in_hpu_graph(model)
+        for _ in range(3):
+            wrapped(x)
+        seen = operator.calls
+        standing = operator.stand_in(model, x, for_=nn.GELU)
+        for _ in range(3):
+            assert torch.equal(wrapped(x).cpu(), plain)
+        assert operator.calls > seen
+        standing.remove()
+        seen = operator.calls
+        for _ in range(3):
+            assert torch.equal(wrapped(x).cpu(), plain)
+        assert operator.calls == seen
+
+
+def test_a_new_body_reaches_models_that_hold_the_operator(cell, model, x):
+    operator = cell(GELU)
+    with bridge.in_mode(lazy=True), torch.no_grad():
+        wrapped = bridge.wrap_in_hpu_graph(model.eval())
+        with operator.stand_in(model, x, for_=nn.GELU):
+            before = [wrapped(x).cpu() for _ in range(3)][-1]
+            cell(GELU.replace("return ", "return 0 * "), name=operator.__name__)
+            after = [wrapped(x).cpu() for _ in range(3)][-1]
+    assert not torch.equal(before, after)
+    assert not after.any()
