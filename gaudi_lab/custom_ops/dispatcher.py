@@ -2,7 +2,7 @@
 
 PyTorch keeps what it was told of an operator for the life of the process, and graphs keep the operator. So an operator
 is registered once for each form of its source, under a name that nothing else has. What PyTorch is given are the
-functions of an `Entry`, and those look up what they run: a body that was run again unchanged takes the place of the
+functions of an `RegisteredEntry`, and those look up what they run: a body that was run again unchanged takes the place of the
 one before, and one that was replaced raises instead of computing what nobody means any more.
 """
 
@@ -25,7 +25,7 @@ NAMESPACE = "gaudi_lab_user"
 Function = Callable[..., Any]
 
 
-class Entry:
+class RegisteredEntry:
     """One registered operator, and the functions that stand behind it now.
 
     Parameters
@@ -147,7 +147,7 @@ class Entry:
         return self._part("setup_context")(*args, **kwargs)
 
 
-def show_as(entry: Entry) -> None:
+def show_as(entry: RegisteredEntry) -> None:
     """Let `torch.ops.gaudi_lab_user.<name>` be this operator."""
     packet = getattr(getattr(torch.ops, NAMESPACE), entry.registered)
     if entry.registered != entry.name:
