@@ -13,6 +13,7 @@ from gaudi_lab.api import mode as mode
 from gaudi_lab.api import no_compiles as no_compiles
 from gaudi_lab.api import operators as operators
 from gaudi_lab.api import relaunch as relaunch
+from gaudi_lab.api import restore as restore
 from gaudi_lab.api import status as status
 from gaudi_lab.api import use_operator as use_operator
 from gaudi_lab.api import warmup as warmup

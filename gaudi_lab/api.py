@@ -6,11 +6,13 @@ What moves a switch returns a `ChangeHandle`, which puts it back; what raises ha
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from gaudi_lab import bridge
+from gaudi_lab import bridge, frontend
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.measure import recorder
 from gaudi_lab.measure.causes import fallbacks
@@ -128,6 +130,43 @@ def relaunch(
         f"{name}={value}" if value is not None else f"no {name}" for name, value in environment.items()
     )
     _go_over(environment, title or "relaunched", None, drop, rerun)
+
+
+def restore(
+    path: str | Path | None = None, *, names: Collection[str] | None = None, replace_names: bool = False
+) -> None:
+    """Bind again what a relaunch has saved: names that were dropped, or a notebook that did not arrive.
+
+    The last snapshot is kept until the next relaunch. Prints what came.
+
+    Parameters
+    ----------
+    path
+        The snapshot, as the relaunch has told; by default this process's last one, else the newest that no process
+        came for.
+    names
+        Only these names, with those that share objects with them. None for all, with the switches of the models.
+    replace_names
+        Whether names that are bound to something else may be bound anew.
+
+    Raises
+    ------
+    LabError
+        There is none, it is another user's, or a name is not in it or would be bound anew. Nothing has changed.
+    """
+    from gaudi_lab.handover import kept
+    from gaudi_lab.workbench import aside
+
+    shell = frontend.running_shell()
+    if shell is None:
+        raise LabError("There is no notebook here to bind names in. Start a kernel, and restore there.")
+    came = kept.restore(path, names, into=shell.user_ns, replace=replace_names)
+    told = [f"restored {', '.join(came.names) or 'nothing'}", *(left.why for left in came.left)]
+    packed = [value for value in came.hidden.values() if isinstance(value, dict)]
+    for entry in packed if names is None else ():
+        if any(isinstance(value, aside.Aside) for value in entry.values()):
+            told += aside.unpack(entry)
+    print("\n".join(told))  # noqa: T201 - said where it was asked for
 
 
 def _go_over(
@@ -283,7 +322,10 @@ def operators(model: Any = None, *, measure: bool = True) -> Operators:
     >>> model(**batch)
     >>> gaudi_lab.operators(model)["rms_norm"].saving.operators
     """
-    return lab.current().operators(None if model is None else [attached_name(model)], measure=measure)
+    found = lab.current().operators(None if model is None else [attached_name(model)], measure=measure)
+    # Whoever has an operator of his own has loaded this.
+    define = sys.modules.get("gaudi_lab.custom_ops.define")
+    return found if define is None else replace(found, own=tuple(map(str, define.listing())))
 
 
 def use_operator(name: str, model: Any = None, on: bool = True, *, inputs: Any = None) -> ChangeHandle:

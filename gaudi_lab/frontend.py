@@ -8,12 +8,12 @@ from typing import Any
 
 def in_notebook() -> bool:
     """Whether this runs in a kernel, whose output can show pictures and replace them."""
-    return getattr(_shell(), "kernel", None) is not None
+    return getattr(running_shell(), "kernel", None) is not None
 
 
 def cell_number(file: str) -> int | None:
     """Return the number of the cell that Python knows as `file`; None if it is a file, or not known."""
-    compiler = getattr(_shell(), "compile", None)
+    compiler = getattr(running_shell(), "compile", None)
     if compiler is None:
         return None
     named = compiler.format_code_name(file)  # such as ("Cell", "In[7]")
@@ -23,11 +23,12 @@ def cell_number(file: str) -> int | None:
 
 def running_cell() -> int | None:
     """Return the number of the cell that runs now; None outside of IPython."""
-    number = getattr(_shell(), "execution_count", None)
+    number = getattr(running_shell(), "execution_count", None)
     return number if isinstance(number, int) else None
 
 
-def _shell() -> Any:
+def running_shell() -> Any:
+    """Return IPython's shell; None where nobody has started one."""
     # Not imported: where nobody has done so, there is no notebook.
     ipython = sys.modules.get("IPython")
     return None if ipython is None else ipython.get_ipython()

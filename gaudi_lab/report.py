@@ -241,10 +241,13 @@ class Operators(Rendered):
         One an operator and model.
     bridge
         Which bridge it is.
+    own
+        The user's own operators, a sentence each without a full stop.
     """
 
     uses: tuple[OperatorUse, ...]
     bridge: Identity
+    own: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> OperatorUse:
         """Return the operator called `name`, in the first model."""

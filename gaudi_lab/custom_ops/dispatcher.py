@@ -2,8 +2,8 @@
 
 PyTorch keeps what it was told of an operator for the life of the process, and graphs keep the operator. So an operator
 is registered once for each form of its source, under a name that nothing else has. What PyTorch is given are the
-functions of an `RegisteredEntry`, and those look up what they run: a body that was run again unchanged takes the place of the
-one before, and one that was replaced raises instead of computing what nobody means any more.
+functions of a `RegisteredEntry`, and those look up what they run: a body that was run again unchanged takes the place
+of the one before, and one that was replaced raises instead of computing what nobody means any more.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gaudi_lab.custom_ops import dispatcher
 from gaudi_lab.custom_ops.definition import Definition, ModuleName
-from gaudi_lab.custom_ops.dispatcher import Entry
+from gaudi_lab.custom_ops.dispatcher import RegisteredEntry
 from gaudi_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class CustomOp:
     def __init__(self, name: str) -> None:
         self.__name__ = name
         self.definition: Definition | None = None
-        self._entry: Entry | None = None
+        self._entry: RegisteredEntry | None = None
         self._overload: Any = None
         self._forms = 0
         self._earlier_calls = 0
@@ -41,7 +41,7 @@ class CustomOp:
         return self._overload(*args, **kwargs)
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> RegisteredEntry:
         """What PyTorch knows of it now."""
         assert self._entry is not None
         return self._entry
@@ -84,7 +84,7 @@ class CustomOp:
         form = self._forms + 1
         registered = self.__name__ if form == 1 else f"{self.__name__}__{form}"
         self._forms = form  # spent, even if PyTorch takes the name and refuses the rest
-        entry = Entry(self.__name__, registered, parts, **options)
+        entry = RegisteredEntry(self.__name__, registered, parts, **options)
         before = self._entry
         if before is not None:
             self._earlier_calls += before.calls
@@ -164,6 +164,11 @@ class ListedOperator:
     calls: int
     seconds: float
     stands_in: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        ran = f"ran {self.calls:,} times in {self.seconds:.3g} s" if self.calls else "did not run yet"
+        where = f", stands in for {', '.join(self.stands_in)}" if self.stands_in else ""
+        return f"{self.name} is an operator of your own, in {' and '.join(self.bodies)}: it {ran}{where}"
 
 
 def same(one: Definition, other: Definition | None) -> bool:

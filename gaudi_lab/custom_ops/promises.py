@@ -15,7 +15,7 @@ from gaudi_lab.custom_ops import torch_internals
 from gaudi_lab.errors import LabError
 
 if TYPE_CHECKING:
-    from gaudi_lab.custom_ops.dispatcher import Entry
+    from gaudi_lab.custom_ops.dispatcher import RegisteredEntry
 
 _MOST_KEPT = 256
 
@@ -60,7 +60,7 @@ def take_down(names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -
     )
 
 
-def require_kept(entry: Entry, given: Given, out: Any) -> None:
+def require_kept(entry: RegisteredEntry, given: Given, out: Any) -> None:
     """Raise if the run broke a promise.
 
     Raises
@@ -90,7 +90,7 @@ def require_kept(entry: Entry, given: Given, out: Any) -> None:
     _require_told_shape(entry, given, out)
 
 
-def _require_told_shape(entry: Entry, given: Given, out: Any) -> None:
+def _require_told_shape(entry: RegisteredEntry, given: Given, out: Any) -> None:
     shape = (entry.parts or {}).get("shape")
     if shape is None:
         return
@@ -131,7 +131,7 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
             yield from tensors(x)
 
 
-def line_of(entry: Entry, part: str) -> str:
+def line_of(entry: RegisteredEntry, part: str) -> str:
     """Return where a part of an operator was written, in words."""
     code = getattr((entry.parts or {}).get(part), "__code__", None)
     if code is None:

@@ -75,7 +75,7 @@ def _facts(operators: Operators) -> list[str]:
             ] = None
         for calls in use.plain_calls:
             told[f"{use.model}: {calls}"] = None
-    return list(told)
+    return [*told, *operators.own]
 
 
 def _which(places: tuple[OperatorPlace, ...], reason: str) -> str:
