@@ -27,7 +27,10 @@ from gaudi_lab.handover.kernel import (
 from gaudi_lab.handover.kernel.kernel_versions import Requests
 from gaudi_lab.handover.kernel.leaving import Exit
 from gaudi_lab.handover.kernel.passage import Passage
-from gaudi_lab.handover.rerun import Rerun, find_rerun
+from gaudi_lab.handover.rerun import Rerun, find_rerun, remembered
+
+_SHOWN = 6
+"""So many names that share objects with one are told."""
 
 
 @dataclass(frozen=True)
@@ -178,9 +181,17 @@ def _save(kernel: Any, wanted: _Wanted, hidden: dict[str, Any], undo: contextlib
     undo.callback(shutil.rmtree, taken.path, ignore_errors=True)
     left = {x.name: x.why for x in taken.left} | {x.name: x.why for x in beside if x.name not in given_up}
     outputs = {name for name in left if shell_state.is_output(name)}
-    if set(left) - outputs:
-        raise _cannot_travel({name: why for name, why in left.items() if name not in outputs})
+    # What nothing in the notebook knows but the screen: it goes on being shown, and does nothing any more.
+    widgets = set(left) & set(live_widgets.on_screen())
+    if set(left) - outputs - widgets:
+        raise _cannot_travel(
+            {x.name: x for x in taken.left if x.name not in outputs | widgets},
+            {x.name: x.why for x in beside if x.name not in given_up},
+        )
     notes = [f"{name} stayed behind, as {left[name]}" for name in sorted(outputs)]
+    if widgets:
+        told = next(x.why for x in taken.left if x.name in widgets and x.because_of is None)
+        notes.append(f"{len(widgets)} of the widgets on screen are a picture now, as {told}")
     notes += [f"{change.where} {change.how}" for change in taken.changed]
     return Passage(
         title=wanted.title,
@@ -203,7 +214,7 @@ def _cells_to_rerun(shell: Any, names: Sequence[str]) -> list[tuple[tuple[str, .
         A cell might not find what it found the first time, or would bind something anew that nobody gave up.
     """
     history = list(shell.history_manager.input_hist_parsed)
-    found = [find_rerun(name, shell.user_ns, history) for name in names]
+    found = [find_rerun(name, shell.user_ns, history, remembered) for name in names]
     for each in found:
         if reason := _why_not_again(each, names, len(history) - 1, shell.user_ns):
             raise LabError(
@@ -228,13 +239,29 @@ def _why_not_again(cell: Rerun, names: Sequence[str], running: int, namespace: M
     )
 
 
-def _cannot_travel(left: Mapping[str, str]) -> LabError:
-    reasons = "\n".join(f"  {name}: {why}" for name, why in left.items())
-    drops = " ".join(f"--drop {name!r}" if " " in name else f"--drop {name}" for name in left)
+def _cannot_travel(left: Mapping[str, snapshot.Left], beside: Mapping[str, str]) -> LabError:
+    """Return the refusal: every reason once, and with it the names that share objects with the one that has it."""
+    with_it: dict[str, list[str]] = {name: [] for name, x in left.items() if x.because_of is None}
+    for name, x in left.items():
+        if x.because_of is not None:
+            with_it.setdefault(x.because_of, []).append(name)
+    lines = []
+    for name, others in with_it.items():
+        shared = f", which shares objects with {_enumerate(others)}" if others else ""
+        lines.append(f"  {name}: {left[name].why if name in left else 'it cannot come along'}{shared}")
+    lines += [f"  {name}: {why}" for name, why in beside.items()]
+    names = (*left, *beside)
+    drops = " ".join(f"--drop {name!r}" if " " in name else f"--drop {name}" for name in names)
     return LabError(
-        f"The process is not replaced, because this could not come along:\n{reasons}\n"
-        f"Everything is as it was. To give it up, repeat the line with: {drops}"
+        "The process is not replaced, because this could not come along:\n"
+        + "\n".join(lines)
+        + f"\nEverything is as it was. To give it up, repeat the line with: {drops}"
     )
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
 def _let_through(kernel: Any, requests: Requests) -> None:

@@ -6,7 +6,7 @@ import builtins
 import io
 import types
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,21 @@ class Remembered:
         """Return whether a tensor is the one that cell `number` read, and was not written to since."""
         reference, version = self._seen.get((number, name), (None, -1))
         return reference is not None and reference() is value and version_of(value) == version
+
+
+remembered = Remembered()
+"""Of this process."""
+
+
+def remember_cells(shell: Any) -> Callable[[], None]:
+    """Take down, from now on, what each cell of a notebook read; return what ends it."""
+
+    def after_cell(*_: Any) -> None:
+        history = shell.history_manager.input_hist_parsed
+        remembered.after_cell(len(history) - 1, history[-1], shell.user_ns)
+
+    shell.events.register("post_run_cell", after_cell)
+    return lambda: shell.events.unregister("post_run_cell", after_cell)
 
 
 def find_rerun(

@@ -20,14 +20,20 @@ _loaded: dict[int, Handle] = {}
 def load(shell: InteractiveShell) -> None:
     """Add magics, completion and the watch on the namespace to `shell`."""
     from gaudi_lab.handover.notice import left_behind
-    from gaudi_lab.instruments.handle import together
+    from gaudi_lab.handover.rerun import remember_cells
+    from gaudi_lab.instruments.handle import Handle, together
     from gaudi_lab.notebook import completion, magics, namespace
 
     unload(shell)
     if (told := left_behind()) is not None:
         print(told)  # noqa: T201 - somebody's work lies there
     _loaded[id(shell)] = together(
-        [namespace.follow(shell), magics.register(shell), completion.register(shell)]
+        [
+            namespace.follow(shell),
+            magics.register(shell),
+            completion.register(shell),
+            Handle(remember_cells(shell)),
+        ]
     )
 
 
