@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import gaudi_lab
+from gaudi_lab import api
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.settings import Mode, Settings
 
@@ -103,15 +104,34 @@ def test_a_mode_of_another_process_says_so_beforehand_and_what_it_carries(panel)
     assert "HPU graphs of bert come back" in mode(panel, "lazy")["note"]
 
 
-def test_a_real_bridge_that_is_loaded_refuses_the_other_mode_beforehand(panel, monkeypatch):
+def test_where_the_bridge_keeps_its_mode_the_panel_asks_before_it_takes_a_fresh_process(panel, monkeypatch):
     from gaudi_lab import bridge
     from gaudi_lab.bridge import Identity
+    from gaudi_lab.handover import survey
+    from gaudi_lab.handover.snapshot import Left
 
     monkeypatch.setattr(bridge, "identity", lambda: Identity(False, "1.23.0"))
-    panel.controller.refresh()
+    sock = Left("sock", "sock is an open socket", "sock")
+    monkeypatch.setattr(survey, "survey", lambda *_: survey.Survey(("a", "b"), (sock,)))
     ask(panel, do="free", model="bert")
-    assert mode(panel, "lazy")["reason"].endswith("%env PT_HPU_LAZY_MODE=1")
     assert panel.settings["badge"] == {"emulated": False, "text": "Intel Gaudi · bridge 1.23.0"}
+    assert "In a fresh process" in mode(panel, "lazy")["note"]
+    assert ask(panel, do="mode", value="lazy") == ""
+    question = panel.settings["question"]
+    assert question["title"] == "eager → lazy takes a fresh process"
+    assert question["keeps"] == "2 names come along: a, b."
+    assert question["left"] == ("sock is an open socket.",)
+    assert question["go"] == "Go over without sock"
+    assert mode(panel, "eager")["on"]
+    asked = []
+    monkeypatch.setattr(api, "mode", lambda *names, **options: asked.append((*names, options)))
+    ask(panel, do="stay")
+    assert panel.settings["question"] is None
+    ask(panel, do="go")
+    assert not asked
+    ask(panel, do="mode", value="lazy")
+    ask(panel, do="go")
+    assert asked == [("lazy", {"drop": ("sock",)})]
 
 
 @pytest.mark.parametrize(
