@@ -20,6 +20,8 @@ class Planted:
 
     def pack(self) -> dict[str, Any]:
         calls.append("pack")
+        if self.slow:
+            print("packing", flush=True)
         time.sleep(self.slow)
         del self.thing.mark
         return {"thing": self.thing}

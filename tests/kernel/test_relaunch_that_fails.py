@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ class Fails:
         self.__dict__.update(state)
         arrived = 'ipykernel' in sys.modules
         if self.how == 'killed' and not arrived: os.kill(os.getpid(), signal.SIGKILL)
-        if self.how == 'slow' and not arrived: time.sleep(60)
+        if self.how == 'slow' and not arrived: open(self.begun, 'w').close(); time.sleep(60)
         if self.how == 'raises' and not arrived: raise ValueError('planted')
         if self.how == 'late' and arrived: raise ValueError('planted')
         if self.how == 'dies' and arrived: os.kill(os.getpid(), signal.SIGKILL)
@@ -55,11 +55,18 @@ companion = planted_companion.Planted(thing)
 planted_companion.calls.clear()
 sys.same_process = True
 def snapshots():
-    folders = [*glob.glob(tempfile.gettempdir() + '/gaudi-lab-notebook-*'), *glob.glob('/dev/shm/gaudi-lab-notebook-*')]
-    return sorted(folders)
+    places = (tempfile.gettempdir(), '/dev/shm')
+    return sorted(path for place in places for path in glob.glob(f'{{place}}/gaudi-lab-notebook-{{os.getpid()}}-*'))
 """
     assert small.run(setup).status == "ok"
     return small
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def assert_all_is_as_it_was(notebook: Notebook) -> None:
@@ -84,10 +91,11 @@ def test_what_does_not_load_in_the_new_environment_is_refused(notebook, how, say
     assert notebook.value("snapshots() == before")
 
 
-def test_an_interrupt_while_it_is_checked_leaves_all_as_it_was(notebook):
-    notebook.run("fails = Fails('slow')\nbefore = snapshots()")
+def test_an_interrupt_while_it_is_checked_leaves_all_as_it_was(notebook, tmp_path):
+    begun = tmp_path / "begun"
+    notebook.run(f"fails = Fails('slow'); fails.begun = {str(begun)!r}\nbefore = snapshots()")
     cell = notebook.start(WITH)
-    time.sleep(4)
+    wait_until(begun.exists)
     notebook.manager.interrupt_kernel()
     (heard,) = hear(notebook, cell)
     assert "KeyboardInterrupt" in heard.error
@@ -102,7 +110,7 @@ def test_an_interrupt_while_it_is_checked_leaves_all_as_it_was(notebook):
 def test_an_interrupt_while_a_companion_packs_leaves_all_as_it_was(notebook):
     notebook.run("companion.slow = 60")
     cell = notebook.start(WITH)
-    time.sleep(2)
+    wait_until(lambda: "packing" in notebook.client.get_iopub_msg(timeout=60)["content"].get("text", ""))
     notebook.manager.interrupt_kernel()
     (heard,) = hear(notebook, cell)
     assert "KeyboardInterrupt" in heard.error
