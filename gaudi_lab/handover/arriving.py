@@ -140,7 +140,9 @@ class Arrival:
         self.notes += shell_settings.put_settings(shell, coming.settings)
         loaded = snapshot.load(coming.snapshot, shell.user_ns)
         self.missing += [x.why for x in loaded.left]
-        self.notes += [f"{name} came back differently" for name in loaded.differs]
+        self.notes += [f"{name} came back differently" for name in loaded.differs if name in coming.kept]
+        if others := len(set(loaded.differs) - set(coming.kept)):
+            self.notes.append(f"{others} of what is on screen came back differently")
         shell_state.put_hidden_state(shell, loaded.hidden)
         self.notes += surroundings.put_back(loaded.hidden.get("surroundings", {}))
         for names, source in coming.rerun:

@@ -152,7 +152,7 @@ def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[E
         hidden["surroundings"] = surroundings.gather()
         going = _save(kernel, wanted, hidden, undo)
         going.started, going.unpack = started, unpack
-        verify.load_elsewhere(going.snapshot, wanted.variables)
+        verify.load_elsewhere(going.snapshot, wanted.variables, live_widgets.on_screen())
         going.state = shell_state.plain_state(kernel.shell)
         going.settings = shell_settings.settings(kernel.shell)
         going.subshells = kernel_versions.subshells(kernel)

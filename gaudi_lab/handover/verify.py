@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from gaudi_lab.errors import LabError
 from gaudi_lab.handover.check import check
@@ -11,7 +11,7 @@ _MOST_TOLD = 4
 _WIDGETS = "gaudi_lab.handover.kernel.live_widgets"
 
 
-def load_elsewhere(path: str, variables: Mapping[str, str]) -> None:
+def load_elsewhere(path: str, variables: Mapping[str, str], shown: Collection[str] = ()) -> None:
     """Load a snapshot in a process of its own, and compare what came with what was saved.
 
     Parameters
@@ -20,6 +20,8 @@ def load_elsewhere(path: str, variables: Mapping[str, str]) -> None:
         The snapshot.
     variables
         All variables of that process.
+    shown
+        Hidden entries that only the screen knows: that they come back differently stops nothing.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def load_elsewhere(path: str, variables: Mapping[str, str]) -> None:
     except LabError as error:
         raise LabError(f"{error.why} Everything is as it was.") from None
     failed = [reason.why for reason in found.left]
-    failed += [f"{name} would come back differently" for name in found.differs]
+    failed += [f"{name} would come back differently" for name in found.differs if name not in shown]
     if failed:
         more = f"; and {len(failed) - _MOST_TOLD} more" if len(failed) > _MOST_TOLD else ""
         reasons = "; ".join(failed[:_MOST_TOLD])
