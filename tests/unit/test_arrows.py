@@ -31,6 +31,7 @@ LAYERS = [
     {"handover"},
     {"instruments"},
     {"measure", "custom_ops"},
+    {"comparison"},
     {"render"},
     {"workbench"},
     {"api"},
