@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from gaudi_lab.emulator.process import finder, flags, migration
+from gaudi_lab.emulator.process import finder, migration
 from gaudi_lab.emulator.process.autoload import is_enabled, is_refused
 
 __all__ = [
@@ -176,6 +176,8 @@ def recording() -> tuple[int, int]:
 
 def exclusive() -> bool:
     """Return True if one process at a time has the emulated device, as a card: ``GAUDI_LAB_EXCLUSIVE=1``."""
+    from gaudi_lab.emulator.process import flags
+
     return flags.read_boolean("GAUDI_LAB_EXCLUSIVE", default=False)
 
 
