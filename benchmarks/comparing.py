@@ -29,9 +29,9 @@ def tell(factor: float, wrong: bool = False) -> str:
     found = gaudi_lab.compare(
         planted(factor, wrong), settings=["eager"], over={"variant": [0, 1]}, quiet=True
     )
-    first, second = found.rows
+    second = found.rows[1]
     wins = "wins" if found.best() is second else ""
-    return "other results" + wins if second.differs else str(found.verdict(second))
+    return f"other results {wins}".strip() if second.differs else str(found.verdict(second))
 
 
 def minilm() -> None:
@@ -60,7 +60,7 @@ def minilm() -> None:
     print(f"timed alone, {quickest} is quickest; the comparison says {', '.join(map(str, tied))}")
     for candidate, seconds in alone.items():
         told = found.row(candidate).median
-        print(f"  {str(candidate):<32} alone {1000 * seconds:.1f} ms, compared {1000 * told:.1f} ms")
+        print(f"  {candidate!s:<32} alone {1000 * seconds:.1f} ms, compared {1000 * told:.1f} ms")
 
 
 def main() -> None:

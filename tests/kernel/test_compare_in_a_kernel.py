@@ -28,9 +28,7 @@ def test_an_interrupt_keeps_what_is_there(notebook):
     import time
 
     notebook.run("import time\ndef slow(pause):\n    time.sleep(pause)\n    return net(x)")
-    cell = notebook.start(
-        '%gaudi_compare --settings "eager; lazy" --rounds 50 --over pause=[0.02] slow'
-    )
+    cell = notebook.start('%gaudi_compare --settings "eager; lazy" --rounds 50 --over pause=[0.02] slow')
     time.sleep(5)
     notebook.manager.interrupt_kernel()
     reply = notebook.wait(cell)

@@ -23,8 +23,8 @@ GRAPHS = Settings(Mode.LAZY, hpu_graphs=True)
 class Planted:
     """Runs for as long as it is told to, on a made-up clock with made-up noise.
 
-    `seconds` are those of a call by the candidate's name, `warmups` what its first call takes more, `outputs` what comes
-    out, `raises` what is raised, `captures` how many graphs each call captures after it is warm.
+    `seconds` are those of a call by the candidate's name, `warmups` what its first call takes more, `outputs` what
+    comes out, `raises` what is raised, `captures` how many graphs each call captures after it is warm.
     """
 
     name = "planted"

@@ -46,7 +46,9 @@ def test_everything_is_as_it_was_afterwards(net, workbench):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    gaudi_lab.compare(net, torch.ones(2, 4).to("hpu"), settings=["eager", "lazy"], rounds=1, calls=1, quiet=True)
+    gaudi_lab.compare(
+        net, torch.ones(2, 4).to("hpu"), settings=["eager", "lazy"], rounds=1, calls=1, quiet=True
+    )
     assert torch.equal(torch.rand(1), expected)
     assert list(workbench.models) == ["mine"]
     assert workbench.models["mine"].settings == Settings(Mode.LAZY, hpu_graphs=True)

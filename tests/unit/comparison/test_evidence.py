@@ -54,7 +54,9 @@ def test_batches_of_other_sizes_share_their_first_samples():
     assert differ(torch.ones(8, 2), torch.ones(3, 2)).why_not
 
 
-@pytest.mark.parametrize(("some", "other"), [({"a": 1.0}, {"b": 1.0}), (torch.ones(2), torch.ones(3)), ((), ())])
+@pytest.mark.parametrize(
+    ("some", "other"), [({"a": 1.0}, {"b": 1.0}), (torch.ones(2), torch.ones(3)), ((), ())]
+)
 def test_what_cannot_be_compared_is_not_the_same(some, other):
     found = differ(some, other)
     assert found.why_not

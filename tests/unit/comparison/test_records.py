@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.unit.comparison.conftest import EAGER, GRAPHS, LAZY, Planted
 
 import gaudi_lab
 from gaudi_lab.comparison import folding, records
@@ -13,6 +12,7 @@ from gaudi_lab.comparison.candidates import Candidate, make_candidates, parse_se
 from gaudi_lab.comparison.records import Journal
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings
+from tests.unit.comparison.conftest import EAGER, GRAPHS, LAZY, Planted
 
 SECONDS = {"eager": 1.0, "lazy": 0.5, "lazy + HPU graphs": 0.2}
 

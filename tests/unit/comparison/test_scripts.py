@@ -97,7 +97,10 @@ def test_for_optimum_habana(tmp_path):
     (package / "__init__.py").write_text(names)
     code = compared("trainer", "trainer.evaluate()", TRAINER, batch_size=5).to_code("optimum-habana")
     assert "gaudi_lab" not in code
-    more = "\nprint(trainer.args.eval_batch_size, trainer.args.use_hpu_graphs_for_inference, len(trainer.warmup.iterations))\n"
+    more = """
+args = trainer.args
+print(args.eval_batch_size, args.use_hpu_graphs_for_inference, len(trainer.warmup.iterations))
+"""
     assert run(code, tmp_path, more=more, path=str(tmp_path / "names")).endswith("5 True 2\n")
 
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from tests.unit.comparison.conftest import EAGER, GRAPHS, LAZY, Planted
 
 from gaudi_lab.errors import LabError
+from tests.unit.comparison.conftest import EAGER, GRAPHS, LAZY, Planted
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.05])
