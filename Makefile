@@ -53,6 +53,7 @@ conformance: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/comparing.py
 
 clean:
 	rm -rf $(VENV) site build dist

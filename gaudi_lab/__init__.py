@@ -6,7 +6,8 @@ the bridge decides lazy or eager when it loads, and that choice is left to you.
 
 In a notebook, `%load_ext gaudi_lab` adds `%gaudi_mode`, `%gaudi_attach`, `%gaudi_graphs`, `%gaudi_sdpa`,
 `%gaudi_ops`, `%gaudi_compile`, `%gaudi_status`, `%gaudi_panel`, `%%gaudi_warmup`, `%gaudi_why`, `%gaudi_forecast`,
-`%gaudi_freeze`, `%gaudi_live_line`, `%gaudi_relaunch` and `%%gaudi_op`. Each has a function of like name here.
+`%gaudi_compare`, `%gaudi_export`, `%gaudi_freeze`, `%gaudi_live_line`, `%gaudi_relaunch` and `%%gaudi_op`. Each has
+a function of like name here.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@ from gaudi_lab import diffusers as diffusers
 from gaudi_lab import transformers as transformers
 from gaudi_lab.api import apply as apply
 from gaudi_lab.api import attach as attach
+from gaudi_lab.api import compare as compare
 from gaudi_lab.api import compile as compile  # noqa: A004
 from gaudi_lab.api import detach as detach
 from gaudi_lab.api import forecast as forecast
@@ -11,6 +12,7 @@ from gaudi_lab.api import hpu_graphs as hpu_graphs
 from gaudi_lab.api import live_line as live_line
 from gaudi_lab.api import mode as mode
 from gaudi_lab.api import no_compiles as no_compiles
+from gaudi_lab.api import open_comparison as open_comparison
 from gaudi_lab.api import operators as operators
 from gaudi_lab.api import relaunch as relaunch
 from gaudi_lab.api import restore as restore

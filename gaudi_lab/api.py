@@ -34,6 +34,7 @@ from gaudi_lab.workbench import lab
 from gaudi_lab.workbench.lab import ChangeHandle
 
 if TYPE_CHECKING:
+    from gaudi_lab.comparison.result import Comparison
     from gaudi_lab.measure.forecast import Forecast
 
 
@@ -520,6 +521,112 @@ def forecast(
         epochs=epochs,
         multiple_of=multiple_of,
     )
+
+
+def compare(
+    what: Any,
+    inputs: Any = None,
+    *,
+    settings: Iterable[Settings | str] | None = None,
+    over: Mapping[str, Sequence[Any]] | None = None,
+    rounds: int | None = None,
+    calls: int | None = None,
+    tolerance: float | None = None,
+    limit: float | None = None,
+    method: str | None = None,
+    path: str | Path | None = None,
+    resume: str | Path | Comparison | None = None,
+    quiet: bool = False,
+) -> Comparison:
+    """Say which settings win, by how much, and from how many calls on. In a notebook: `%gaudi_compare model(**batch)`.
+
+    Outputs are compared with those of the first settings before anything is timed; what gives other results is not
+    timed. What can be moved in this process is tried there, the settings in turn; what is decided when the bridge loads
+    is tried in processes of their own, with cold warm-ups. An interrupt returns what is there.
+
+    Parameters
+    ----------
+    what
+        A model, Trainer (`trainer` or `trainer.evaluate`), pipeline, or function. Functions run with the switches of
+        all attached models.
+    inputs
+        What it is called with: a dict or `BatchEncoding` of arguments by name, a tuple of arguments, or one.
+    settings
+        What to try, as `Settings` or as they show themselves: "lazy + HPU graphs". The first is what the others are
+        measured by. None for all there are.
+    over
+        What else to vary, each with its values: `batch_size`, `dtype` (autocast), arguments of a function, and
+        `environment`, dicts of variables.
+    rounds, calls
+        How many turns each has, and how many steady calls of each are timed.
+    tolerance
+        How far outputs may be from the first, in parts of the largest number. None for 0.001, and 0.03 for types of 16
+        bits. Tokens have to be equal.
+    limit
+        Seconds that one turn of one setting may take.
+    method
+        "resident" or "fresh"; None chooses.
+    path
+        A file to which JSON lines are written as it goes.
+    resume
+        Such a file, or a comparison that was interrupted: only what is missing is measured.
+    quiet
+        Show neither estimate nor progress.
+
+    Returns
+    -------
+    Comparison
+        A row a setting; its `best()` wins, `plot()` draws, `to_code()` writes a script.
+
+    Raises
+    ------
+    LabError
+        If it cannot be tried so. Nothing has changed. What a setting itself raises is in its row.
+
+    Examples
+    --------
+    >>> comparison = gaudi_lab.compare(model, batch, over={"batch_size": [1, 8]})
+    >>> comparison.best(calls=5000)
+    """
+    from gaudi_lab.workbench import comparing
+    from gaudi_lab.workbench.subjects import make_subject
+
+    args, kwargs = _arguments(inputs)
+    return comparing.compare(
+        make_subject(what, args, kwargs),
+        settings,
+        over or {},
+        rounds=rounds,
+        calls=calls,
+        tolerance=tolerance,
+        limit=limit,
+        method=method,
+        path=path,
+        resume=resume,
+        quiet=quiet,
+    )
+
+
+def open_comparison(path: str | Path) -> Comparison:
+    """Return a comparison that was saved, or written as it went.
+
+    Raises
+    ------
+    LabError
+        It is no such file.
+    """
+    from gaudi_lab.comparison import folding
+
+    return folding.open_comparison(path)
+
+
+def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what something is called with, as positions and names."""
+    if inputs is None:
+        return (), {}
+    if isinstance(inputs, Mapping) or hasattr(inputs, "keys"):
+        return (), dict(inputs)
+    return (tuple(inputs), {}) if isinstance(inputs, (tuple, list)) else ((inputs,), {})
 
 
 def freeze(on: bool = True) -> None:

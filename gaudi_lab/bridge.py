@@ -350,6 +350,24 @@ def memory() -> Memory | None:
     return Memory(int(stats["InUse"]), int(stats["MaxInUse"]), int(stats["Limit"]))
 
 
+def reset_peak_memory() -> None:
+    """Count the most device memory in use from now on. Does nothing while the device is not in use by this process."""
+    if loaded() and _torch().hpu.is_initialized():
+        _torch().hpu.reset_peak_memory_stats()
+
+
+def holds_only_device() -> bool:
+    """Whether this process holds the only device there is, so that no other can have it until this one ends.
+
+    The emulated device is shared, unless `GAUDI_LAB_EXCLUSIVE=1` makes it as exclusive as a card.
+    """
+    if not loaded() or not _torch().hpu.is_initialized():
+        return False
+    if identity().emulated and not emulator.exclusive():
+        return False
+    return int(_torch().hpu.device_count()) < 2
+
+
 def wrap_in_hpu_graph(module: nn.Module, **options: Any) -> nn.Module:
     """Call the bridge's `wrap_in_hpu_graph`, which changes `module` in place.
 

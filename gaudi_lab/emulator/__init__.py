@@ -174,6 +174,13 @@ def recording() -> tuple[int, int]:
     return now.number, now.steps
 
 
+def exclusive() -> bool:
+    """Return True if one process at a time has the emulated device, as a card: ``GAUDI_LAB_EXCLUSIVE=1``."""
+    from gaudi_lab.emulator.process import flags
+
+    return flags.read_boolean("GAUDI_LAB_EXCLUSIVE", default=False)
+
+
 def set_lazy(lazy: bool) -> None:
     """Change the execution mode of the running process, which no bridge on hardware can do.
 

@@ -5,7 +5,10 @@ Those of the switches are made from the table of switches.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +17,12 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from gaudi_lab import api
+from gaudi_lab.comparison.result import Comparison
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.measure.forecast import Forecast
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.measure.why import Why
-from gaudi_lab.notebook import namespace
+from gaudi_lab.notebook import compared_code, namespace
 from gaudi_lab.notebook.completion import names_of_operators
 from gaudi_lab.notebook.operator_magic import OperatorMagics
 from gaudi_lab.notebook.repeat import repeat
@@ -48,7 +52,15 @@ _rerun = argument(
 
 @magics_class
 class GaudiMagics(Magics):
-    """The magics that are no switches, and what the others share."""
+    """The magics that are no switches, and what the others share.
+
+    Attributes
+    ----------
+    compared
+        The last comparison, to write a script of.
+    """
+
+    compared: Comparison | None = None
 
     @line_magic
     @explain_refusals
@@ -223,6 +235,87 @@ class GaudiMagics(Magics):
         batches = namespace.batches(arguments.batches, self.shell.user_ns)
         return api.forecast(batches, name, epochs=arguments.epochs, most=arguments.most)
 
+    @no_var_expand
+    @line_magic
+    @explain_refusals
+    @magic_arguments()
+    @_help
+    @argument("--settings", metavar="'LAZY; EAGER'", help="Settings, parted by semicolons. Default: all.")
+    @argument(
+        "--over",
+        metavar="NAME=[V,V]",
+        action="append",
+        default=[],
+        help="What else to vary, with its values.",
+    )
+    @argument("--rounds", type=int, help="How many turns each has.")
+    @argument("--limit", type=float, help="Seconds that one turn of one setting may take.")
+    @argument("--method", choices=["resident", "fresh"], help="In this process, or in one each.")
+    @argument("--path", help="A file for the records, written as it goes.")
+    @argument("--resume", help="Such a file, to go on with.")
+    @argument(
+        "code",
+        nargs="*",
+        help="What to compare: a call of a model, Trainer or pipeline, or a function's name.",
+    )
+    def gaudi_compare(self, line: str) -> Comparison:
+        """Compare settings: which wins, by how much, and from how many calls on.
+
+        Outputs are compared before anything is timed. An interrupt keeps what is there.
+
+        In Python: gaudi_lab.compare(model, batch)
+        """
+        options, code = _split_code(line, _COMPARE_OPTIONS)
+        arguments = parse_argstring(self.gaudi_compare, options)
+        if not code.strip():
+            raise UsageError("There is nothing to compare. Run: %gaudi_compare model(**batch)")
+        self._attach_all()
+        self.compared = compared_code.compare(
+            self.shell,
+            code,
+            settings=_words(arguments.settings),
+            over=_over(arguments.over),
+            **{name: getattr(arguments, name) for name in ("rounds", "limit", "method", "path", "resume")},
+        )
+        return self.compared
+
+    @line_magic
+    @explain_refusals
+    @magic_arguments()
+    @_help
+    @argument(
+        "--form",
+        choices=["gaudi_lab", "habana_frameworks", "optimum-habana"],
+        default="gaudi_lab",
+        help="What the script is written for. Default: gaudi_lab.",
+    )
+    @argument(
+        "--calls", type=int, help="The settings that win for so many calls; for the steady state by default."
+    )
+    @argument("file", nargs="?", help="Where to write it. Without one, it is shown.")
+    def gaudi_export(self, line: str) -> None:
+        """Write a script that runs what the last %gaudi_compare compared, with the settings that won.
+
+        In Python: comparison.to_code()
+        """
+        arguments = parse_argstring(self.gaudi_export, line)
+        if self.compared is None:
+            raise UsageError(
+                "Nothing has been compared in this notebook yet. Run: %gaudi_compare model(**batch)"
+            )
+        code = self.compared.to_code(arguments.form, calls=arguments.calls)
+        if arguments.file is None:
+            print(code)  # noqa: T201
+            return
+        path = Path(arguments.file)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(code)
+        except FileExistsError:
+            other = path.with_name(f"{path.stem}_2{path.suffix}")
+            raise UsageError(f"{path} is there already, and stays. Run: %gaudi_export {other}") from None
+        print(f"{path}: {self.compared.best(arguments.calls).candidate}")  # noqa: T201
+
     @line_magic
     @explain_refusals
     @magic_arguments()
@@ -315,13 +408,50 @@ def _nothing_attached(user_ns: dict[str, Any]) -> UsageError:
     return UsageError(f'There is no model on hpu. Run: {elsewhere}.to("hpu")')
 
 
-def _split_code(line: str) -> tuple[str, str]:
-    """Part our options, which come first, from the code behind them, whose quotes and dashes are its own."""
-    words = line.split(" ")
-    position = 0
-    while position < len(words) and (not words[position] or words[position].startswith("-")):
-        position += 2 if words[position] == "-n" else 1
-    return " ".join(words[:position]), " ".join(words[position:])
+_COMPARE_OPTIONS = frozenset(
+    {"--settings", "--over", "--rounds", "--limit", "--method", "--path", "--resume"}
+)
+
+
+def _split_code(line: str, with_value: Collection[str] = ("-n",)) -> tuple[str, str]:
+    """Part our options, which come first, from the code behind them, whose quotes and dashes are its own.
+
+    Those of `with_value` have a word behind them, or several in quotes.
+    """
+    rest = line.lstrip()
+    taken = []
+    while rest.startswith("-"):
+        option, _, rest = rest.partition(" ")
+        taken.append(option)
+        rest = rest.lstrip()
+        if option in with_value:
+            value = re.match(r"'[^']*'|\"[^\"]*\"|\S+", rest)
+            taken.append(value[0] if value else "")
+            rest = rest[value.end() :].lstrip() if value else ""
+    return " ".join(taken), rest
+
+
+def _words(settings: str | None) -> list[str] | None:
+    if settings is None:
+        return None
+    return [words.strip() for words in settings.strip("'\"").split(";") if words.strip()]
+
+
+def _over(given: list[str]) -> dict[str, list[Any]]:
+    """Return what is varied, from words such as ``batch_size=[1,8]``."""
+    found = {}
+    for word in given:
+        name, sign, values = word.strip("'\"").partition("=")
+        try:
+            read = ast.literal_eval(values)
+        except (SyntaxError, ValueError):
+            read = values.split(",") if values else None
+        if not sign or read is None:
+            raise UsageError(
+                f"--over {word} gives no values. Run: %gaudi_compare --over batch_size=[1,8] ..."
+            )
+        found[name] = list(read) if isinstance(read, (list, tuple)) else [read]
+    return found
 
 
 # That of operators is among those above: it has names to read.

@@ -31,16 +31,23 @@ def models(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """
     if "torch" not in sys.modules:
         return {}
-    from gaudi_lab.instruments import components
-
     found: dict[str, Any] = {}
     for name, value in namespace.items():
-        if not name.startswith("_") and not any(value is known for known in found.values()):
-            whole = isinstance(value, sys.modules["torch"].nn.Module)
-            if whole or components.is_trainer(value) or components.is_pipeline(value):
-                found[name] = value
+        known = any(value is one for one in found.values())
+        if not name.startswith("_") and not known and is_model(value):
+            found[name] = value
     inner = {id(part) for value in found.values() for part in _parts(value)}
     return {name: value for name, value in found.items() if id(value) not in inner}
+
+
+def is_model(value: Any) -> bool:
+    """Whether `value` is a torch module, Trainer or pipeline."""
+    if "torch" not in sys.modules:
+        return False
+    from gaudi_lab.instruments import components
+
+    whole = isinstance(value, sys.modules["torch"].nn.Module)
+    return whole or components.is_trainer(value) or components.is_pipeline(value)
 
 
 def resolve(name: str, namespace: Mapping[str, Any]) -> Any:

@@ -31,6 +31,7 @@ LAYERS = [
     {"handover"},
     {"instruments"},
     {"measure", "custom_ops"},
+    {"comparison"},
     {"render"},
     {"workbench"},
     {"api"},
@@ -48,6 +49,7 @@ EXCEPTIONS = {
 
 # `habana_frameworks` is spoken to by the bridge alone. These only name it.
 NAMES_THE_BRIDGE = {
+    "comparison.script": "writes scripts for the plain bridge",
     "cli.run": "makes a folder in which other processes find the emulated package",
     "handover.kernel.bystanders": "knows whose threads hold nothing of the user's",
     "cli.doctor": "looks whether a real one is installed, without loading it",

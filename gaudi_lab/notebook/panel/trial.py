@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,10 @@ from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
 from gaudi_lab.measure.timeline import spread
 from gaudi_lab.notebook.panel.call_log import LastInput
-from gaudi_lab.settings import Mode, Settings
+from gaudi_lab.settings import Settings
 from gaudi_lab.workbench.lab import Lab
 from gaudi_lab.workbench.model import SwitchedModel
+from gaudi_lab.workbench.subjects import switched
 
 BUDGET = 1.0
 """Seconds after which no further run is started."""
@@ -116,7 +116,7 @@ def run(
         return Trial(part, now, note=note or "No other settings to compare with yet")
     try:
         # Those before go first, so that what is captured and compiled at the end is what is on.
-        with _switched(workbench, attached.name, before):
+        with switched(workbench, [attached.name], before):
             other, other_output = _timed(before, call)
     except LabError as problem:
         now, _ = _timed(attached.settings, call)
@@ -141,16 +141,6 @@ def _once(call: Callable[[], Any]) -> tuple[float, Any]:
     output = call()
     bridge.settle()
     return time.perf_counter() - started, output
-
-
-@contextmanager
-def _switched(workbench: Lab, name: str, settings: Settings) -> Iterator[None]:
-    """Move one model's switches for a while. Others go along between lazy and eager mode, and come back."""
-    with ExitStack() as moves:
-        if workbench.mode.is_lazy and settings.mode is Mode.COMPILE:
-            moves.enter_context(workbench.apply(settings.in_mode(Mode.EAGER), [name]))
-        moves.enter_context(workbench.apply(settings, [name]))
-        yield
 
 
 def _tensors(output: Any) -> list[torch.Tensor]:

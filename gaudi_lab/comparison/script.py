@@ -1,0 +1,246 @@
+"""A script that runs what was compared with the settings that won.
+
+What the environment has to say comes first: it is read when torch and the bridge are imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gaudi_lab.comparison.result import Comparison
+from gaudi_lab.comparison.row import Row
+from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.settings import SWITCHES, Mode, Settings
+
+_BATCH_SIZE = "batch_size"
+
+
+def write(comparison: Comparison, row: Row, form: str, setup: str = "") -> str:
+    """Return the script; parameters as in `Comparison.to_code`."""
+    if form not in _FORMS:
+        raise LabValueError(
+            f"{form!r} is no form of a script; there are {', '.join(_FORMS)}.",
+            python='comparison.to_code("gaudi_lab")',
+        )
+    setup = setup or comparison.setup
+    if not setup or not comparison.source:
+        raise LabError(
+            "What was compared is known as objects and not as code, so the script would have nothing to run. In a "
+            "notebook, %gaudi_compare knows its cells.",
+            python='comparison.of_source("model(**batch)", "from my_project import model, batch").to_code()',
+            magic="%gaudi_compare model(**batch)",
+        )
+    lines = [
+        '"""The settings that won a comparison, and what they were compared on."""',
+        "",
+        *_environment(row),
+        "",
+        *_FORMS[form](comparison, row, setup.strip().splitlines()),
+    ]
+    code = "\n".join(lines) + "\n"
+    ast.parse(code)
+    return code
+
+
+def _environment(row: Row) -> list[str]:
+    lazy = int(row.candidate.settings.mode.is_lazy)
+    lines = [
+        "import os",
+        "",
+        "# Read when torch and the bridge are imported, so before them.",
+        f'os.environ["PT_HPU_LAZY_MODE"] = "{lazy}"',
+    ]
+    for name, value in row.candidate.environment:
+        if value is None:
+            lines.append(f"os.environ.pop({name!r}, None)")
+        else:
+            lines.append(f"os.environ[{name!r}] = {value!r}")
+    return lines
+
+
+def _in_gaudi_lab(comparison: Comparison, row: Row, setup: list[str]) -> list[str]:
+    settings = row.candidate.settings
+    given = [f"gaudi_lab.Mode.{settings.mode.name}"]
+    given += [
+        f"{name}={value!r}"
+        for name, value in settings.switches.items()
+        if name != "mode" and value not in (None, False, ())
+    ]
+    attach = [f"gaudi_lab.attach({name})" for name in _models(comparison)]
+    return [
+        "import gaudi_lab",
+        "import torch",
+        "",
+        f'gaudi_lab.mode("{Mode.of_process(settings.mode.is_lazy)}")',
+        "",
+        *setup,
+        "",
+        *attach,
+        f"gaudi_lab.apply(gaudi_lab.Settings({', '.join(given)}))",
+        "",
+        *_run(comparison, row),
+    ]
+
+
+def _in_plain_bridge(comparison: Comparison, row: Row, setup: list[str]) -> list[str]:
+    settings = row.candidate.settings
+    if comparison.kind not in ("model", "trainer"):
+        raise LabError(
+            f"What was compared is a {comparison.kind}, and for the plain bridge a script is written for a model.",
+            python='comparison.to_code("gaudi_lab")',
+        )
+    _refuse_options(settings, "the plain bridge")
+    (name,) = _models(comparison)
+    model = f"{name}.model" if comparison.kind == "trainer" else name
+    lines = [
+        "import torch",
+        "import habana_frameworks.torch as bridge",
+        "import habana_frameworks.torch.core as core",
+        "",
+        *setup,
+        "",
+    ]
+    if settings.fused_sdpa:
+        lines += [*_FUSED_ATTENTION, f"use_fused_attention({model})", ""]
+    if settings.hpu_graphs:
+        lines.append(f"{model} = bridge.hpu.wrap_in_hpu_graph({model})")
+    if settings.mode is Mode.COMPILE:
+        lines.append(f'{model}.compile(backend="hpu_backend", dynamic=False)')
+    return [*lines, "", *_run(comparison, row, ["core.mark_step()"] if settings.mode.is_lazy else [])]
+
+
+def _for_optimum(comparison: Comparison, row: Row, setup: list[str]) -> list[str]:
+    settings = row.candidate.settings
+    if comparison.kind != "trainer":
+        raise LabError(
+            f"What was compared is a {comparison.kind}, and for optimum-habana a script is written for a Trainer.",
+            python='comparison.to_code("gaudi_lab")',
+        )
+    arguments = [f"use_habana=True, use_lazy_mode={settings.mode.is_lazy}"]
+    for switch in SWITCHES:
+        if switch.is_on(settings):
+            arguments += switch.arguments
+            for option, value in switch.chosen(settings):
+                if value not in option.arguments:
+                    raise LabError(
+                        f"optimum-habana has no argument for {option.describe(value)}.",
+                        python='comparison.to_code("gaudi_lab")',
+                    )
+                arguments.append(option.arguments[value])
+    (name,) = _models(comparison)
+    if (size := row.candidate.values.get(_BATCH_SIZE)) is not None:
+        arguments.append(f"per_device_eval_batch_size={size}")
+    else:
+        arguments.append(f"per_device_eval_batch_size={name}.args.per_device_eval_batch_size")
+    if "bfloat16" in str(row.candidate.values.get("dtype", "")):
+        arguments.append("bf16=True")
+    ported = [re.sub(r"\bgaudi_lab\.(transformers|diffusers)\b", _to_optimum, line) for line in setup]
+    return [
+        "import torch",
+        "from optimum.habana import GaudiConfig, GaudiTrainer, GaudiTrainingArguments",
+        "",
+        *ported,
+        "",
+        "arguments = GaudiTrainingArguments(",
+        f"    output_dir={name}.args.output_dir,",
+        *(f"    {argument}," for argument in arguments),
+        ")",
+        f"{name} = GaudiTrainer(",
+        f"    model={name}.model,",
+        "    gaudi_config=GaudiConfig(),",
+        "    args=arguments,",
+        f"    eval_dataset={name}.eval_dataset,",
+        f"    data_collator={name}.data_collator,",
+        f"    compute_metrics={name}.compute_metrics,",
+        ")",
+        f"result = {comparison.source}",
+        "print(result)",
+    ]
+
+
+def _to_optimum(found: re.Match[str]) -> str:
+    return "optimum.habana" if found[1] == "transformers" else "optimum.habana.diffusers"
+
+
+def _run(comparison: Comparison, row: Row, after: list[str] | None = None) -> list[str]:
+    """Return the lines that run it once, with what was varied."""
+    values = dict(row.candidate.values)
+    lines = []
+    size = values.pop(_BATCH_SIZE, None)
+    if size is not None and comparison.kind == "trainer":
+        (name,) = _models(comparison)
+        lines.append(f"{name}.args.per_device_eval_batch_size = {size}")
+    elif size is not None and comparison.kind == "model":
+        lines.append(f"# It won with {size} samples a call.")
+    elif size is not None:
+        values[_BATCH_SIZE] = size
+    dtype = str(values.pop("dtype", "") or "").removeprefix("torch.")
+    within = ["torch.no_grad()"] if comparison.kind == "model" else []
+    within += [f'torch.autocast("hpu", torch.{dtype})'] if dtype and dtype != "float32" else []
+    source = _with_arguments(comparison.source, values)
+    run = [f"result = {source}", *(after or [])]
+    if within:
+        run = [f"with {', '.join(within)}:", *(f"    {line}" for line in run)]
+    return [*lines, *run, "print(result)"]
+
+
+def _with_arguments(source: str, values: dict[str, Any]) -> str:
+    """Return a call with some more arguments by name."""
+    tree = ast.parse(source, mode="eval")
+    if not values or not isinstance(tree.body, ast.Call):
+        return source
+    kept = [keyword for keyword in tree.body.keywords if keyword.arg not in values]
+    more = [ast.keyword(name, ast.Constant(value)) for name, value in values.items()]
+    tree.body.keywords = [*kept, *more]
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _models(comparison: Comparison) -> Iterator[str]:
+    """Yield the names of what the switches are put on: what is called, without its method."""
+    if comparison.kind == "function":
+        return
+    tree = ast.parse(comparison.source, mode="eval").body
+    called = tree.func if isinstance(tree, ast.Call) else tree
+    while isinstance(called, ast.Attribute) and called.attr in ("evaluate", "__call__"):
+        called = called.value
+    yield ast.unparse(called)
+
+
+def _refuse_options(settings: Settings, where: str) -> None:
+    for switch in SWITCHES:
+        for option, value in switch.chosen(settings):
+            raise LabError(
+                f"A script for {where} is written without {option.describe(value)}.",
+                python='comparison.to_code("gaudi_lab")',
+            )
+
+
+_FUSED_ATTENTION = '''
+def use_fused_attention(model):
+    """Have a transformers model compute its attention by the bridge's fused kernel."""
+    from habana_frameworks.torch.hpex.kernels import FusedSDPA
+    from transformers import AttentionInterface
+    from transformers.integrations.sdpa_attention import repeat_kv
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+    def attend(module, query, key, value, mask, dropout=0.0, scaling=None, is_causal=None, **_):
+        groups = getattr(module, "num_key_value_groups", 1)
+        key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+        causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
+        causal = bool(causal) and mask is None and query.shape[2] > 1
+        made = FusedSDPA.apply(query, key, value, mask, dropout, causal, scaling)
+        return made.transpose(1, 2).contiguous(), None
+
+    AttentionInterface.register("fused_sdpa_of_the_bridge", attend)
+    ALL_MASK_ATTENTION_FUNCTIONS.register("fused_sdpa_of_the_bridge", ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+    model.set_attn_implementation("fused_sdpa_of_the_bridge")
+'''.strip().splitlines()
+
+_FORMS: dict[str, Callable[[Comparison, Row, list[str]], list[str]]] = {
+    "gaudi_lab": _in_gaudi_lab,
+    "habana_frameworks": _in_plain_bridge,
+    "optimum-habana": _for_optimum,
+}

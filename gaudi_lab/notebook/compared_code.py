@@ -1,0 +1,154 @@
+"""What a line of a notebook compares, and which of its cells made what the line needs."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+from gaudi_lab.errors import LabValueError
+from gaudi_lab.handover.bindings import bindings_of
+from gaudi_lab.notebook import namespace
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from gaudi_lab.comparison.result import Comparison
+    from gaudi_lab.workbench.subjects import SwitchedSubject
+
+# What changes a model or a data set in place and binds no name.
+_IN_PLACE = frozenset(
+    {
+        "to",
+        "eval",
+        "train",
+        "requires_grad_",
+        "half",
+        "bfloat16",
+        "float",
+        "load_state_dict",
+        "resize_",
+        "fill_",
+    }
+    | {
+        "tie_weights",
+        "set_progress_bar_config",
+        "update",
+        "append",
+        "extend",
+        "add_callback",
+        "remove_callback",
+    }
+)
+
+
+def subject_of(source: str, user_ns: dict[str, Any]) -> SwitchedSubject:
+    """Return what an expression runs: a call of a model, Trainer or pipeline, or whatever else as a function.
+
+    Parameters
+    ----------
+    source
+        The expression, such as ``model(**batch)``, ``trainer.evaluate()`` or a name of one of them.
+    user_ns
+        The notebook's names.
+
+    Raises
+    ------
+    LabValueError
+        It is no expression.
+    """
+    from gaudi_lab.workbench.subjects import make_subject
+
+    try:
+        body = ast.parse(source.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise LabValueError(
+            f"{source.strip()!r} is no expression that can be run again and again.",
+            python="gaudi_lab.compare(model, inputs=batch)",
+            magic="%gaudi_compare model(**batch)",
+        ) from error
+    called = body.func if isinstance(body, ast.Call) else body
+    models = namespace.models(user_ns)
+    owner = called.value if isinstance(called, ast.Attribute) and called.attr == "evaluate" else called
+    if isinstance(owner, ast.Name) and (known := user_ns.get(owner.id)) is not None:
+        name = next((name for name, model in models.items() if model is known), "")
+        if name or namespace.is_model(known):
+            # Its inputs are computed once, and not with every call.
+            args, kwargs = eval(_arguments_of(body), user_ns) if isinstance(body, ast.Call) else ((), {})
+            return make_subject(known, args, kwargs, name or owner.id)
+    if isinstance(body, ast.Name) and callable(user_ns.get(body.id)):
+        return make_subject(user_ns[body.id], (), {}, body.id)
+    function = eval(f"lambda: {source.strip()}", user_ns)
+    return make_subject(function, (), {}, source.strip())
+
+
+def setup_of(source: str, shell: InteractiveShell) -> str:
+    """Return the code of the cells that made what an expression needs, in their order, without their magics.
+
+    Found in what cells bind and read. What a cell does beside, such as to a file, is not seen.
+    """
+    cells = [_without_magics(text) for text in shell.user_ns.get("In", [])[1:-1]]
+    needed = _reads(source)
+    kept: list[str] = []
+    for cell in reversed(cells):
+        bound = bindings_of(cell)
+        if bound is None:
+            continue
+        if bound.binds & needed:
+            kept.append(cell)
+            needed |= bound.reads
+        elif changes := _changes_in_place(cell, needed):
+            kept.append(changes)
+    return "\n\n".join(cell.strip("\n") for cell in reversed(kept))
+
+
+def compare(shell: InteractiveShell, source: str, **options: Any) -> Comparison:
+    """Compare what an expression runs, and have the result know its code.
+
+    Parameters
+    ----------
+    shell
+        The notebook's.
+    source
+        The expression.
+    **options
+        As in `gaudi_lab.compare`.
+    """
+    from gaudi_lab.workbench import comparing
+
+    subject = subject_of(source, shell.user_ns)
+    over = options.pop("over", None) or {}
+    setup = setup_of(source, shell)
+    return comparing.compare(
+        subject, options.pop("settings", None), over, source=source.strip(), setup=setup, **options
+    )
+
+
+def _arguments_of(call: ast.Call) -> str:
+    """Return an expression for the arguments of a call, as positions and names."""
+    given = ast.Call(ast.Name("_take", ast.Load()), call.args, call.keywords)
+    return f"(lambda _take: {ast.unparse(given)})(lambda *args, **kwargs: (args, kwargs))"
+
+
+def _without_magics(cell: str) -> str:
+    lines = cell.splitlines()
+    if lines and lines[0].startswith("%%"):
+        return ""
+    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
+
+
+def _reads(source: str) -> frozenset[str]:
+    bound = bindings_of(source)
+    return frozenset() if bound is None else bound.reads
+
+
+def _changes_in_place(cell: str, needed: frozenset[str]) -> str:
+    """Return the lines of a cell that change what is needed without binding a name."""
+    found = []
+    for statement in ast.parse(cell).body:
+        match statement:
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=value, attr=method))):
+                while isinstance(value, (ast.Call, ast.Attribute)):
+                    value = value.func if isinstance(value, ast.Call) else value.value
+                if isinstance(value, ast.Name) and value.id in needed and method in _IN_PLACE:
+                    found.append(ast.unparse(statement))
+    return "\n".join(found)

@@ -1,0 +1,312 @@
+"""What can be compared: a call of a model, a Trainer's evaluation, a pipeline's pictures, any function."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from gaudi_lab.errors import LabValueError
+
+Values = Mapping[str, Any]
+"""What is varied beside the switches, by name."""
+
+_OF_TIME = re.compile(
+    r"runtime|per_second|graph_compilation|warmup|cpu_fallbacks|model_preparation_time|memory"
+)
+
+
+class ComparedCall(Protocol):
+    """One way to run something."""
+
+    def run(self, values: Values) -> Any:
+        """Run once."""
+
+    def outputs(self, result: Any) -> Any:
+        """Return what of a result has to be equal under all settings."""
+
+    def samples(self, result: Any, values: Values) -> int | None:
+        """Return how many samples that was; None if it is not known."""
+
+    def check(self, names: Values) -> None:
+        """Raise if one of `names` cannot be varied here."""
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """What random numbers are drawn from, besides the global generators."""
+
+
+@dataclass
+class FunctionCall:
+    """A function, called with what is varied by the names of its arguments.
+
+    Attributes
+    ----------
+    function
+        The function.
+    args, kwargs
+        What it is called with every time.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, values: Values) -> Any:
+        """ComparedCall it."""
+        own = {name: value for name, value in values.items() if name != "dtype" or self._takes("dtype")}
+        with self._autocast(values):
+            return self.function(*self.args, **{**self.kwargs, **own})
+
+    def outputs(self, result: Any) -> Any:
+        """Return all that it returned."""
+        return result
+
+    def samples(self, result: Any, values: Values) -> int | None:  # noqa: ARG002 - the protocol's
+        """Return the batch size, if that is varied."""
+        size = values.get("batch_size")
+        return size if isinstance(size, int) else None
+
+    def check(self, names: Values) -> None:
+        """Raise if it has no argument of such a name."""
+        for name in names:
+            if name != "dtype" and not self._takes(name):
+                raise LabValueError(
+                    f"{name} cannot be varied: the function has no argument of that name.",
+                    python=f"gaudi_lab.compare(lambda {name}: ..., over={{{name!r}: [...]}})",
+                )
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """The generators among its arguments."""
+        return _generators((self.args, self.kwargs))
+
+    def _takes(self, name: str) -> bool:
+        try:
+            parameters = inspect.signature(self.function).parameters
+        except (TypeError, ValueError):
+            return False
+        return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+    def _autocast(self, values: Values) -> AbstractContextManager[Any]:
+        return nullcontext() if self._takes("dtype") else autocast(values)
+
+
+@dataclass
+class ModelCall:
+    """A call of a torch module without gradients.
+
+    Attributes
+    ----------
+    model
+        The module.
+    args, kwargs
+        What it is called with. `batch_size` repeats or cuts the first dimension of every tensor.
+    """
+
+    model: Any
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, values: Values) -> Any:
+        """ComparedCall it, under autocast if a type is given."""
+        args, kwargs = self._given(values)
+        with torch.no_grad(), autocast(values):
+            return self.model(*args, **kwargs)
+
+    def outputs(self, result: Any) -> Any:
+        """Return all that it returned."""
+        return result
+
+    def samples(self, result: Any, values: Values) -> int | None:  # noqa: ARG002 - the protocol's
+        """Return the size of the first dimension of what goes in."""
+        size = values.get("batch_size") or self._rows
+        return int(size) if size else None
+
+    def check(self, names: Values) -> None:
+        """Raise for what is neither `batch_size` nor `dtype`."""
+        _check_known(names, ("batch_size", "dtype"), "a model")
+        if "batch_size" in names and self._rows is None:
+            raise LabValueError(
+                "batch_size cannot be varied: the tensors that go in have no first dimension in common.",
+                python='gaudi_lab.compare(function, over={"batch_size": [1, 8]})',
+            )
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """The generators among its arguments."""
+        return _generators((self.args, self.kwargs))
+
+    @property
+    def _rows(self) -> int | None:
+        tensors = [x for x in tree_flatten((self.args, self.kwargs))[0] if isinstance(x, torch.Tensor)]
+        sizes = {len(tensor) if tensor.dim() else None for tensor in tensors}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def _given(self, values: Values) -> tuple[Any, Any]:
+        size = values.get("batch_size")
+        if size is None or size == self._rows:
+            return self.args, self.kwargs
+
+        def resize(tensor: torch.Tensor) -> torch.Tensor:
+            times = -(-size // len(tensor))
+            return tensor.repeat(times, *[1] * (tensor.dim() - 1))[:size]
+
+        args, kwargs = tree_map_only(torch.Tensor, resize, (self.args, self.kwargs))
+        return args, kwargs
+
+
+@dataclass
+class EvaluationCall:
+    """An evaluation of a Trainer. Its metrics are compared, and its predictions where it computes metrics of them.
+
+    Attributes
+    ----------
+    trainer
+        The Trainer.
+    kwargs
+        For its `evaluate`.
+    """
+
+    trainer: Any
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, values: Values) -> Any:
+        """Evaluate once, quietly."""
+        predictions: list[Any] = []
+        with self._set_up(values, predictions), autocast(values):
+            metrics = self.trainer.evaluate(**self.kwargs)
+        return {"metrics": metrics, "predictions": [x.predictions for x in predictions]}
+
+    def outputs(self, result: Any) -> Any:
+        """Return predictions, and the metrics that are not of time."""
+        metrics = {name: x for name, x in result["metrics"].items() if not _OF_TIME.search(name)}
+        return {**result, "metrics": metrics}
+
+    def samples(self, result: Any, values: Values) -> int | None:  # noqa: ARG002 - the protocol's
+        """Return the size of the data set."""
+        data = self.kwargs.get("eval_dataset", self.trainer.eval_dataset)
+        return len(data) if hasattr(data, "__len__") else None
+
+    def check(self, names: Values) -> None:
+        """Raise for what is neither `batch_size` nor `dtype`."""
+        _check_known(names, ("batch_size", "dtype"), "a Trainer")
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """None: a Trainer draws from the global ones."""
+        return []
+
+    @contextmanager
+    def _set_up(self, values: Values, predictions: list[Any]) -> Iterator[None]:
+        trainer, args = self.trainer, self.trainer.args
+        compute, quiet, size = trainer.compute_metrics, args.disable_tqdm, args.per_device_eval_batch_size
+
+        def keep(given: Any, **options: Any) -> Any:
+            predictions.append(given)
+            return compute(given, **options)
+
+        try:
+            args.disable_tqdm = True
+            args.per_device_eval_batch_size = values.get("batch_size") or size
+            if compute is not None:
+                trainer.compute_metrics = keep
+            yield
+        finally:
+            trainer.compute_metrics = compute
+            args.disable_tqdm, args.per_device_eval_batch_size = quiet, size
+
+
+@dataclass
+class PicturesCall:
+    """A call of a diffusers pipeline.
+
+    Attributes
+    ----------
+    pipeline
+        The pipeline.
+    args, kwargs
+        What it is called with.
+    """
+
+    pipeline: Any
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, values: Values) -> Any:
+        """Generate once, quietly."""
+        own = {name: value for name, value in values.items() if name != "dtype"}
+        with self._quietly(), autocast(values):
+            return self.pipeline(*self.args, **{**self.kwargs, **own})
+
+    def outputs(self, result: Any) -> Any:
+        """Return the pictures."""
+        return getattr(result, "images", result)
+
+    def samples(self, result: Any, values: Values) -> int | None:  # noqa: ARG002 - the protocol's
+        """Return how many pictures there are."""
+        pictures = getattr(result, "images", None)
+        return len(pictures) if pictures is not None else None
+
+    def check(self, names: Values) -> None:
+        """Raise for what the pipeline is not called with."""
+        known = (*inspect.signature(self.pipeline.__call__).parameters, "dtype")
+        _check_known(names, known, f"a {type(self.pipeline).__name__}")
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """The generators among its arguments."""
+        return _generators((self.args, self.kwargs))
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        pipeline = self.pipeline
+        before = dict(getattr(pipeline, "_progress_bar_config", {}))
+        preview = getattr(pipeline, "preview", None)
+        try:
+            pipeline.set_progress_bar_config(**{**before, "disable": True})
+            if preview is not None:
+                pipeline.preview = False
+            yield
+        finally:
+            pipeline.set_progress_bar_config(**before)
+            if preview is not None:
+                pipeline.preview = preview
+
+
+def autocast(values: Values) -> AbstractContextManager[Any]:
+    """Return autocast to the type that is given as `dtype`; nothing without one.
+
+    Raises
+    ------
+    LabValueError
+        If it is no type of torch.
+    """
+    given = values.get("dtype")
+    if given is None:
+        return nullcontext()
+    dtype = getattr(torch, str(given).removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype):
+        raise LabValueError(
+            f"{given!r} is no type of torch.", python='gaudi_lab.compare(model, over={"dtype": ["bfloat16"]})'
+        )
+    return nullcontext() if dtype is torch.float32 else torch.autocast("hpu", dtype)
+
+
+def _check_known(names: Values, known: tuple[str, ...], what: str) -> None:
+    for name in names:
+        if name not in known:
+            raise LabValueError(
+                f"{name} cannot be varied for {what}; there are {', '.join(known)} and environment.",
+                python="gaudi_lab.compare(function, over={...})  # a function has the arguments that you give it",
+            )
+
+
+def _generators(given: Any) -> list[torch.Generator]:
+    return [x for x in tree_flatten(given)[0] if isinstance(x, torch.Generator)]

@@ -1,0 +1,226 @@
+"""From what a user asks to compare to the result: which settings, by which method, written where."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from gaudi_lab import bridge
+from gaudi_lab.comparison import folding, fresh, records
+from gaudi_lab.comparison.candidates import ENVIRONMENT, Candidate, make_candidates, parse_settings
+from gaudi_lab.comparison.plan import FRESH_ROUNDS, ROUNDS, Procedure, estimate
+from gaudi_lab.comparison.records import Journal, Record
+from gaudi_lab.comparison.resident import compare_resident
+from gaudi_lab.comparison.result import Comparison
+from gaudi_lab.comparison.row import FRESH, RESIDENT
+from gaudi_lab.comparison.whereabouts import take_fingerprint
+from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.settings import Mode, Settings, combinations
+from gaudi_lab.workbench import lab
+from gaudi_lab.workbench.subjects import SwitchedSubject
+
+METHODS = {"resident": RESIDENT, "fresh": FRESH}
+
+
+def compare(
+    subject: SwitchedSubject,
+    settings: Iterable[Settings | str] | None,
+    over: Mapping[str, Sequence[Any]],
+    *,
+    rounds: int | None = None,
+    calls: int | None = None,
+    tolerance: float | None = None,
+    limit: float | None = None,
+    method: str | None = None,
+    path: str | Path | None = None,
+    resume: str | Path | Comparison | None = None,
+    quiet: bool = False,
+    source: str = "",
+    setup: str = "",
+) -> Comparison:
+    """Compare settings; parameters as in `gaudi_lab.compare`."""
+    subject.call.check({name: None for name in over if name != ENVIRONMENT})
+    chosen, notes = _choose(subject, settings)
+    candidates = tuple(make_candidates(chosen, over))
+    chosen_method = _choose_method(candidates, method)
+    if rounds is None:
+        rounds = FRESH_ROUNDS if chosen_method == FRESH else ROUNDS
+    if rounds < 1 or (calls is not None and calls < 1):
+        raise LabValueError(
+            "rounds and calls are 1 at least.", python="gaudi_lab.compare(model, rounds=5, calls=10)"
+        )
+    plan = Procedure(candidates, rounds, calls, tolerance, limit)
+    head = _head(subject, plan, notes, source, setup)
+    journal = _open_journal(head, path, resume)
+    with _Progress(plan, chosen_method, journal, quiet=quiet):
+        if chosen_method == FRESH:
+            fresh.refuse_held_device(candidates)
+            _go(journal, lambda: _in_fresh_processes(subject, plan, journal))
+        else:
+            _go(journal, lambda: compare_resident(subject, candidates, plan, journal))
+    subject.rewind()
+    return folding.fold(journal.records, journal.path)
+
+
+def _choose(
+    subject: SwitchedSubject, asked: Iterable[Settings | str] | None
+) -> tuple[list[Settings], list[str]]:
+    """Return the settings to try. Of all that there are, those that these models cannot have are left out, with why."""
+    if asked is not None:
+        asked = [asked] if isinstance(asked, (str, Settings)) else list(asked)
+        return [parse_settings(one) if isinstance(one, str) else one for one in asked], []
+    # Plain eager mode comes first: it is what others are measured by.
+    every = sorted(combinations(), key=lambda settings: settings != Settings(Mode.EAGER))
+    reasons = {settings: subject.why_not(settings) for settings in every}
+    return [s for s in every if not reasons[s]], list(dict.fromkeys(filter(None, reasons.values())))
+
+
+def _choose_method(candidates: Sequence[Candidate], asked: str | None) -> str:
+    """Return how candidates are tried: in this process, unless something about them is decided by an import."""
+    frozen = [candidate for candidate in candidates if _needs_fresh_process(candidate)]
+    if asked is None:
+        return FRESH if frozen else RESIDENT
+    if asked not in METHODS:
+        raise LabValueError(
+            f"{asked!r} is no method; there are {', '.join(METHODS)}.",
+            python='gaudi_lab.compare(model, method="fresh")',
+        )
+    if METHODS[asked] == RESIDENT and frozen:
+        reach = Mode.of_process(bridge.is_lazy())
+        raise LabError(
+            f"{frozen[0]} cannot be tried in this process: its mode or its variables are read when the bridge loads.",
+            python=f"gaudi_lab.compare(..., settings=gaudi_lab.settings.combinations(gaudi_lab.Mode.{reach.name}))",
+        )
+    return METHODS[asked]
+
+
+def _needs_fresh_process(candidate: Candidate) -> bool:
+    return bool(candidate.environment) or bridge.needs_fresh_process(candidate.settings.mode.is_lazy)
+
+
+def _head(subject: SwitchedSubject, plan: Procedure, notes: list[str], source: str, setup: str) -> Record:
+    return {
+        "kind": "comparison",
+        "format": records.FORMAT,
+        "name": subject.name,
+        "what": subject.kind,
+        "candidates": [records.from_candidate(candidate) for candidate in plan.candidates],
+        "fingerprint": take_fingerprint(),
+        "emulated": bridge.identity().emulated,
+        "notes": notes,
+        "source": source,
+        "setup": setup,
+    }
+
+
+def _open_journal(head: Record, path: str | Path | None, resume: str | Path | Comparison | None) -> Journal:
+    """Return where records go; with what is there already, if that is to be gone on with."""
+    if resume is None:
+        if path is not None and Path(path).exists():
+            raise LabError(
+                f"{path} is there already.",
+                python=f'gaudi_lab.compare(..., resume="{path}")  # or another path',
+            )
+        journal = Journal(None if path is None else Path(path))
+        journal.put(head)
+        return journal
+    if isinstance(resume, Comparison):
+        before = folding.unfold(resume) if resume.path is None else records.read(resume.path)
+        where = resume.path
+    else:
+        before, where = records.read(resume), Path(resume)
+    old = before[-1] if before[-1]["kind"] == "comparison" else before[0]
+    if old["name"] != head["name"]:
+        raise LabError(f"That comparison is of {old['name']}, and this one is of {head['name']}.")
+    if other := sorted(
+        name
+        for name in {*old["fingerprint"], *head["fingerprint"]}
+        if old["fingerprint"].get(name) != head["fingerprint"].get(name)
+    ):
+        now = "; ".join(
+            f"{name} {old['fingerprint'].get(name, '–')}, now {head['fingerprint'].get(name, '–')}"
+            for name in other
+        )
+        raise LabError(
+            f"What was measured then cannot be gone on with here: {now}. Two comparisons can be laid side by side.",
+            python="comparison.beside(earlier)",
+        )
+    journal = Journal(where, before)
+    if old["candidates"] != head["candidates"] or old is not before[0]:
+        journal.put(head)
+    return journal
+
+
+def _in_fresh_processes(subject: SwitchedSubject, plan: Procedure, journal: Journal) -> None:
+    """Try every candidate in processes of its own, with nothing of the workbench on what travels there."""
+    workbench = lab.current()
+    aside = workbench.set_aside()
+    with ExitStack() as opened:
+        try:
+            folder = opened.enter_context(fresh.packed(subject))
+        finally:
+            workbench.take_up(aside)
+        fresh.compare_fresh(folder, plan.candidates, plan, journal)
+
+
+def _go(journal: Journal, run: Callable[[], None]) -> None:
+    """Run, and write down how it ended. An interrupt keeps what is there."""
+    started = time.perf_counter()
+    interrupted = True
+    try:
+        run()
+        interrupted = False
+    except KeyboardInterrupt:
+        pass  # told by the record
+    finally:
+        journal.add("end", interrupted=interrupted, seconds=time.perf_counter() - started)
+
+
+class _Progress:
+    """Shows how far it is, with what runs now.
+
+    Parameters
+    ----------
+    plan, method
+        What is done.
+    journal
+        Tells what is.
+    quiet
+        Show nothing.
+    """
+
+    def __init__(self, plan: Procedure, method: str, journal: Journal, *, quiet: bool) -> None:
+        turns = len(plan.candidates) * (plan.rounds + (method == RESIDENT))
+        fresh_ones = len(plan.candidates) if method == FRESH else 0
+        self._plan, self._fresh, self._told = plan, fresh_ones, False
+        self._bar = tqdm(total=turns, disable=quiet, unit="turn", leave=False)
+        self._quiet = quiet
+        self._journal = journal
+
+    def __enter__(self) -> _Progress:
+        self._journal.told = self._see
+        self._say(None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.told = lambda _: None
+        self._bar.close()
+
+    def _see(self, record: Record) -> None:
+        if record["kind"] == "warmup" and not self._told:
+            self._told = True
+            self._say(record["call"])
+        ends = ("timed", "error") if self._fresh else ("evidence", "timed", "error")
+        if record["kind"] in ends:
+            self._bar.set_description_str(str(record["candidate"]))
+            self._bar.update(1)
+
+    def _say(self, call: float | None) -> None:
+        """Say what it will take, before the start and once a call is known."""
+        if not self._quiet:
+            self._bar.write(str(estimate(self._plan, self._fresh, call, 0, self._plan.rounds)))

@@ -1,0 +1,54 @@
+"""`%gaudi_compare` and `%gaudi_export` in a real kernel, as they are typed."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.kernel
+
+
+def test_a_model_is_compared_and_its_script_is_written_once(notebook, tmp_path):
+    compared = notebook.run('%gaudi_compare --rounds 2 --settings "eager; lazy + HPU graphs" net(x)')
+    assert compared.status == "ok", compared.error
+    (shown,) = [shown for shown in compared.shown if "lazy + HPU graphs" in shown.get("text/plain", "")]
+    assert "2 of 2 settings timed" in shown["text/plain"]
+    assert "<table>" in shown["text/html"]
+    path = tmp_path / "winner.py"
+    assert notebook.run(f"%gaudi_export {path}").status == "ok"
+    code = path.read_text()
+    compile(code, "winner.py", "exec")
+    assert "net = nn.Sequential" in code
+    assert "%" not in code
+    again = notebook.run(f"%gaudi_export {path}")
+    assert "is there already" in again.printed
+    assert path.read_text() == code
+
+
+def test_an_interrupt_keeps_what_is_there(notebook):
+    import time
+
+    notebook.run("import time\ndef slow(pause):\n    time.sleep(pause)\n    return net(x)")
+    cell = notebook.start('%gaudi_compare --settings "eager; lazy" --rounds 50 --over pause=[0.02] slow')
+    time.sleep(5)
+    notebook.manager.interrupt_kernel()
+    reply = notebook.wait(cell)
+    assert reply.status == "ok", reply.error
+    assert any("interrupted" in shown.get("text/plain", "") for shown in reply.shown)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("%gaudi_compare", "nothing to compare"),
+        ("%gaudi_compare net(x", "no expression"),
+        ("%gaudi_compare --settings fast net(x)", "not an execution mode"),
+        ("%gaudi_compare --over speed=[1] net(x)", "cannot be varied"),
+        ("%gaudi_compare --over batch_size net(x)", "gives no values"),
+        ("%gaudi_compare --method magic net(x)", "invalid choice"),
+    ],
+)
+def test_the_wrong_thing_is_answered_with_the_line_to_run(notebook, line, text):
+    reply = notebook.run(line)
+    assert reply.printed.startswith("UsageError")
+    assert text in reply.printed
+    assert "Run: " in reply.printed

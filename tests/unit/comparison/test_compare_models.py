@@ -1,0 +1,219 @@
+"""`gaudi_lab.compare` on real models of this process."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import gaudi_lab
+from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.settings import Mode, Settings
+
+
+def test_all_settings_of_a_model(bert):
+    inputs = {"input_ids": torch.arange(12).reshape(2, 6).to("hpu")}
+    found = gaudi_lab.compare(bert, inputs, rounds=2, calls=3, quiet=True)
+    assert [str(row.candidate) for row in found.rows] == [
+        "eager",
+        "lazy",
+        "lazy + FusedSDPA",
+        "lazy + HPU graphs",
+        "lazy + HPU graphs + FusedSDPA",
+        "eager + FusedSDPA",
+        "compile",
+        "compile + FusedSDPA",
+    ]
+    for row in found.rows:
+        assert not row.error
+        assert not row.differs
+        assert not row.invalid
+        assert len(row.times) == 6
+        assert row.ran.mode == str(row.candidate.settings.mode)
+        assert row.samples == 2
+        assert (row.ran.replays > 0) == row.candidate.settings.hpu_graphs
+        assert ("used" in row.ran.attention.lower()) == row.candidate.settings.fused_sdpa
+    assert found.row("lazy + HPU graphs").captures == 1
+    assert found.emulated
+    assert "not Gaudi times" in str(found)
+    assert len(found.to_frame()) == 8
+
+
+def test_everything_is_as_it_was_afterwards(net, workbench):
+    gaudi_lab.attach(net, "mine")
+    gaudi_lab.mode("lazy")
+    gaudi_lab.hpu_graphs("mine")
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    gaudi_lab.compare(
+        net, torch.ones(2, 4).to("hpu"), settings=["eager", "lazy"], rounds=1, calls=1, quiet=True
+    )
+    assert torch.equal(torch.rand(1), expected)
+    assert list(workbench.models) == ["mine"]
+    assert workbench.models["mine"].settings == Settings(Mode.LAZY, hpu_graphs=True)
+    gaudi_lab.detach("mine")
+    assert "forward" not in vars(net)
+    gaudi_lab.compare(net, torch.ones(2, 4).to("hpu"), settings=["eager"], rounds=1, calls=1, quiet=True)
+    assert not workbench.models
+
+
+def test_what_cannot_be_on_is_left_out_with_a_note_or_a_row_if_asked_for(net):
+    inputs = torch.ones(2, 4).to("hpu")
+    found = gaudi_lab.compare(net, inputs, rounds=1, calls=1, quiet=True)
+    assert not any(row.candidate.settings.fused_sdpa for row in found.rows)
+    assert "no attention" in found.notes[0]
+    asked = gaudi_lab.compare(
+        net, inputs, settings=["eager", "eager + FusedSDPA"], rounds=1, calls=1, quiet=True
+    )
+    assert "attention" in asked.rows[1].error
+    assert asked.best() is asked.rows[0]
+
+
+def test_batch_sizes_are_measured_by_the_sample(net):
+    found = gaudi_lab.compare(
+        net,
+        torch.randn(4, 4).to("hpu"),
+        settings=["lazy"],
+        over={"batch_size": [4, 64]},
+        rounds=2,
+        calls=5,
+        quiet=True,
+    )
+    small, large = found.rows
+    assert (small.samples, large.samples) == (4, 64)
+    assert large.difference.rows == 4
+    assert not large.differs
+    assert found.cost(large) == pytest.approx(large.median / 16)
+
+
+def test_a_type_is_computed_in_and_may_be_coarser(net):
+    found = gaudi_lab.compare(
+        net,
+        torch.randn(4, 4).to("hpu"),
+        settings=["lazy"],
+        over={"dtype": [None, "bfloat16"]},
+        rounds=1,
+        calls=1,
+        quiet=True,
+    )
+    assert 1e-5 < found.rows[1].difference.relative < 3e-2
+    assert not found.rows[1].differs
+
+
+def test_a_function_uses_the_attached_models(net, workbench):
+    gaudi_lab.attach(net, "net")
+    x = torch.ones(2, 4).to("hpu")
+    found = gaudi_lab.compare(
+        lambda scale: net(x) * scale,
+        settings=["lazy", "lazy + HPU graphs"],
+        over={"scale": [1, 2]},
+        rounds=1,
+        calls=1,
+        quiet=True,
+    )
+    assert [row.differs for row in found.rows] == [False, True, False, True]
+    assert found.rows[2].ran.replays > 0
+    with pytest.raises(LabValueError, match="no argument of that name"):
+        gaudi_lab.compare(lambda: net(x), over={"scale": [1]}, quiet=True)
+
+
+def test_random_numbers_are_the_same_in_every_run(workbench):
+    dropout = nn.Dropout(0.5).to("hpu").train()
+    found = gaudi_lab.compare(
+        dropout, torch.ones(64).to("hpu"), settings=["eager", "lazy"], rounds=1, calls=1, quiet=True
+    )
+    assert not found.rows[1].differs
+
+
+def test_a_call_that_hangs_is_stopped_at_its_limit(net, workbench):
+    import time
+
+    x = torch.ones(2, 4).to("hpu")
+
+    def sometimes(slow):
+        time.sleep(30 if slow else 0)
+        return net(x)
+
+    found = gaudi_lab.compare(
+        sometimes,
+        settings=["eager"],
+        over={"slow": [False, True]},
+        rounds=1,
+        calls=1,
+        limit=1.5,
+        quiet=True,
+    )
+    assert "took longer than 1.5 s" in found.rows[1].error
+    assert found.best() is found.rows[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"settings": ["fast"]}, "not an execution mode"),
+        ({"settings": []}, "no settings"),
+        ({"over": {"speed": [1]}}, "cannot be varied"),
+        ({"method": "magic"}, "no method"),
+        ({"rounds": 0}, "1 at least"),
+        ({"over": {"environment": [{"A": "1"}]}, "method": "resident"}, "cannot be tried in this process"),
+        ({"resume": "nowhere.jsonl"}, "cannot be read"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_runs(net, options, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LabError, match=text):
+        gaudi_lab.compare(net, torch.ones(2, 4).to("hpu"), quiet=True, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_model_is_refused(workbench):
+    with pytest.raises(LabError, match="no model, Trainer, pipeline or function"):
+        gaudi_lab.compare(3)
+
+
+def test_a_file_is_not_overwritten_and_only_what_is_missing_is_measured(net, tmp_path):
+    path, inputs = tmp_path / "a.jsonl", torch.ones(2, 4).to("hpu")
+    options = {"rounds": 2, "calls": 2, "quiet": True}
+    first = gaudi_lab.compare(net, inputs, settings=["eager"], path=path, **options)
+    with pytest.raises(LabError, match="is there already"):
+        gaudi_lab.compare(net, inputs, settings=["eager"], path=path, **options)
+    more = gaudi_lab.compare(net, inputs, settings=["eager", "lazy"], resume=path, **options)
+    assert more.rows[0] == first.rows[0]
+    assert len(more.rows[1].times) == 4
+    assert more.rows[1].difference is not None
+    assert gaudi_lab.open_comparison(path).rows == more.rows
+
+
+def test_a_trainer_is_evaluated(workbench, tmp_path):
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from gaudi_lab.transformers import GaudiTrainer, GaudiTrainingArguments
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = BertForSequenceClassification(BertConfig(**sizes, intermediate_size=32)).eval()
+    data = [{"input_ids": torch.arange(i, i + 6), "labels": i % 2} for i in range(10)]
+    arguments = GaudiTrainingArguments(
+        use_habana=True, output_dir=str(tmp_path), per_device_eval_batch_size=4, report_to="none"
+    )
+    trainer = GaudiTrainer(
+        model=model,
+        args=arguments,
+        eval_dataset=data,
+        compute_metrics=lambda p: {"accuracy": float((p.predictions.argmax(-1) == p.label_ids).mean())},
+    )
+    compute, size = trainer.compute_metrics, arguments.per_device_eval_batch_size
+    found = gaudi_lab.compare(
+        trainer.evaluate,
+        settings=["lazy", "lazy + HPU graphs + FusedSDPA", "eager"],
+        over={"batch_size": [4, 5]},
+        rounds=1,
+        calls=1,
+        quiet=True,
+    )
+    assert [row.error for row in found.rows] == [""] * 6
+    assert not any(row.differs for row in found.rows)
+    assert {row.samples for row in found.rows} == {10}
+    assert found.kind == "trainer"
+    assert (trainer.compute_metrics, arguments.per_device_eval_batch_size) == (compute, size)

@@ -1,0 +1,123 @@
+"""The scripts that a comparison writes run, and have the settings that won."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gaudi_lab
+from gaudi_lab.comparison.candidates import Candidate
+from gaudi_lab.comparison.result import Comparison
+from gaudi_lab.comparison.row import RESIDENT, Row
+from gaudi_lab.errors import LabError
+from gaudi_lab.settings import Mode, Settings
+
+ROOT = Path(gaudi_lab.__file__).parent.parent
+
+MODEL = """
+import torch
+from transformers import BertConfig, BertModel
+torch.manual_seed(0)
+config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+model = BertModel(config).eval().to("hpu")
+batch = {"input_ids": torch.arange(12).reshape(2, 6).to("hpu")}
+"""
+TRAINER = """
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+from gaudi_lab.transformers import GaudiTrainer, GaudiTrainingArguments
+torch.manual_seed(0)
+config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+data = [{"input_ids": torch.arange(i, i + 6), "labels": i % 2} for i in range(10)]
+trainer = GaudiTrainer(
+    model=BertForSequenceClassification(config).eval(),
+    args=GaudiTrainingArguments(use_habana=True, output_dir="out", per_device_eval_batch_size=4, report_to="none"),
+    eval_dataset=data,
+)
+"""
+WINS = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True)
+
+
+def compared(kind, source, setup, settings=WINS, **values):
+    row = Row(Candidate(settings, tuple(values.items())), RESIDENT, (0.1,), 1, turns=((0, (0.1,) * 5),))
+    return Comparison("it", (row,), kind=kind, source=source, setup=setup)
+
+
+def run(code, folder, *, more="", path=""):
+    """Run a script as a program of its own on the emulated bridge, and return what it printed."""
+    (folder / "script.py").write_text(code + more)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")},
+            "PYTHONPATH": os.pathsep.join(filter(None, [path, str(ROOT)])),
+            "GAUDI_LAB_EMULATE": "1",
+        },
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_for_gaudi_lab(tmp_path):
+    code = compared("model", "model(**batch)", MODEL, dtype="bfloat16").to_code()
+    assert code.index('os.environ["PT_HPU_LAZY_MODE"] = "1"') < code.index("import torch")
+    more = "\nprint(gaudi_lab.status().models[0].settings, result.last_hidden_state.device)\n"
+    assert run(code, tmp_path, more=more).endswith("lazy + HPU graphs + FusedSDPA hpu:0\n")
+
+
+def test_for_the_plain_bridge(tmp_path):
+    code = compared("model", "model(**batch)", MODEL).to_code("habana_frameworks")
+    assert "gaudi_lab" not in code
+    more = """
+import torch
+reference = BertModel(config).eval()
+reference.load_state_dict({name: value.cpu() for name, value in model.state_dict().items()})
+with torch.no_grad():
+    expected = reference(batch["input_ids"].cpu()).last_hidden_state
+print(bridge.utils.internal.is_lazy(), model.config._attn_implementation)
+print(torch.allclose(expected, result.last_hidden_state.cpu(), atol=1e-5))
+"""
+    printed = run(code, tmp_path, more=more)
+    assert printed.endswith("True fused_sdpa_of_the_bridge\nTrue\n")
+
+
+def test_for_optimum_habana(tmp_path):
+    """The names are optimum-habana's; ours stand in for them, which have the same."""
+    package = tmp_path / "names" / "optimum" / "habana"
+    package.mkdir(parents=True)
+    names = "from gaudi_lab import GaudiConfig, GaudiTrainer, GaudiTrainingArguments\n"
+    (package / "__init__.py").write_text(names)
+    code = compared("trainer", "trainer.evaluate()", TRAINER, batch_size=5).to_code("optimum-habana")
+    assert "gaudi_lab" not in code
+    more = """
+args = trainer.args
+print(args.eval_batch_size, args.use_hpu_graphs_for_inference, len(trainer.warmup.iterations))
+"""
+    assert run(code, tmp_path, more=more, path=str(tmp_path / "names")).endswith("5 True 2\n")
+
+
+@pytest.mark.parametrize(
+    ("comparison", "form", "text"),
+    [
+        (compared("model", "model(**batch)", MODEL), "pytorch", "no form"),
+        (compared("model", "", ""), "gaudi_lab", "as objects and not as code"),
+        (compared("model", "model(**batch)", MODEL), "optimum-habana", "for a Trainer"),
+        (compared("function", "work()", MODEL), "habana_frameworks", "for a model"),
+        (
+            compared("model", "model(**batch)", MODEL, WINS.replace(recompute=True)),
+            "habana_frameworks",
+            "without recompute",
+        ),
+    ],
+)
+def test_what_has_no_script_is_refused(comparison, form, text):
+    with pytest.raises(LabError, match=text):
+        comparison.to_code(form)

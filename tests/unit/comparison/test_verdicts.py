@@ -1,0 +1,116 @@
+"""Who wins, and who cannot be told apart: with planted times."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from gaudi_lab.errors import LabError
+from tests.unit.comparison.conftest import EAGER, GRAPHS, LAZY, Planted
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.05])
+def test_equal_settings_make_no_difference_in_nine_of_ten(compare, noise):
+    told = []
+    for seed in range(100):
+        found = compare(Planted({"eager": 1.0, "lazy": 1.0}, noise=noise, seed=seed), EAGER, LAZY)
+        told.append(found.verdict(found.rows[1]))
+    assert told.count("no difference") >= 90
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.05])
+def test_a_setting_that_takes_longer_by_a_third_is_slower_in_nine_of_ten(compare, noise):
+    told = []
+    for seed in range(100):
+        found = compare(Planted({"eager": 1.0, "lazy": 1.3}, noise=noise, seed=seed), EAGER, LAZY)
+        told.append((found.verdict(found.rows[1]), str(found.best().candidate)))
+    assert told.count(("slower", "eager")) >= 90
+
+
+def test_what_slows_the_machine_down_slows_all_and_decides_nothing(compare):
+    class Moody(Planted):
+        def run(self):
+            turn = len(self.runs) // 16
+            before = self.now
+            result = super().run()
+            self.now = before + (self.now - before) * (1 + turn)
+            return result
+
+    found = compare(Moody({"eager": 1.0, "lazy": 1.3}), EAGER, LAZY)
+    assert found.rows[0].iqr > 0.5
+    assert found.verdict(found.rows[1]) == "slower"
+
+
+def test_a_wrong_setting_wins_nothing_and_is_not_timed(compare):
+    planted = Planted({"eager": 1.0, "lazy": 0.1}, outputs={"lazy": torch.tensor([1.0, 1, 1, 1.01])})
+    found = compare(planted, EAGER, LAZY)
+    wrong = found.rows[1]
+    assert wrong.differs
+    assert wrong.difference.absolute == pytest.approx(0.01, abs=1e-6)
+    assert wrong.times == ()
+    assert found.best() is found.rows[0]
+    assert found.best(calls=10_000) is found.rows[0]
+    assert found.ratio(wrong) is None
+    assert "OTHER RESULTS" in repr(found)
+
+
+def test_a_difference_that_is_allowed_is_told_and_wins(compare):
+    planted = Planted({"eager": 1.0, "lazy": 0.1}, outputs={"lazy": torch.tensor([1.0, 1, 1, 1.01])})
+    found = compare(planted, EAGER, LAZY, tolerance=0.05)
+    assert str(found.best().candidate) == "lazy"
+    assert found.best().difference.absolute > 0
+
+
+def test_what_captures_while_it_is_timed_does_not_count(compare):
+    found = compare(Planted({"eager": 1.0, "lazy": 0.1}, captures=("lazy",)), EAGER, LAZY)
+    row = found.rows[1]
+    assert "captured while it was timed" in row.invalid
+    assert row.median is None
+    assert found.best() is found.rows[0]
+
+
+def test_it_pays_from_where_the_lines_cross(compare):
+    planted = Planted({"eager": 2.0, "lazy": 1.0}, noise=0, warmups={"lazy": 100.0})
+    found = compare(planted, EAGER, LAZY)
+    row = found.rows[1]
+    pays = found.break_even(row)
+    assert found.total(row, pays) == pytest.approx(found.total(found.rows[0], pays))
+    assert pays == pytest.approx(100, rel=0.02)
+    assert str(found.best(calls=50).candidate) == "eager"
+    assert str(found.best(calls=200).candidate) == "lazy"
+    assert "after 100 calls" in repr(found)
+
+
+def test_what_is_slower_never_pays(compare):
+    found = compare(Planted({"eager": 1.0, "lazy": 2.0}), EAGER, LAZY)
+    assert found.break_even(found.rows[1]) == math.inf
+    assert "never" in repr(found)
+
+
+def test_a_setting_that_raises_costs_its_row(compare):
+    planted = Planted({"eager": 1.0, "lazy + HPU graphs": 0.5}, raises={"lazy": ValueError("no\nsuch thing")})
+    found = compare(planted, EAGER, LAZY, GRAPHS)
+    assert found.rows[1].error == "ValueError: no"
+    assert str(found.best().candidate) == "lazy + HPU graphs"
+    assert "1 failed" in str(found)
+
+
+def test_nothing_wins_where_everything_fails(compare):
+    found = compare(Planted({}, raises={"eager": ValueError("x"), "lazy": ValueError("y")}), EAGER, LAZY)
+    with pytest.raises(LabError, match="Nothing wins"):
+        found.best()
+    repr(found)
+    found._repr_html_()
+
+
+def test_when_the_first_fails_others_are_compared_with_the_next(compare):
+    planted = Planted(
+        {"lazy": 1.0, "lazy + HPU graphs": 0.5},
+        raises={"eager": ValueError("x")},
+        outputs={"lazy + HPU graphs": torch.zeros(4)},
+    )
+    found = compare(planted, EAGER, LAZY, GRAPHS)
+    assert found.rows[2].differs
+    assert str(found.best().candidate) == "lazy"
