@@ -5,7 +5,6 @@ Each puts its arguments on the device and what comes out on the host, and leaves
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -138,27 +137,34 @@ def _run_plainly(*, lazy: bool) -> Callable[[Function, tuple[Any, ...]], tuple[A
 
 def _run_compiled(function: Function, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
     with bridge.in_mode(lazy=False), torch.no_grad():
-        compiled = _compiled(function)
+        compiled = _compiled(function, inputs)
         moved = _to("hpu", inputs)
         return _to("cpu", (compiled(*moved), moved))
 
 
-_compiled_before: weakref.WeakKeyDictionary[Any, tuple[Any, Function]] = weakref.WeakKeyDictionary()
+_compiled_last: dict[Any, tuple[Any, Function]] = {}
+"""The last compiled form of each operator. There are as many as operators, and those stay as long as the process."""
 
 
-def _compiled(function: Function) -> Function:
-    """Return a function compiled, the same as before while it is the same: PyTorch keeps a little of every compile."""
-    form = getattr(function, "overload", None)  # of an operator, which can be defined anew
-    before = _compiled_before.get(function)
-    if before is not None and before[0] is form:
-        return before[1]
-    called = weakref.ref(function)
+def _compiled(function: Function, inputs: tuple[Any, ...]) -> Function:
+    """Return a function compiled; of an operator, the same as before for the same: PyTorch keeps a bit of each compile.
+
+    Other sizes get a compile of their own, because PyTorch compiles one function for a few of them only.
+    """
 
     def call(*args: Any) -> Any:
-        return called()(*args)  # type: ignore[misc]
+        return function(*args)
 
+    overload = getattr(function, "overload", None)
+    kinds = [
+        (x.shape, x.dtype) if isinstance(x, torch.Tensor) else repr(x) for x in pytree.tree_leaves(inputs)
+    ]
+    before = _compiled_last.get(function)
+    if before is not None and before[0] == (overload, kinds):
+        return before[1]
     compiled = torch.compile(own_code(call), backend=bridge.COMPILE_BACKEND, dynamic=False, fullgraph=True)
-    _compiled_before[function] = form, compiled
+    if overload is not None:
+        _compiled_last[function] = (overload, kinds), compiled
     return compiled
 
 

@@ -92,7 +92,8 @@ def test_an_interrupt_leaves_mode_and_operator(notebook):
     assert "KeyboardInterrupt" in reply.error
     assert notebook.run("%gaudi_mode").printed.startswith("eager mode")
     assert notebook.run("scaled_gelu(torch.ones(1, device='hpu')).cpu()").status == "ok"
-    assert "✗" not in marks(notebook.run(CELL)).values()
+    r = notebook.run(CELL)
+    assert "✗" not in marks(r).values(), r.shown[0]["text/plain"]
 
 
 def test_help_and_unload(notebook):

@@ -213,3 +213,11 @@ def test_counts_are_the_users_own_calls(cell):
     assert operator.seconds > 0
     (listed,) = [listed for listed in define.listing() if listed.name == operator.__name__]
     assert (listed.calls, listed.bodies) == (1, ("Python",))
+
+
+def test_checks_hold_for_many_sizes_and_many_bodies(cell):
+    operator = cell("def NAME(x: Tensor) -> Tensor: return x + 1")
+    for number in range(10):  # more than PyTorch compiles one function for
+        assert operator.check(torch.randn(number + 1, 3)).of("compile").passed
+        cell(f"def NAME(x: Tensor) -> Tensor: return x + {number}", name=operator.__name__)
+        assert operator.check(torch.randn(2, 3)).of("compile").passed
