@@ -11,8 +11,8 @@ from torch import nn
 
 pytest.importorskip("openvino")
 
-from gaudi_lab.emulator.lazy import agreement, compilers, openvino  # noqa: E402
-from gaudi_lab.emulator.lazy.record import tape, trie  # noqa: E402
+from gaudi_lab.emulator.lazy import agreement, compilers, openvino
+from gaudi_lab.emulator.lazy.record import tape, trie
 
 
 @pytest.fixture(autouse=True)
