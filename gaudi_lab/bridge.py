@@ -71,6 +71,9 @@ class Counters:
     miscompiled
         Graphs that run step by step, because compiled they gave other results: a sentence each, without a full
         stop. Only the emulated bridge compares.
+    passed_over
+        Graphs that run step by step, because the emulated bridge's compiler cannot take them: the name of the graph,
+        that of the compiler, and why, as the end of a sentence.
     """
 
     compilations: int = 0
@@ -78,6 +81,7 @@ class Counters:
     cpu_fallbacks: int = 0
     fallback_operators: dict[str, int] = field(default_factory=dict)
     miscompiled: tuple[str, ...] = ()
+    passed_over: tuple[tuple[str, str, str], ...] = ()
 
     def since(self, earlier: Counters) -> Counters:
         """Return what was counted after `earlier`."""
@@ -92,6 +96,7 @@ class Counters:
             self.cpu_fallbacks - earlier.cpu_fallbacks,
             operators,
             self.miscompiled[len(earlier.miscompiled) :],
+            self.passed_over[len(earlier.passed_over) :],
         )
 
 
@@ -285,6 +290,7 @@ def counters() -> Counters:
         cpu_fallbacks=int(fallback.get("TotalNumber", 0)),
         fallback_operators=dict(fallback.get("FallbackOps", None) or {}),
         miscompiled=emulator.disagreements(),
+        passed_over=emulator.passed_over(),
     )
 
 

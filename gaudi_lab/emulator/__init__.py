@@ -26,6 +26,7 @@ __all__ = [
     "hits_of",
     "holder_of",
     "install",
+    "passed_over",
     "recording",
     "set_lazy",
     "watch_fallbacks",
@@ -73,6 +74,12 @@ def disagreements() -> tuple[str, ...]:
     """Return which graphs were compiled wrongly and run step by step: a sentence each, without a full stop."""
     found = sys.modules.get("gaudi_lab.emulator.lazy.agreement")
     return tuple(map(str, found.disagreements)) if found is not None else ()
+
+
+def passed_over() -> tuple[tuple[str, str, str], ...]:
+    """Return the graphs that the compiler asked for does not run: the graph, the compiler, why (the end of a sentence)."""
+    found = sys.modules.get("gaudi_lab.emulator.lazy.compilers")
+    return tuple(map(tuple, found.passed_over)) if found is not None else ()
 
 
 def watch_programs(

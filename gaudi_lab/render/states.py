@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from gaudi_lab import shapes
 from gaudi_lab.render import layout, units
@@ -52,6 +53,7 @@ def facts(status: Status) -> list[str]:
         names = ", ".join(sorted(counted.fallback_operators))
         told.append(f"{units.count(counted.cpu_fallbacks, 'operator')} ran on the host: {names}")
     told += counted.miscompiled
+    told += _stepwise(counted.passed_over)
     if (memory := status.memory) is not None:
         told.append(
             f"device memory {units.size(memory.in_use)} in use, {units.size(memory.peak)} at most, "
@@ -59,6 +61,23 @@ def facts(status: Status) -> list[str]:
         )
     return told
 
+
+def _stepwise(passed_over: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return a sentence for each compiler: how many graphs it does not run, and the reasons, the commonest first."""
+    told = []
+    for compiler in dict.fromkeys([name for _, name, _ in passed_over]):
+        reasons = Counter([reason for _, name, reason in passed_over if name == compiler])
+        named = [f"{reason} ({number})" if number > 1 else reason for reason, number in reasons.most_common(_REASONS)]
+        if len(reasons) > _REASONS:
+            named.append(f"{units.count(len(reasons) - _REASONS, 'reason')} more")
+        graphs = units.count(sum(reasons.values()), "graph")
+        runs = "runs" if sum(reasons.values()) == 1 else "run"
+        told.append(f"{graphs} {runs} step by step and not by {compiler}: {'; '.join(named)}")
+    return told
+
+
+_REASONS = 3
+"""So many reasons of one compiler are told."""
 
 _HEADS = {FUSED_SDPA.name: "attention", COMPILE.name: "compiled"}
 _COLUMNS = sorted(SWITCHES, key=lambda switch: switch is HPU_GRAPHS)  # last, as its cells are long

@@ -10,7 +10,7 @@ from contract import covers
 from fresh import run
 
 from gaudi_lab.emulator.lazy import recipes
-from gaudi_lab.emulator.lazy.compile import has_cpp_compiler
+from gaudi_lab.emulator.lazy.compilers import has_cpp_compiler
 
 WORK = """
     import torch, habana_frameworks.torch as ht, habana_frameworks.torch.core as htcore

@@ -1,21 +1,17 @@
-"""From a recorded program to something that runs: straight replay, or Inductor's C++.
+"""From a recorded program to something that runs: straight replay, or what a compiler makes of it.
 
 Straight replay is generated Python that calls the recorded operators one after the other: no recording, no
-shapes, no model code. It compiles in milliseconds and returns bit for bit what eager mode returns. Inductor
-fuses and vectorises, needs a C++ compiler and seconds for a graph, and gains some ten percent on a CPU: that
-pays for a program that runs thousands of times, so it is asked for with ``GAUDI_LAB_COMPILER=inductor``. The first
-run, step by step, has the right results: whatever another compiler than replay makes must agree with them, also if
-it was found on disk.
+shapes, no model code. It compiles in milliseconds and returns bit for bit what eager mode returns. OpenVINO and
+Inductor need seconds for a graph, and then run faster: ``GAUDI_LAB_COMPILER`` asks for one. The first run, step by
+step, has the right results: whatever another compiler than replay makes must agree with them, also if it was found on
+disk.
 """
 
 from __future__ import annotations
 
-import functools
 import marshal
-import os
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -23,48 +19,15 @@ import torch
 
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import lasting, on_the_host
-from gaudi_lab.emulator.lazy import agreement, inductor, recipes, replay
+from gaudi_lab.emulator.lazy import agreement, compilers, recipes, replay
+from gaudi_lab.emulator.lazy.compilers import Runner
 from gaudi_lab.emulator.lazy.program import Meta, Step
 from gaudi_lab.emulator.process import flags
-
-Runner = Callable[..., Sequence[torch.Tensor]]
 
 _compiled = 0
 
 in_use: WeakValueDictionary[str, Any] = WeakValueDictionary()
 """Every graph that is there, by name; each counts in `hits` how often it ran besides its first time."""
-
-
-def choice() -> str:
-    """Return the compiler asked for: ``"auto"``, ``"replay"`` or ``"inductor"``.
-
-    Raises
-    ------
-    ValueError
-        ``GAUDI_LAB_COMPILER`` is none of these.
-    """
-    asked = os.environ.get("GAUDI_LAB_COMPILER", "auto")
-    if asked not in ("auto", "replay", "inductor"):
-        raise ValueError(f"GAUDI_LAB_COMPILER={asked!r} is none of: auto, replay, inductor")
-    return asked
-
-
-def use_inductor(default: bool) -> bool:
-    """Return True if Inductor shall compile; `default` says what ``auto`` means here.
-
-    Raises
-    ------
-    ValueError
-        ``GAUDI_LAB_COMPILER`` is none of auto, replay, inductor.
-    """
-    asked = choice()
-    return asked == "inductor" or (asked == "auto" and default and has_cpp_compiler())
-
-
-@functools.cache
-def has_cpp_compiler() -> bool:
-    """Return True if Inductor would find a C++ compiler here."""
-    return any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name)
 
 
 def next_name(kind: str) -> str:
@@ -136,28 +99,28 @@ class CompiledProgram:
         hosts = [holder.host for holder in holders]
         with on_the_host(self.dtype):
             if self._runner is None:
-                return self._first(hosts)
+                return self._first(holders, hosts)
             self.hits += 1
             publish(EventId.CACHE_HIT, recipe_id=self.name)
             return self._runner(*hosts)
 
-    def _first(self, hosts: list[Any]) -> Sequence[torch.Tensor]:
+    def _first(self, holders: Sequence[Any], hosts: list[Any]) -> Sequence[torch.Tensor]:
         """Run step by step, checking the shapes that recording promised, then compile what was learnt."""
         values = replay.interpret(self.steps, self.wanted, hosts)
-        self.compile(hosts, values)
+        self.compile(holders, hosts, values)
         return values
 
-    def compile(self, hosts: list[Any], values: Sequence[torch.Tensor]) -> None:
+    def compile(self, holders: Sequence[Any], hosts: list[Any], values: Sequence[torch.Tensor]) -> None:
         """Make the runner, or find it on disk, and count which.
 
         Parameters
         ----------
-        hosts, values
-            What a step-by-step run was given and what it returned. Replay does the same again; what any other
+        holders, hosts, values
+            What a step-by-step run was given, and what it returned. Replay does the same again; what any other
             compiler makes has to agree with it.
         """
         started = time.perf_counter()
-        found, cached = self._inductor(hosts, values) or self._replay()
+        found, cached = self._by_compiler(holders, hosts, values) or self._replay()
         self._runner = found
         publish(EventId.CACHE_HIT if cached else EventId.CACHE_MISS, recipe_id=self.name)
         self._count(started, cached)
@@ -204,17 +167,32 @@ class CompiledProgram:
         """Return what the program computes, in a form that is the same in every process."""
         return [f"{step.func} {step.args} {step.kwargs} {step.result} {step.loose}" for step in self.steps]
 
-    def _inductor(self, hosts: list[Any], values: Sequence[torch.Tensor]) -> tuple[Runner, bool] | None:
-        """Return Inductor's code and whether that was found on disk; None if it may not have this program, or errs."""
-        if not use_inductor(default=False):
+    def _by_compiler(
+        self, holders: Sequence[Any], hosts: list[Any], values: Sequence[torch.Tensor]
+    ) -> tuple[Runner, bool] | None:
+        """Return what the compiler asked for has made, and whether that was found on disk; None if nothing is."""
+        compiler = compilers.for_recorded()
+        if compiler is None:
             return None
-        if not inductor.fits(self.steps, hosts):
+        if reason := compiler.why_not(self.steps, hosts):
+            compilers.passed_over.append(compilers.PassedOver(self.name, compiler.NAME, reason))
             return None
-        before = recipes.inductor_hits()
-        run = inductor.compile_steps(self.steps, self.wanted, hosts)
-        cached = recipes.disk() is not None and recipes.inductor_hits() > before
-        difference = self._difference(run(*hosts), values)
-        return (run, cached) if agreement.believe(self.name, "Inductor", difference) else None
+        try:
+            return compiler.compile_program(self, holders, hosts, values)
+        except compilers.CannotCompile as error:
+            compilers.passed_over.append(compilers.PassedOver(self.name, compiler.NAME, str(error)))
+            return None
+
+    def by_steps(self) -> Runner:
+        """Return straight replay."""
+        return self._replay()[0]
+
+    def agrees(self, found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> bool:
+        """Return whether the results of a compiler agree with those of a step-by-step run; if not, it is told."""
+        compiler = compilers.for_recorded()
+        return compiler is None or agreement.believe(
+            self.name, compiler.NAME, self._difference(found, expected)
+        )
 
     def _difference(self, found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> str | None:
         """Return how results differ from the step-by-step run's; None if they agree."""

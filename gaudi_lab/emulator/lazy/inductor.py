@@ -11,8 +11,21 @@ from torch import fx
 
 from gaudi_lab.emulator.device.random import is_random
 from gaudi_lab.emulator.device.schema import updated_statistics, writes
-from gaudi_lab.emulator.lazy import replay
+from gaudi_lab.emulator.lazy import recipes, replay
+from gaudi_lab.emulator.lazy.compilers import Program, Runner
 from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
+
+NAME = "Inductor"
+
+
+def compile_program(
+    program: Program, holders: Sequence[Any], hosts: Sequence[torch.Tensor], values: Sequence[torch.Tensor]
+) -> tuple[Runner, bool] | None:
+    """Return the program as C++, and if it was on disk; see `compilers.Compiler`."""
+    before = recipes.inductor_hits()
+    run = compile_steps(program.steps, program.wanted, hosts)
+    cached = recipes.disk() is not None and recipes.inductor_hits() > before
+    return (run, cached) if program.agrees(run(*hosts), values) else None
 
 
 def compile_steps(
@@ -41,18 +54,23 @@ def compile_steps(
     return run
 
 
-def fits(steps: list[Step], hosts: Sequence[Any]) -> bool:
-    """Return True if Inductor may have this program.
+def why_not(steps: list[Step], hosts: Sequence[Any]) -> str:
+    """Return why no compiler but replay may have this program, as the end of a sentence; empty if it may.
 
     Random numbers would come from another stream than in eager mode, and a program that writes into its inputs
     would be compiled for the way in which they share memory today. So what may be compiled can be run twice, and
     the two runs compared.
     """
     if any(not isinstance(host, torch.Tensor) for host in hosts):
-        return False
-    return not any(
-        step.wider or (step.func is not None and (is_random(step.func) or _writes(step))) for step in steps
-    )
+        return "it has a generator among its inputs"
+    for step in steps:
+        if step.wider:
+            return f"{step.func} is computed in a wider dtype"
+        if step.func is not None and is_random(step.func):
+            return f"{step.func} draws random numbers"
+        if step.func is not None and _writes(step):
+            return f"{step.func} writes into its inputs"
+    return ""
 
 
 def _writes(step: Step) -> bool:

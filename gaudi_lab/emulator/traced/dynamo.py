@@ -18,7 +18,8 @@ from torch.utils import _pytree as pytree
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
-from gaudi_lab.emulator.lazy.compile import in_use, next_name, use_inductor
+from gaudi_lab.emulator.lazy.compile import in_use, next_name
+from gaudi_lab.emulator.lazy.compilers import use_inductor_for_traced
 from gaudi_lab.emulator.process import mode
 from gaudi_lab.emulator.traced import graph_log
 from gaudi_lab.emulator.traced.checked_graph import CheckedGraph
@@ -48,7 +49,7 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     # A compiler may rewrite what it is given, and is compared with what was traced.
     traced = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     compiled = None
-    if use_inductor(default=True) and not _symbolic(example_inputs):
+    if use_inductor_for_traced() and not _symbolic(example_inputs):
         with as_on_device():
             compiled = _inductor(graph_module, example_inputs)
     graph = in_use[name] = CheckedGraph(name, traced, compiled, "Inductor")

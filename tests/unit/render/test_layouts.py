@@ -179,3 +179,14 @@ def test_many_steady_runs_in_a_row_share_a_row():
     ]
     assert "65.0 ms each" in lines[2]
     assert render.html(Timeline(iterations)).count("<tr>") == 5
+
+
+def test_a_status_says_which_graphs_the_compiler_does_not_run_and_why():
+    passed = [(f"graph_{number}", "OpenVINO", "it computes in torch.float64") for number in range(2)]
+    passed += [(f"graph_{reason}", "OpenVINO", reason) for reason in ("it does not know a", "b", "c", "d")]
+    text = render.text(replace(STATUS, counters=Counters(passed_over=tuple(passed))))
+    assert (
+        "6 graphs run step by step and not by OpenVINO: it computes in torch.float64 (2); it does not know a; b; "
+        "2 reasons more"
+    ) in text
+    assert "step by step" not in render.text(STATUS)

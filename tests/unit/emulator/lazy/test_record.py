@@ -23,9 +23,9 @@ def compiled(lazy, monkeypatch):
     graphs = []
     compile_ = CompiledProgram.compile
 
-    def count(self, hosts, values):
+    def count(self, holders, hosts, values):
         graphs.append(self)
-        return compile_(self, hosts, values)
+        return compile_(self, holders, hosts, values)
 
     monkeypatch.setattr(CompiledProgram, "compile", count)
     trie.clear()

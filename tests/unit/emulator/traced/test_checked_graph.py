@@ -11,7 +11,7 @@ from torch import nn
 import gaudi_lab
 from gaudi_lab import bridge, emulator
 from gaudi_lab.emulator.lazy import agreement
-from gaudi_lab.emulator.lazy.compile import has_cpp_compiler
+from gaudi_lab.emulator.lazy.compilers import has_cpp_compiler
 from gaudi_lab.emulator.traced import dynamo
 from gaudi_lab.emulator.traced.by_node import TracedRun
 

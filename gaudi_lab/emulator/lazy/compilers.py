@@ -1,0 +1,155 @@
+"""The compilers that a graph can be given to, beside straight replay: which is asked for, and what it has passed over.
+
+Each is a module with `NAME`, with `why_not`, which says what it may not have, and with `compile_program`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+
+from gaudi_lab.emulator.lazy.program import Step
+
+Runner = Callable[..., Sequence[torch.Tensor]]
+
+_CHOICES = ("auto", "replay", "inductor", "openvino")
+
+
+class Program(Protocol):
+    """A recorded program, as a compiler sees it.
+
+    Attributes
+    ----------
+    name
+        What the counters call it.
+    steps, wanted
+        What it computes, and the slots that it returns, in this order.
+    """
+
+    name: str
+    steps: list[Step]
+    wanted: tuple[int, ...]
+
+    def by_steps(self) -> Runner:
+        """Return straight replay, for calls that compiled code does not suit."""
+
+    def agrees(self, found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> bool:
+        """Return whether results agree with those of a step-by-step run; if not, it is told."""
+
+
+class Compiler(Protocol):
+    """What a compiler of recorded programs is.
+
+    Attributes
+    ----------
+    NAME
+        What people call it.
+    """
+
+    NAME: str
+
+    def why_not(self, steps: list[Step], hosts: Sequence[Any]) -> str:
+        """Return why it may not have this program, as the end of a sentence; empty if it may."""
+
+    def compile_program(
+        self,
+        program: Program,
+        holders: Sequence[Any],
+        hosts: Sequence[torch.Tensor],
+        values: Sequence[torch.Tensor],
+    ) -> tuple[Runner, bool] | None:
+        """Return a function of the program's inputs, and whether it was found on disk; None if it is not believed.
+
+        Parameters
+        ----------
+        holders, hosts
+            The inputs of the first run: the cells, and what they hold.
+        values
+            What a step-by-step run has returned for them.
+
+        Raises
+        ------
+        CannotCompile
+            The compiler has no code for it.
+        """
+
+
+class CannotCompile(Exception):
+    """A compiler has no code for a program; the text says why, as the end of a sentence."""
+
+
+class PassedOver(NamedTuple):
+    """A program that the compiler asked for does not run.
+
+    Attributes
+    ----------
+    graph
+        What the counters call it.
+    compiler
+        Which compiler.
+    reason
+        Why, as the end of a sentence.
+    """
+
+    graph: str
+    compiler: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.graph} runs step by step and not by {self.compiler}: {self.reason}"
+
+
+passed_over: list[PassedOver] = []
+"""All of these, since the process started."""
+
+
+def choice() -> str:
+    """Return the compiler asked for: ``"auto"``, ``"replay"``, ``"inductor"`` or ``"openvino"``.
+
+    Raises
+    ------
+    ValueError
+        ``GAUDI_LAB_COMPILER`` is none of these.
+    """
+    asked = os.environ.get("GAUDI_LAB_COMPILER", "auto")
+    if asked not in _CHOICES:
+        raise ValueError(f"GAUDI_LAB_COMPILER={asked!r} is none of: {', '.join(_CHOICES)}")
+    return asked
+
+
+def for_recorded() -> Compiler | None:
+    """Return what compiles recorded programs; None for straight replay.
+
+    Raises
+    ------
+    ValueError
+        ``GAUDI_LAB_COMPILER`` is no compiler.
+    ImportError
+        It is OpenVINO, and that is not installed.
+    """
+    asked = choice()
+    if asked == "openvino" and importlib.util.find_spec("openvino") is None:
+        raise ImportError(
+            "GAUDI_LAB_COMPILER=openvino, and OpenVINO is not installed. Run: pip install openvino"
+        )
+    if asked in ("openvino", "inductor"):
+        compiler: Any = importlib.import_module(f"gaudi_lab.emulator.lazy.{asked}")
+        return compiler
+    return None
+
+
+def use_inductor_for_traced() -> bool:
+    """Return True if Inductor shall compile what Dynamo traced: also where nothing else is asked for."""
+    return choice() in ("inductor", "auto", "openvino") and has_cpp_compiler()
+
+
+@functools.cache
+def has_cpp_compiler() -> bool:
+    """Return True if Inductor would find a C++ compiler here."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name)

@@ -1,0 +1,103 @@
+"""Results that are the same memory under other sizes and strides: a compiler returns that memory once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+
+class _View(NamedTuple):
+    """A result that lies in the memory of an input or of another result.
+
+    Attributes
+    ----------
+    of_input
+        Whether that is an input.
+    owner
+        Its number there.
+    size, stride
+        Of the result.
+    offset
+        Where it begins, counted from the beginning of the owner.
+    """
+
+    of_input: bool
+    owner: int
+    size: torch.Size
+    stride: tuple[int, ...]
+    offset: int
+
+
+class SharedResults:
+    """Which results of a program share memory, read off one run.
+
+    Whoever writes into one of them later writes into the other, so they have to go on sharing it.
+
+    Parameters
+    ----------
+    results, inputs
+        What a step-by-step run returned and was given.
+
+    Attributes
+    ----------
+    own
+        The numbers of the results with memory of their own: those that have to be computed.
+    """
+
+    def __init__(self, results: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]) -> None:
+        self.own: list[int] = []
+        self._views: dict[int, _View] = {}
+        self._count = len(results)
+        of_inputs = {_memory(x): number for number, x in enumerate(inputs)}
+        of_results: dict[int, int] = {}
+        # The result that spans most of a memory comes first: the others lie in it.
+        for number in sorted(range(len(results)), key=lambda n: -_extent(results[n])):
+            result = results[number]
+            memory = _memory(result)
+            owner = of_inputs.get(memory)
+            if owner is not None:
+                self._views[number] = _lay(result, True, owner, inputs[owner])
+            elif memory in of_results:
+                owner = of_results[memory]
+                self._views[number] = _lay(result, False, owner, results[owner])
+            else:
+                of_results[memory] = number
+                self.own.append(number)
+        self.own.sort()
+
+    def complete(
+        self, computed: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """Return all results, given those that were computed, which is `own`, and the inputs."""
+        if not self._views:
+            return list(computed)
+        found = dict(zip(self.own, computed, strict=True))
+        for number, view in self._views.items():
+            owner = inputs[view.owner] if view.of_input else found[view.owner]
+            found[number] = owner.as_strided(view.size, view.stride, owner.storage_offset() + view.offset)
+        return [found[number] for number in range(self._count)]
+
+
+def _lay(result: torch.Tensor, of_input: bool, owner: int, owners: torch.Tensor) -> _View:
+    """Return how `result` lies in the memory of `owners`.
+
+    Raises
+    ------
+    ValueError
+        Part of it lies outside.
+    """
+    offset = int(result.storage_offset()) - int(owners.storage_offset())
+    if offset < 0 or (not of_input and offset + _extent(result) > _extent(owners)):
+        raise ValueError("its results share memory of which none spans the whole")
+    return _View(of_input, owner, result.shape, result.stride(), offset)
+
+
+def _memory(x: torch.Tensor) -> int:
+    return x.untyped_storage().data_ptr()
+
+
+def _extent(x: torch.Tensor) -> int:
+    """Return how many elements lie between the first and the last of `x`, both included."""
+    return 1 + sum((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True)) if x.numel() else 0

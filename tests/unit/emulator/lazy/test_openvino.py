@@ -1,0 +1,209 @@
+"""OpenVINO as the compiler of recorded programs: its parameters are constants, until somebody writes to them."""
+
+import copy
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("openvino")
+
+from gaudi_lab.emulator.lazy import agreement, compilers, openvino
+from gaudi_lab.emulator.lazy.record import tape, trie
+
+
+@pytest.fixture(autouse=True)
+def by_openvino(lazy, monkeypatch):
+    monkeypatch.setenv("GAUDI_LAB_COMPILER", "openvino")
+    monkeypatch.setattr(compilers, "passed_over", [])
+    monkeypatch.setattr(agreement, "disagreements", [])
+    trie.clear()
+    tape.restart()
+    yield
+    trie.clear()
+    tape.restart()
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """What OpenVINO has compiled: for each variant of a program, the number of its constants."""
+    found = []
+    make = openvino._Variant.__init__
+
+    def noting(self, *args):
+        make(self, *args)
+        found.append(len(self._constants))
+
+    monkeypatch.setattr(openvino._Variant, "__init__", noting)
+    return found
+
+
+def make_net(seed=0, width=12):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(5, width), nn.GELU(), nn.LayerNorm(width), nn.Linear(width, 3)).eval()
+
+
+@torch.no_grad()
+def test_results_agree_and_the_parameters_are_constants(compiled):
+    net = make_net(width=11)
+    on_hpu, x = copy.deepcopy(net).to("hpu"), torch.randn(4, 5)
+    for _ in range(3):
+        x = x + 1
+        torch.testing.assert_close(on_hpu(x.to("hpu")).cpu(), net(x), rtol=1e-5, atol=1e-5)
+    assert compiled == [6]
+    assert not compilers.passed_over
+    assert not agreement.disagreements
+
+
+def add_in_place(net):
+    for p in net.parameters():
+        p.add_(0.25)
+
+
+def load(net):
+    net.load_state_dict({name: x + 0.25 for name, x in net.state_dict().items()})
+
+
+def assign_data(net):
+    for p in net.parameters():
+        p.data = p.data + 0.25
+
+
+def write_through_data(net):
+    for p in net.parameters():
+        p.data.add_(0.25)
+
+
+def write_through_a_view(net):
+    for p in net.parameters():
+        p.view(-1)[1:].add_(0.25)
+
+
+def take_a_step(net):
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+
+
+WRITES = [add_in_place, load, write_through_data, write_through_a_view, take_a_step]
+
+
+# A graph goes on reading the memory that it was captured with, as on hardware: what is assigned it does not see.
+@pytest.mark.parametrize(
+    ("write", "under_graphs"),
+    [*((write, under) for write in WRITES for under in (False, True)), (assign_data, False)],
+)
+@torch.no_grad()
+def test_a_written_parameter_shows_in_the_next_call(write, under_graphs, compiled):
+    from habana_frameworks.torch.hpu import wrap_in_hpu_graph
+
+    net = make_net()
+    on_hpu, x = copy.deepcopy(net).to("hpu"), torch.randn(4, 5)
+    called = wrap_in_hpu_graph(on_hpu) if under_graphs else on_hpu
+    for _ in range(3):
+        called(x.to("hpu")).cpu()
+    assert compiled.count(6) == 1
+    for _ in range(4):
+        write(net)
+        write(on_hpu)
+        torch.testing.assert_close(called(x.to("hpu")).cpu(), net(x), rtol=1e-5, atol=1e-5)
+    assert compiled.count(6) == 1, "what changes at each call is not compiled each time"
+    for _ in range(3):
+        torch.testing.assert_close(called(x.to("hpu")).cpu(), net(x), rtol=1e-5, atol=1e-5)
+    assert compiled.count(6) == 2, "and what stays is compiled anew"
+
+
+@torch.no_grad()
+def test_models_of_one_build_each_have_their_own_constants(compiled):
+    nets = [make_net(seed, width=13) for seed in range(2)]
+    on_hpu = [copy.deepcopy(net).to("hpu") for net in nets]
+    x = torch.randn(2, 5)
+    for _ in range(3):
+        for net, moved in zip(nets, on_hpu, strict=True):
+            torch.testing.assert_close(moved(x.to("hpu")).cpu(), net(x), rtol=1e-5, atol=1e-5)
+    for net, moved in zip(nets, on_hpu, strict=True):
+        for _ in range(3):
+            torch.testing.assert_close(moved(x.to("hpu")).cpu(), net(x), rtol=1e-5, atol=1e-5)
+    assert len(compiled) == 2
+
+
+@torch.no_grad()
+def test_results_that_share_memory_go_on_sharing_it(compiled):
+    x = torch.randn(3, 4)
+    for _ in range(2):
+        y = x.to("hpu").exp()
+        z = y.t()[1:]
+        y.cpu()
+        z.add_(1)
+        torch.testing.assert_close(y.cpu()[:, 1:], x.exp()[:, 1:] + 1)
+    assert compiled
+
+
+@torch.no_grad()
+def test_what_it_cannot_take_runs_step_by_step_and_is_named(compiled):
+    x = torch.randn(3, 4).to("hpu")
+    assert torch.rand_like(x).cpu().shape == (3, 4)
+    assert (x.double() * 2).cpu().dtype is torch.float64
+    assert [reason.reason for reason in compilers.passed_over] == [
+        "aten.rand_like.default draws random numbers",
+        "it computes in torch.float64",
+    ]
+    assert "runs step by step and not by OpenVINO" in str(compilers.passed_over[0])
+    assert not compiled
+
+
+@torch.no_grad()
+def test_wrong_results_are_not_believed(monkeypatch):
+    run = openvino._Request.__call__
+    monkeypatch.setattr(openvino._Request, "__call__", lambda self, hosts: [x + 1 for x in run(self, hosts)])
+    net = make_net(width=14)
+    on_hpu, x = copy.deepcopy(net).to("hpu"), torch.randn(4, 5)
+    with pytest.warns(UserWarning, match="compiled by OpenVINO, whose results differ"):
+        on_hpu(x.to("hpu")).cpu()
+    torch.testing.assert_close(on_hpu(x.to("hpu")).cpu(), net(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@torch.no_grad()
+def test_sixteen_bits_agree_within_their_rounding(dtype, compiled):
+    net = make_net(width=15).to(dtype)
+    on_hpu, x = copy.deepcopy(net).to("hpu"), torch.randn(4, 5).to(dtype)
+    for _ in range(2):
+        found = on_hpu(x.to("hpu")).cpu()
+    assert found.dtype is dtype
+    largest = net(x).abs().max()
+    assert (found - net(x)).abs().max() <= agreement.TOLERANCE[dtype] * largest
+    assert compiled
+
+
+PROGRAM = """
+import sys
+import torch, gaudi_lab
+from habana_frameworks.torch.hpu.metrics import metric_global
+net = torch.nn.Linear(4, 3).eval()
+torch.nn.init.constant_(net.weight, 0.5), torch.nn.init.constant_(net.bias, 0.25)
+with torch.no_grad():
+    out = net.to("hpu")(torch.ones(2, 4).to("hpu")).cpu()
+assert torch.equal(out, torch.full((2, 3), 2.25)), out
+print(dict(metric_global("graph_compilation").stats())["TotalNumber"], "openvino_telemetry" in sys.modules)
+"""
+
+
+def test_the_recipe_cache_keeps_what_it_compiled_and_nothing_is_reported_home(tmp_path):
+    environment = os.environ | {
+        "PT_HPU_LAZY_MODE": "1",
+        "GAUDI_LAB_COMPILER": "openvino",
+        "PT_HPU_RECIPE_CACHE_CONFIG": f"{tmp_path},false,1024",
+    }
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert int(found[0].split()[0]) > 0
+    assert found[1].split() == ["0", "False"]
