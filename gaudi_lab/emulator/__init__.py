@@ -77,7 +77,7 @@ def disagreements() -> tuple[str, ...]:
 
 
 def passed_over() -> tuple[tuple[str, str, str], ...]:
-    """Return the graphs that the compiler asked for does not run: the graph, the compiler, why (the end of a sentence)."""
+    """Return the graphs that the compiler asked for does not run, as (graph, compiler, why)."""
     found = sys.modules.get("gaudi_lab.emulator.lazy.compilers")
     return tuple(map(tuple, found.passed_over)) if found is not None else ()
 

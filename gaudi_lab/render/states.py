@@ -67,7 +67,10 @@ def _stepwise(passed_over: Sequence[tuple[str, str, str]]) -> list[str]:
     told = []
     for compiler in dict.fromkeys([name for _, name, _ in passed_over]):
         reasons = Counter([reason for _, name, reason in passed_over if name == compiler])
-        named = [f"{reason} ({number})" if number > 1 else reason for reason, number in reasons.most_common(_REASONS)]
+        named = [
+            f"{reason} ({number})" if number > 1 else reason
+            for reason, number in reasons.most_common(_REASONS)
+        ]
         if len(reasons) > _REASONS:
             named.append(f"{units.count(len(reasons) - _REASONS, 'reason')} more")
         graphs = units.count(sum(reasons.values()), "graph")
