@@ -43,8 +43,10 @@ def _group_norm(x: Any, weight: Any, bias: Any, n: int, c: int, area: int, group
     return F.group_norm(x, groups, weight, bias, eps)
 
 
-def _softmax(x: Any, dim: int, dtype: Any = None) -> Any:
-    return torch.softmax(x, dim)
+def _safe_softmax(x: Any, dim: int, dtype: Any = None) -> Any:
+    # A row that sees nothing is zeros. A later call may have one where the first, which was compared, had none.
+    sees_nothing = (x == -torch.inf).all(dim, keepdim=True)
+    return torch.softmax(x, dim).masked_fill(sees_nothing, 0.0)
 
 
 def _cast(x: Any, dtype: Any = None, **_: Any) -> Any:
@@ -53,7 +55,7 @@ def _cast(x: Any, dtype: Any = None, **_: Any) -> Any:
 
 _SAME: dict[Any, Callable[..., Any]] = {
     _aten._unsafe_view.default: lambda x, shape: x.reshape(shape),
-    _aten._safe_softmax.default: _softmax,
+    _aten._safe_softmax.default: _safe_softmax,
     _aten._softmax.default: lambda x, dim, half_to_float: torch.softmax(x, dim),
     _aten._to_copy.default: _cast,
 }

@@ -131,6 +131,23 @@ def test_models_of_one_build_each_have_their_own_constants(compiled):
     assert len(compiled) == 2
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.no_grad()
+def test_a_row_that_sees_nothing_is_zeros_in_a_later_call_too(dtype, compiled):
+    query = torch.randn(1, 2, 4, 8, dtype=dtype)
+    seen = torch.ones(4, 4, dtype=torch.bool)
+    hidden = seen.clone()
+    hidden[2] = False
+    for mask in (seen, seen, hidden):
+        bias = torch.zeros(4, 4, dtype=dtype).masked_fill(~mask, -torch.inf)
+        found = nn.functional.scaled_dot_product_attention(
+            *[query.to("hpu")] * 3, attn_mask=bias.to("hpu")
+        ).cpu()
+        expected = nn.functional.scaled_dot_product_attention(query, query, query, attn_mask=bias)
+        torch.testing.assert_close(found, expected.nan_to_num(), rtol=2e-2, atol=2e-2)
+    assert compiled
+
+
 @torch.no_grad()
 def test_results_that_share_memory_go_on_sharing_it(compiled):
     x = torch.randn(3, 4)
