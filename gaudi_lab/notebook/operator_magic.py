@@ -10,8 +10,6 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
-from gaudi_lab.custom_ops import define
-from gaudi_lab.custom_ops.operator import CustomOp
 from gaudi_lab.errors import LabError
 from gaudi_lab.notebook.usage import HELP, explain_refusals
 
@@ -53,6 +51,9 @@ class OperatorMagics(Magics):
 
         In Python: gaudi_lab.custom_op(function)
         """
+        # It needs torch, and to import that can load the bridge and so decide the mode.
+        from gaudi_lab.custom_ops import define
+
         arguments = parse_argstring(self.gaudi_op, line)
         name = arguments.name
         if cell is None:
@@ -77,6 +78,8 @@ class OperatorMagics(Magics):
         return None if arguments.unchecked else operator.check()
 
     def _require_free(self, name: str) -> None:
+        from gaudi_lab.custom_ops.operator import CustomOp
+
         before = self.shell.user_ns.get(name)
         if before is not None and not isinstance(before, (CustomOp, FunctionType)):
             raise LabError(
