@@ -1,6 +1,6 @@
 """The same with other versions of ipykernel, which GAUDI_LAB_IPYKERNELS names: folders that pip has filled.
 
-Such as `pip install --no-deps --target /tmp/ipykernel630 ipykernel==6.30.1`, several of them with colons between.
+Such as `pip install --no-deps --target FOLDER ipykernel==6.30.1`, several of them with colons between.
 """
 
 from __future__ import annotations
