@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from gaudi_lab import bridge, frontend
+from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.measure import recorder
 from gaudi_lab.measure.causes import fallbacks
@@ -90,7 +90,9 @@ def mode(
         return lab.current().change(mode=wanted)
     now = lab.current().mode
     check_mode_change(now, wanted)
-    _go_over(bridge.environment_for(wanted.is_lazy), f"{now} → {wanted}", wanted, drop, rerun)
+    from gaudi_lab.workbench.aside import go_over
+
+    go_over(bridge.environment_for(wanted.is_lazy), f"{now} → {wanted}", mode=wanted, drop=drop, rerun=rerun)
     # Asked for by a click, the process is replaced when that has been dealt with.
     return ChangeHandle(lambda: None, Change(now, now, emulated=bridge.identity().emulated))
 
@@ -126,15 +128,17 @@ def relaunch(
     --------
     >>> gaudi_lab.relaunch({"PT_HPU_ENABLE_LAZY_COLLECTIVES": "true"})
     """
+    from gaudi_lab.workbench.aside import go_over
+
     environment = environment or {}
     title = ", ".join(
         f"{name}={value}" if value is not None else f"no {name}" for name, value in environment.items()
     )
-    _go_over(environment, title or "relaunched", None, drop, rerun)
+    go_over(environment, title or "relaunched", drop=drop, rerun=rerun)
 
 
 def restore(
-    path: str | Path | None = None, *, names: Collection[str] | None = None, replace_names: bool = False
+    path: str | Path | None = None, *, names: Collection[str] | None = None, replace: bool = False
 ) -> None:
     """Bind again what a relaunch has saved: names that were dropped, or a notebook that did not arrive.
 
@@ -147,7 +151,7 @@ def restore(
         came for.
     names
         Only these names, with those that share objects with them. None for all, with the switches of the models.
-    replace_names
+    replace
         Whether names that are bound to something else may be bound anew.
 
     Raises
@@ -155,33 +159,9 @@ def restore(
     LabError
         There is none, it is another user's, or a name is not in it or would be bound anew. Nothing has changed.
     """
-    from gaudi_lab.handover import kept
-    from gaudi_lab.workbench import aside
+    from gaudi_lab.workbench.aside import bring_back
 
-    shell = frontend.running_shell()
-    if shell is None:
-        raise LabError("There is no notebook here to bind names in. Start a kernel, and restore there.")
-    came = kept.restore(path, names, into=shell.user_ns, replace=replace_names)
-    told = [f"restored {', '.join(came.names) or 'nothing'}", *(left.why for left in came.left)]
-    packed = [value for value in came.hidden.values() if isinstance(value, dict)]
-    for entry in packed if names is None else ():
-        if any(isinstance(value, aside.Aside) for value in entry.values()):
-            told += aside.unpack(entry)
-    print("\n".join(told))  # noqa: T201 - said where it was asked for
-
-
-def _go_over(
-    environment: Mapping[str, str | None],
-    title: str,
-    mode: Mode | None,
-    drop: Sequence[str],
-    rerun: Sequence[str],
-) -> None:
-    from gaudi_lab.handover import relaunching
-    from gaudi_lab.workbench.aside import WorkbenchTravels
-
-    companions = (WorkbenchTravels(mode),)
-    relaunching.relaunch(environment, title=title, drop=drop, rerun=rerun, companions=companions)
+    print("\n".join(bring_back(path, names, replace_bound=replace)))  # noqa: T201 - said where it was asked for
 
 
 def apply(settings: Settings) -> ChangeHandle:

@@ -11,13 +11,14 @@ from typing import Any
 from gaudi_lab.comparison import noise
 from gaudi_lab.comparison.row import Row
 from gaudi_lab.errors import LabError
+from gaudi_lab.measure.frames import Framed
 from gaudi_lab.rendered import Plotted
 
 NO_DIFFERENCE, FASTER, SLOWER = "no difference", "faster", "slower"
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Plotted):
+class Comparison(Framed, Plotted):
     """Several settings side by side.
 
     Attributes
@@ -182,18 +183,6 @@ class Comparison(Plotted):
     def to_records(self) -> list[dict[str, Any]]:
         """Return plain values, a dict a row."""
         return [self._record(row) for row in self.rows]
-
-    def to_frame(self) -> Any:
-        """Return a pandas DataFrame, a line a row.
-
-        Raises
-        ------
-        LabError
-            pandas is not installed.
-        """
-        from gaudi_lab.measure.frames import make_frame
-
-        return make_frame(self.to_records())
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write it to a file of JSON lines, which `gaudi_lab.comparison.folding.open_comparison` reads.

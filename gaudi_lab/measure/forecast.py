@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.measure import changing_lengths
-from gaudi_lab.measure.frames import make_frame
+from gaudi_lab.measure.frames import Framed
 from gaudi_lab.measure.prices import Observed, Prices, is_known
 from gaudi_lab.rendered import Plotted, Rendered
 from gaudi_lab.shapes import Shapes
@@ -103,7 +103,7 @@ class MadeFrom:
 
 
 @dataclass(frozen=True, repr=False)
-class Forecast(Plotted):
+class Forecast(Framed, Plotted):
     """What batches will bring, from `gaudi_lab.forecast`. Every time is in seconds.
 
     Attributes
@@ -227,16 +227,6 @@ class Forecast(Plotted):
             "emulated": self.emulated,
         }
         return json.dumps(told, ensure_ascii=False)
-
-    def to_frame(self) -> Any:
-        """Return the ways to pad as a pandas DataFrame.
-
-        Raises
-        ------
-        LabError
-            pandas is not installed.
-        """
-        return make_frame(self.to_records())
 
     def outcome(self) -> Outcome:
         """Return what has happened since, beside what was forecast.

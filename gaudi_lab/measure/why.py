@@ -11,7 +11,7 @@ from gaudi_lab.measure.causes.cause import Place
 from gaudi_lab.measure.causes.fallbacks import HostRun
 from gaudi_lab.measure.causes.graph_uses import GraphUse, UnusedGraphs, find_unused
 from gaudi_lab.measure.causes.history import CauseCost
-from gaudi_lab.measure.frames import make_frame
+from gaudi_lab.measure.frames import Framed
 from gaudi_lab.rendered import Rendered
 
 
@@ -33,7 +33,7 @@ class SiteCost:
 
 
 @dataclass(frozen=True, repr=False)
-class Why(Rendered):
+class Why(Framed, Rendered):
     """Every cause of a compile and what it has cost, the dearest first. Every time is in seconds.
 
     Attributes
@@ -158,16 +158,6 @@ class Why(Rendered):
         told += [dataclasses.asdict(run) for run in self.on_host]
         told += [dataclasses.asdict(graph) for graph in self.graphs]
         return json.dumps(told, ensure_ascii=False)
-
-    def to_frame(self) -> Any:
-        """Return the causes as a pandas DataFrame.
-
-        Raises
-        ------
-        LabError
-            pandas is not installed.
-        """
-        return make_frame(self.to_records())
 
 
 def _uses(graphs: list[GraphUse]) -> dict[str, int | None]:

@@ -1,11 +1,14 @@
-"""The workbench set aside while the process is replaced: what is attached and asked for, as values."""
+"""The workbench goes over into another process: set aside as values, and taken up again from them there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from gaudi_lab import frontend
+from gaudi_lab.errors import LabError
 from gaudi_lab.render.states import list_changes
 from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.workbench import lab
@@ -93,3 +96,43 @@ def unpack(packed: dict[str, Any]) -> list[str]:
     models = tuple(value for value in packed.values() if isinstance(value, ModelAside))
     change = lab.current().take_up(replace(aside, models=models))
     return list_changes(change)
+
+
+def go_over(
+    environment: Mapping[str, str | None],
+    title: str,
+    *,
+    mode: Mode | None = None,
+    drop: Sequence[str] = (),
+    rerun: Sequence[str] = (),
+) -> None:
+    """Replace the kernel's process, with the workbench in it; see `gaudi_lab.handover.relaunching.relaunch`.
+
+    Parameters
+    ----------
+    mode
+        What to ask for there; by default what is asked for here.
+    """
+    from gaudi_lab.handover import relaunching
+
+    relaunching.relaunch(
+        environment, title=title, drop=drop, rerun=rerun, companions=(WorkbenchTravels(mode),)
+    )
+
+
+def bring_back(
+    path: str | Path | None, names: Collection[str] | None, *, replace_bound: bool = False
+) -> list[str]:
+    """Bind again what a relaunch has saved, and say what came; see `gaudi_lab.restore`."""
+    from gaudi_lab.handover import kept
+
+    shell = frontend.running_shell()
+    if shell is None:
+        raise LabError("There is no notebook here to bind names in. Start a kernel, and restore there.")
+    came = kept.restore(path, names, into=shell.user_ns, replace=replace_bound)
+    told = [f"restored {', '.join(came.names) or 'nothing'}", *(left.why for left in came.left)]
+    if names is None:
+        for packed in came.hidden.values():
+            if isinstance(packed, dict) and any(isinstance(value, Aside) for value in packed.values()):
+                told += unpack(packed)
+    return told
