@@ -620,7 +620,7 @@ def freeze(on: bool = True) -> None:
     on
         False to allow it again.
     """
-    lab.current().freeze(on)
+    lab.current().compiles.freeze(on)
 
 
 def live_line(on: bool = True) -> None:
@@ -633,7 +633,7 @@ def live_line(on: bool = True) -> None:
     on
         False to show it no more. A line that is there says once more what it took.
     """
-    lab.current().live_line(on)
+    lab.current().compiles.live_line(on)
 
 
 @contextmanager

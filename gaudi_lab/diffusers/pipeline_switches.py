@@ -28,14 +28,14 @@ class PipelineSwitches:
     """
 
     def __init__(self, pipeline: Any) -> None:
-        self._entered = lab.current().enter(pipeline)
+        self._entered = lab.current().entries.enter(pipeline)
         self._seen = SeenShapes()
         self._fingerprint: int | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Come along into another process."""
         self.__dict__.update(state)
-        lab.current().adopt(self._entered)
+        lab.current().entries.adopt(self._entered)
 
     @property
     def hpu_graphs(self) -> bool:
@@ -45,7 +45,7 @@ class PipelineSwitches:
     @hpu_graphs.setter
     def hpu_graphs(self, on: bool) -> None:
         if on != self.hpu_graphs:
-            lab.current().request(self._entered, HPU_GRAPHS, on)
+            lab.current().entries.request(self._entered, HPU_GRAPHS, on)
 
     @contextmanager
     def on(self) -> Iterator[None]:
@@ -55,7 +55,7 @@ class PipelineSwitches:
         """
         if self._fingerprint not in (None, fingerprint.of(self._entered.components)):
             self._entered.recapture()
-        with lab.current().on(self._entered):
+        with lab.current().entries.on(self._entered):
             self._fingerprint = fingerprint.of(self._entered.components)
             yield
 

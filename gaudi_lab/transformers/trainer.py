@@ -111,7 +111,7 @@ class GaudiTrainer(transformers.Trainer):
         self._on_device(bridge.settle)
         self._switched: SwitchedModel | None = None
         if args.use_habana:
-            self._switched = lab.current().enter(self, *read_arguments(args))
+            self._switched = lab.current().entries.enter(self, *read_arguments(args))
             self.add_callback(MarkStep)
         evaluation_display.leave_evaluations_out(self)
 
@@ -119,7 +119,7 @@ class GaudiTrainer(transformers.Trainer):
         """Come out of a file or another process, with the switches that the arguments ask for."""
         self.__dict__.update(state)
         if self._switched is not None:
-            lab.current().adopt(self._switched)
+            lab.current().entries.adopt(self._switched)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate, as `transformers.Trainer.evaluate`, and return what it cost beside the other metrics.
@@ -152,7 +152,7 @@ class GaudiTrainer(transformers.Trainer):
         While the trainer is attached, the workbench's own switches stay.
         """
         if self._switched is not None:
-            lab.current().take_off(self._switched)
+            lab.current().entries.take_off(self._switched)
 
     def evaluation_loop(
         self,
@@ -290,19 +290,19 @@ class GaudiTrainer(transformers.Trainer):
                 fused_kernels.clip_by_kernel(self.accelerator)
 
     def _describe_settings(self) -> str:
-        switches = "CPU" if self._switched is None else str(lab.current().owner(self._switched))
+        switches = "CPU" if self._switched is None else str(lab.current().entries.owner(self._switched))
         return f"{switches} + bf16 autocast" if self._in_bfloat16 else switches
 
     def _use_switches(self, *, training: bool) -> AbstractContextManager[Any]:
         if self._switched is not None:
-            return lab.current().on(self._switched, training=training)
-        lab.current().free(
+            return lab.current().entries.on(self._switched, training=training)
+        lab.current().entries.free(
             {"model": self.model}
         )  # whatever another trainer has on it: this one is on the CPU
         return nullcontext()
 
     def _replays(self) -> list[int]:
-        return [] if self._switched is None else lab.current().owner(self._switched).replays()
+        return [] if self._switched is None else lab.current().entries.owner(self._switched).replays()
 
     def _in_use(self, model: nn.Module) -> nn.Module:
         return model if self._switched is None else self._switched.in_use(model)

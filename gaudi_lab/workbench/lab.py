@@ -5,36 +5,32 @@ Models are edited only from here. A change is made as a whole or not at all.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.instruments.handle import Handle, together
+from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.measure.causes.seen import SeenShapes
 from gaudi_lab.measure.recorder import Watch
-from gaudi_lab.measure.steady import SignedCall, met_calls
 from gaudi_lab.report import Change, ModelChange, Operators, OperatorUse, Status
 from gaudi_lab.settings import (
     COMPILE,
     FUSED_SDPA,
-    HPU_GRAPHS,
     OPERATORS,
     Mode,
     Settings,
     Switch,
     check_mode_change,
 )
+from gaudi_lab.workbench import planning
+from gaudi_lab.workbench.compiles import Compiles
+from gaudi_lab.workbench.entries import Entries
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from gaudi_lab.workbench.aside import Aside, ModelAside
-    from gaudi_lab.workbench.model import ModelOptions, SwitchedModel
+    from gaudi_lab.workbench.model import SwitchedModel
 
 Subscriber = Callable[[Change], None]
 
@@ -59,25 +55,25 @@ class ChangeHandle(Handle):
 class Lab:
     """A workbench.
 
-    A model is *attached* when the user puts it here: it is listed, and the switches of all move it. Trainers and
-    pipelines *enter* their models, unlisted, and have their own switches put on while they work. A module has
-    the switches of one of them at a time; the attached one goes first, then the one that came last.
+    A model is *attached* when the user puts it here: it is listed, and the switches of all move it.
+
+    Attributes
+    ----------
+    entries
+        Every model with switches, those of Trainers and pipelines too, and whose switches a module has.
+    compiles
+        What watches over the compiles for attached models.
     """
 
     def __init__(self) -> None:
         self._models: dict[str, SwitchedModel] = {}
-        # Every model with switches, in the order in which they took their modules. Not kept alive from here.
-        self._entered: WeakKeyDictionary[SwitchedModel, None] = WeakKeyDictionary()
         # What each attached model asked for by itself before, and asks for again afterwards.
         self._own_request: dict[str, Settings] = {}
         self._requested = Settings()
-        # What remembers the calls of each attached model, and what was compiled for them.
-        self._followed: dict[str, Handle] = {}
-        self._frozen: Handle | None = None
-        self._live_line: Handle | None = None
-        self._live_line_wanted = os.environ.get("GAUDI_LAB_LIVE_LINE", "1") != "0"
         self._subscribers: list[Subscriber] = []
         self._seen = SeenShapes()
+        self.entries = Entries(self._models, self.detach)
+        self.compiles = Compiles()
 
     @property
     def models(self) -> Mapping[str, SwitchedModel]:
@@ -128,24 +124,23 @@ class Lab:
         lazy = bridge.is_lazy()
         if known is not None:
             self.detach(known.name)
-        attached = self._entry_of(model)
+        attached = self.entries.entry_of(model)
         attached.name = name or self._unused(type(model).__name__.lower())
         own = attached.requested
-        if (before := self._take_modules(attached)) is not None:
+        if (before := self.entries.take_modules(attached)) is not None:
             own = before
         # They are established by calls of a model that is attached.
         went_off = own.operators
         own = own.replace(**OPERATORS.turn(False))
         if attached.name in self._models:
             self.detach(attached.name)
-        requested = self._join(attached, own.in_process(lazy), self._requested.in_process(lazy))
-        self._move({attached: requested.in_mode(requested.mode)}, lazy)
+        requested = planning.join(attached, own.in_process(lazy), self._requested.in_process(lazy))
+        planning.move({attached: requested.in_mode(requested.mode)}, lazy)
         attached.requested = requested
         attached.watch_for_uncomputed()
         attached.keep_inputs()
         self._models[attached.name] = attached
-        self._followed[attached.name] = self._follow(attached, attached.name)
-        self._show_live_line()
+        self.compiles.follow(attached)
         self._own_request[attached.name] = own
         notes = [f"operators went off: {', '.join(went_off)}"] if went_off else []
         change = self._change(
@@ -165,10 +160,9 @@ class Lab:
         attached = self.get(name)
         change = self._change(self.mode, self.mode, [ModelChange(name, attached.settings, None)])
         attached.clear()
-        self._followed.pop(name).remove()
+        self.compiles.unfollow(name)
         attached.requested = self._own_request.pop(name)
         del self._models[name]
-        self._show_live_line()
         self._tell(change)
         return change
 
@@ -222,9 +216,9 @@ class Lab:
         chosen = [self.get(name) for name in (self._models if models is None else models)]
         before = {attached: attached.requested.in_process(lazy) for attached in self._models.values()}
         plan = {attached: before[attached].move(switches) for attached in chosen}
-        notes = [] if models is not None else _leave_out_without_attention(plan, switches)
+        notes = [] if models is not None else planning.leave_out_without_attention(plan, switches)
         if models is None and isinstance(switches.get(OPERATORS.field), Mapping):
-            notes += _leave_out_without_places(plan, switches[OPERATORS.field])
+            notes += planning.leave_out_without_places(plan, switches[OPERATORS.field])
         # Operators are of one model each: they are checked on its own inputs.
         new_default = default.move(switches).replace(**OPERATORS.turn(False)) if models is None else default
         change = self._carry_out(plan, mode if "mode" in switches else None, new_default, lazy, notes)
@@ -311,42 +305,12 @@ class Lab:
         self._subscribers.append(callback)
         return Handle(lambda: self._subscribers.remove(callback))
 
-    @property
-    def frozen(self) -> bool:
-        """Whether compiling is forbidden."""
-        return self._frozen is not None
-
-    def freeze(self, on: bool) -> None:
-        """Forbid compiling, or allow it again."""
-        if on and self._frozen is None:
-            from gaudi_lab.measure.causes.freeze import freeze
-
-            bridge.load()
-            self._frozen = freeze()
-        elif not on and self._frozen is not None:
-            self._frozen.remove()
-            self._frozen = None
-
-    def live_line(self, on: bool) -> None:
-        """Show what compiles longer than a second while models are attached, or do not."""
-        self._live_line_wanted = on
-        self._show_live_line()
-
     def close(self) -> None:
         """Detach every model, as it was before it was attached, and forget the switches."""
-        self.freeze(on=False)
+        self.compiles.freeze(on=False)
         for name in list(self._models):
             self.detach(name)
         self._requested = Settings()
-
-    def edited(self) -> dict[str, Any]:
-        """Return all that has switches on, whole models and their modules, by some name."""
-        found: dict[str, Any] = {}
-        for number, entered in enumerate(self._entered):
-            found[f"entry {number}"], found[f"model {number}"] = entered, entered.model
-            for part, module in entered.components.items():
-                found |= {f"model {number}: {part}.{path}": inner for path, inner in module.named_modules()}
-        return found
 
     def set_aside(self) -> Aside:
         """Take every switch off every model, so that the models can travel; return what brings it all back."""
@@ -356,9 +320,9 @@ class Lab:
             ModelAside(m.name, m.model, m.settings, m.requested, self._own_request[m.name], _inputs_of(m))
             for m in self._models.values()
         )
-        aside = Aside(self._requested, models, self.frozen)
+        aside = Aside(self._requested, models, self.compiles.frozen)
         self.close()
-        for entered in self._entered:
+        for entered in self.entries:
             entered.clear()
         return aside
 
@@ -383,114 +347,8 @@ class Lab:
             if attached.settings.replace(mode=old.settings.mode) != old.settings:
                 waits = attached.requested.hpu_graphs and not attached.settings.hpu_graphs
                 changes.append(ModelChange(attached.name, old.settings, attached.settings, graphs_wait=waits))
-        self.freeze(aside.frozen)
+        self.compiles.freeze(aside.frozen)
         return self._change(before, self.mode, changes, notes)
-
-    def adopt(self, entered: SwitchedModel) -> None:
-        """Know a Trainer or pipeline that came along from another process, as `enter` knows one made here."""
-        self._entered.setdefault(entered, None)
-
-    # For Trainers and pipelines, whose switches are put on while they work.
-
-    def enter(
-        self,
-        model: Any,
-        requested: Settings | None = None,
-        options: ModelOptions | None = None,
-    ) -> SwitchedModel:
-        """Take note of a model with switches of its own, unlisted. Nothing is put on it yet.
-
-        An attached model that it has modules of is detached: what was asked for last holds.
-
-        Parameters
-        ----------
-        model
-            A Trainer or pipeline on the device, which keeps what is returned.
-        requested, options
-            What it asks for by itself.
-        """
-        from gaudi_lab.workbench.model import SwitchedModel
-
-        entered = SwitchedModel(type(model).__name__, model, requested, options)
-        self._take_modules(entered)
-        return entered
-
-    def owner(self, entered: SwitchedModel) -> SwitchedModel:
-        """Return whose switches hold for an entered model: an attached one's that has its modules, or its own."""
-        owners = (m for m in self._models.values() if m is entered or m.shares_modules(entered.components))
-        return next(owners, entered)
-
-    @contextmanager
-    def on(self, entered: SwitchedModel, *, training: bool = False) -> Iterator[SwitchedModel]:
-        """Have the switches of an entered model on meanwhile, and leave them on. Yields whose switches hold.
-
-        If it does not end well, what was captured or compiled by halves goes.
-
-        Parameters
-        ----------
-        entered
-            From `enter`; or a model that is attached, whose switches then hold.
-        training
-            HPU graphs go off: they hold the inference forward.
-
-        Raises
-        ------
-        LabError
-            For training while the workbench has HPU graphs on for this model.
-        """
-        owner = self.owner(entered)
-        try:
-            if owner is entered:
-                self._put_on(entered, graphs=not training or entered in self._models.values())
-            if training and owner.settings.hpu_graphs:
-                raise LabError(
-                    "HPU graphs are for inference, and they are on for this model.",
-                    python=f'gaudi_lab.hpu_graphs("{owner.name}", False)',
-                    magic=f"%{HPU_GRAPHS.magic} off",
-                )
-            follows = not training and self.find(owner.model) is None
-            with self._follow(owner, owner.name) if follows else nullcontext():
-                yield owner
-        except BaseException:
-            if self.find(owner.model) is None:
-                owner.clear()
-            else:
-                owner.recapture()
-            raise
-
-    def request(self, entered: SwitchedModel, switch: Switch, on: bool) -> None:
-        """Note that a Trainer or pipeline asks for a switch by itself, from its next run on.
-
-        Raises
-        ------
-        LabError
-            If it cannot be on. Nothing has changed then.
-        """
-        entered.requested = entered.requested.in_process(bridge.is_lazy()).move(switch.turn(on))
-
-    def take_off(self, entered: SwitchedModel) -> None:
-        """Put the modules of an entered model back as they were, unless it is attached."""
-        if self.find(entered.model) is None:
-            entered.clear()
-
-    def free(self, modules: Mapping[str, nn.Module]) -> None:
-        """Take everything off `modules`, whoever asked for it: they leave the device."""
-        for entered in [entered for entered in self._entered if entered.shares_modules(modules)]:
-            entered.clear()
-            if self.find(entered.model) is None:
-                del self._entered[entered]
-
-    def _follow(self, entered: SwitchedModel, name: str) -> Handle:
-        """Have the calls of a model remembered, and what is compiled for them, until the handle is removed."""
-        from gaudi_lab.measure.causes.watching import watching
-
-        def note(call: SignedCall) -> None:
-            met_calls.note(call, entered.settings)
-
-        parts = entered.components.items()
-        return together(
-            [watching.follow(".".join(filter(None, (name, part))), module, note) for part, module in parts]
-        )
 
     def _attach_again(self, old: ModelAside) -> SwitchedModel:
         self.attach(old.model, old.name)
@@ -509,59 +367,6 @@ class Lab:
         self._own_request[old.name] = old.own
         return attached
 
-    def _show_live_line(self) -> None:
-        wanted = self._live_line_wanted and bool(self._models)
-        if wanted and self._live_line is None:
-            from gaudi_lab.measure.causes.watching import watching
-            from gaudi_lab.workbench import live_line
-
-            self._live_line = live_line.show(watching)
-        elif not wanted and self._live_line is not None:
-            self._live_line.remove()
-            self._live_line = None
-
-    def _put_on(self, entered: SwitchedModel, *, graphs: bool) -> None:
-        from gaudi_lab.instruments import components
-
-        entered.use_components(components.of(entered.model))
-        self._take_modules(entered)
-        requested = entered.requested.in_process(bridge.is_lazy())
-        settings = requested.in_mode(requested.mode)
-        settings = settings if graphs else settings.replace(**HPU_GRAPHS.turn(False))
-        entered.take_off(settings)
-        entered.put_on(settings)
-
-    def _take_modules(self, entered: SwitchedModel) -> Settings | None:
-        """Make `entered` the one who switches its modules, and return what the one before asked for there."""
-        others = [other for other in self._entered if other is not entered]
-        before = None
-        for other in others:
-            if other.shares_modules(entered.components):
-                before = other.requested
-                if self.find(other.model) is other:
-                    self.detach(other.name)
-                other.clear()
-        self._entered.pop(entered, None)
-        self._entered[entered] = None  # the last one now
-        return before
-
-    def _entry_of(self, model: Any) -> SwitchedModel:
-        from gaudi_lab.workbench.model import SwitchedModel
-
-        entered = next((entered for entered in self._entered if entered.model is model), None)
-        return entered or SwitchedModel("", model)
-
-    def _join(self, attached: SwitchedModel, own: Settings, for_all: Settings) -> Settings:
-        """Return the switches of all, with what a model asks for by itself."""
-        joined = for_all
-        if own.hpu_graphs and not for_all.hpu_graphs:
-            joined = joined.replace(hpu_graphs=True, verify=own.verify)
-        if own.fused_sdpa and not for_all.fused_sdpa:
-            joined = joined.replace(fused_sdpa=True, recompute=own.recompute, softmax=own.softmax)
-        if own.mode is Mode.COMPILE and not for_all.mode.is_lazy:
-            joined = joined.replace(mode=Mode.COMPILE)
-        return joined if attached.has_attention else joined.move(FUSED_SDPA.turn(False))
-
     def _carry_out(
         self,
         plan: dict[SwitchedModel, Settings],
@@ -578,7 +383,7 @@ class Lab:
             # Lazy or not is the process's: models that were not named go along.
             for attached in self._models.values():
                 plan.setdefault(attached, attached.requested.replace(mode=mode))
-            notes += _how_switched()
+            notes += planning.how_switched()
         after = {attached: requested.in_mode(requested.mode) for attached, requested in plan.items()}
         changed = {
             attached: settings for attached, settings in after.items() if settings != attached.settings
@@ -593,7 +398,7 @@ class Lab:
             for attached, settings in changed.items()
         ]
         notes += [remark for attached, settings in changed.items() for remark in attached.remarks(settings)]
-        self._move(changed, was_lazy, None if mode is None else lazy)
+        planning.move(changed, was_lazy, None if mode is None else lazy)
         notes += [outcome for attached in plan for outcome in attached.operator_outcomes()]
         for attached, requested in plan.items():
             attached.requested = requested
@@ -602,18 +407,6 @@ class Lab:
         if change:
             self._tell(change)
         return change
-
-    def _move(self, plan: Mapping[SwitchedModel, Settings], was_lazy: bool, lazy: bool | None = None) -> None:
-        """Install and remove instruments to reach `plan`, or put everything back and raise."""
-        for attached in plan:
-            attached.require_on_hpu()
-        before = {attached: attached.settings for attached in plan}
-        was_loaded = bridge.loaded()
-        try:
-            _install(plan, lazy)
-        except BaseException:
-            _install(before, was_lazy if was_loaded else None)
-            raise
 
     def _change(
         self, before: Mode, after: Mode, models: Iterable[ModelChange] = (), notes: Iterable[str] = ()
@@ -633,47 +426,9 @@ class Lab:
         return next(candidate for candidate in names if candidate not in self._models)
 
 
-def _install(plan: Mapping[SwitchedModel, Settings], lazy: bool | None) -> None:
-    # All that does not exist in the new mode goes before it, all that exists only there comes after.
-    for attached, settings in plan.items():
-        attached.take_off(settings)
-    if lazy is not None:
-        bridge.set_lazy(lazy)
-    for attached, settings in plan.items():
-        attached.put_on(settings)
-
-
-def _leave_out_without_attention(
-    plan: dict[SwitchedModel, Settings], switches: Mapping[str, Any]
-) -> list[str]:
-    """Take FusedSDPA out of the plan for models that have no attention, unless that leaves none."""
-    if not switches.get(FUSED_SDPA.name):
-        return []
-    without = [attached for attached in plan if not attached.has_attention]
-    if len(without) == len(plan):
-        return []
-    for attached in without:
-        plan[attached] = plan[attached].move(FUSED_SDPA.turn(False))
-    return [f"{attached.name} has no attention to switch" for attached in without]
-
-
 def _inputs_of(attached: SwitchedModel) -> Mapping[str, Any]:
     """Return what a model's operators need to be established elsewhere; nothing where none is asked for."""
     return attached.last_inputs if attached.requested.operators else {}
-
-
-def _leave_out_without_places(plan: dict[SwitchedModel, Settings], asked: Mapping[str, bool]) -> list[str]:
-    """Take operators out of the plan for models in which they stand in nowhere, unless that leaves none."""
-    notes = []
-    for name in [name for name, on in asked.items() if on]:
-        refused = {
-            x: why for x in plan if name not in x.settings.operators and (why := x.why_not_operator(name))
-        }
-        if len(refused) < len(plan):
-            for attached, why in refused.items():
-                plan[attached] = plan[attached].move(OPERATORS.turn_one(name, False))
-                notes.append(why.why.rstrip("."))
-    return notes
 
 
 def _uses_without_a_model() -> list[OperatorUse]:
@@ -683,12 +438,6 @@ def _uses_without_a_model() -> list[OperatorUse]:
     own = [OperatorUse(FUSED_SDPA.name, FUSED_SDPA.label, FUSED_SDPA.meaning)]
     found = catalogue.list_operators()
     return own + [OperatorUse(x.name, x.label, x.meaning, missing=x.why_missing()) for x in found]
-
-
-def _how_switched() -> list[str]:
-    if bridge.loaded() and bridge.identity().emulated:
-        return ["switched in place, where a Gaudi needs a fresh process"]
-    return []
 
 
 def _label(*names: str) -> str:

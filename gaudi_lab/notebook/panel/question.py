@@ -45,7 +45,7 @@ def ask(now: Mode, wanted: Mode) -> Question:
     from gaudi_lab.handover.survey import survey
     from gaudi_lab.workbench import lab
 
-    found = survey(get_ipython(), lab.current().edited())
+    found = survey(get_ipython(), lab.current().entries.edited())
     drop = tuple(dict.fromkeys(left.name for left in found.left))
     return Question(
         str(wanted),

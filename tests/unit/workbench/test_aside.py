@@ -47,8 +47,8 @@ def test_what_another_mode_has_not_waits_for_its_mode(workbench, lazy_with_graph
 
 
 def test_what_a_model_asked_for_before_it_was_attached_comes_back_when_it_is_detached(workbench, net):
-    entered = workbench.enter(net)
-    workbench.request(entered, api.FUSED_SDPA, on=False)
+    entered = workbench.entries.enter(net)
+    workbench.entries.request(entered, api.FUSED_SDPA, on=False)
     api.attach(net, "net")
     api.compile("net")
     travels = WorkbenchTravels()
@@ -64,9 +64,9 @@ def test_freezing_comes_along(workbench, net):
     api.attach(net, "net")
     api.freeze()
     packed = WorkbenchTravels().pack()
-    assert not workbench.frozen
+    assert not workbench.compiles.frozen
     unpack(packed)
-    assert workbench.frozen
+    assert workbench.compiles.frozen
     api.freeze(on=False)
 
 
@@ -90,5 +90,5 @@ def test_a_models_entry_is_saved_without_what_is_installed_and_not_while_somethi
     entry.model, entry.components = "a model", {}
     copied = cloudpickle.loads(cloudpickle.dumps(entry))
     assert copied.requested == entry.requested
-    lab.current().adopt(copied)
+    lab.current().entries.adopt(copied)
     assert torch.is_tensor(net.get_parameter("0.weight"))

@@ -44,7 +44,7 @@ from gaudi_lab.workbench import lab
 drawn = {pipeline}("a red seven", num_inference_steps=2, output_type="np", generator=torch.Generator().manual_seed(3))
 numpy.save({images!r}, drawn.images)
 bench = lab.current()
-on = [a.settings for a in bench.models.values()] or [bench.enter({pipeline}).settings]
+on = [a.settings for a in bench.models.values()] or [bench.entries.enter({pipeline}).settings]
 print(*on)
 """
 
