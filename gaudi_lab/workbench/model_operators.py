@@ -25,6 +25,9 @@ from gaudi_lab.settings import FUSED_SDPA, SdpaOptions, Settings
 Parts = Mapping[str, tuple[nn.Module, LastInputs | None]]
 """The modules of a model by name, each with what it was last called with."""
 
+Outputs = Mapping[str, list[torch.Tensor]]
+"""What parts of a model return, on the host in float64."""
+
 _NOT_RUN = "not established: the model was not to run for that"
 _TRAINING = "not established: the model is in training mode"
 
@@ -91,6 +94,12 @@ class ModelOperators:
         operator = catalogue.find_operator(name)
         return _refusal(model, operator, parts, self._find(operator, parts))
 
+    @staticmethod
+    def outputs(parts: Parts) -> Outputs:
+        """Return what the parts make of what they were last called with; those in training mode are not called."""
+        runs = {part: _run_of(*given) for part, given in parts.items() if not given[0].training}
+        return {part: saving.outputs_of(run) for part, run in runs.items() if run is not None}
+
     def use(self, model: str, name: str, parts: Parts, *, on: bool, measure: bool) -> OperatorUse:
         """Describe an operator in this model, and measure what it saves if the model may run."""
         operator = catalogue.find_operator(name)
@@ -131,7 +140,7 @@ class ModelOperators:
             return all_or_none(partial(attention.fused_sdpa, x, options, stand_ins) for x in having.values())
 
         if on:
-            return replace(use, not_measured="which is done while it is off")
+            return replace(use, not_measured="because it is on: off, it is measured")
         return self._with_saving(use, parts, having, put_on, measure)
 
     def _with_saving(
@@ -275,31 +284,34 @@ def _path(part: str, path: str) -> str:
 def _describe_outcome(
     operator: FusedOperator,
     found: Mapping[str, list[StandInPlace]],
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
+    before: Outputs,
+    after: Outputs,
 ) -> str:
-    """Return how many places there are, and by how much the outputs differ.
-
-    Raises
-    ------
-    LabError
-        If a number became none, or the other way round.
-    """
+    """Return how many places there are, and by how much the outputs differ; raises as `describe_difference`."""
     places = [place for places in found.values() for place in places]
     put = sum(place.layer is not None for place in places)
     told = f"{operator.label} in {put} place{'s' * (put != 1)}"
     left = dict.fromkeys(place.reason for place in places if place.layer is None)
     if left:
         told += f" of {len(places)} ({'; '.join(left)})"
+    return f"{told}, {describe_difference(operator.label, before, after)}"
+
+
+def describe_difference(label: str, before: Outputs, after: Outputs) -> str:
+    """Return by how much the outputs with an operator differ from those without, part by part.
+
+    Raises
+    ------
+    LabError
+        If a number became none, or the other way round.
+    """
     differences = [saving.largest_difference(before[part], after[part]) for part in before]
     if not differences or None in differences:
-        return f"{told}, outputs could not be compared"
+        return "outputs could not be compared"
     largest = max(x for x in differences if x is not None)
     if largest == float("inf"):
-        raise LabError(
-            f"{operator.label} is off again: with it some outputs were not numbers, or without it."
-        )
+        raise LabError(f"{label} is off again: with it some outputs were not numbers, or without it.")
     if largest == 0:
-        return f"{told}, outputs are the same"
+        return "outputs are the same"
     size = max(float(x.abs().max()) for outputs in before.values() for x in outputs if x.numel())
-    return f"{told}, outputs differ by at most {largest:.1e} (the largest is {size:.3g})"
+    return f"outputs differ by at most {largest:.1e} (the largest is {size:.3g})"
