@@ -338,7 +338,7 @@ def use_operator(name: str, model: Any = None, on: bool = True, *, inputs: Any =
 
     names = [FUSED_SDPA.name, *(operator.name for operator in catalogue.list_operators())]
     if name not in names:
-        raise catalogue.unknown(name, names)
+        raise catalogue.unknown(name, names, on=on)
     workbench = lab.current()
     models = None if model is None else [attached_name(model)]
     if models is None and not workbench.models:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -114,6 +114,8 @@ class ModelOperators:
         else:
             found = {part: _look_in(operator, module, _NOT_RUN) for part, (module, _) in parts.items()}
         use = replace(use, places=_told(found))
+        if not use.places and operator.shows_in_a_run:
+            return replace(use, not_measured=_why_not_run(parts.values(), measure))
         put_places = lambda: self._put(parts, found)  # noqa: E731
         return self._with_saving(
             use, parts, {p: x for p, x in found.items() if _good(x)}, put_places, measure
@@ -140,7 +142,7 @@ class ModelOperators:
             return all_or_none(partial(attention.fused_sdpa, x, options, stand_ins) for x in having.values())
 
         if on:
-            return replace(use, not_measured="because it is on: off, it is measured")
+            return replace(use, not_measured="because that is done while it is off")
         return self._with_saving(use, parts, having, put_on, measure)
 
     def _with_saving(
@@ -154,13 +156,9 @@ class ModelOperators:
         """Return `use` with what it saves, or with why that was not measured."""
         if not having:
             return use
+        if why := _why_not_run([parts[part] for part in having], measure):
+            return replace(use, not_measured=why)
         runs = [run for part in having if (run := _run_of(*parts[part])) is not None]
-        if not measure:
-            return replace(use, not_measured="because that was not asked for")
-        if any(parts[part][0].training for part in having):
-            return replace(use, not_measured="because the model is in training mode")
-        if len(runs) != len(having):
-            return replace(use, not_measured="because the model has not been called yet")
         noted = Counter(self._stand_ins.plain_calls)
         with self._off(use.name, put_on):
             without = [saving.measure(run) for run in runs]
@@ -209,7 +207,8 @@ class ModelOperators:
 def _find_in(operator: FusedOperator, module: nn.Module, inputs: LastInputs | None) -> list[StandInPlace]:
     run = _run_of(module, inputs)
     if run is None or module.training:
-        return _look_in(operator, module, _TRAINING if module.training else NOT_CALLED)
+        why = _TRAINING if module.training else f"not established: {_why_none(inputs)}"
+        return _look_in(operator, module, why)
     return operator.find(module, run)
 
 
@@ -217,6 +216,21 @@ def _look_in(operator: FusedOperator, module: nn.Module, why: str) -> list[Stand
     """Return where an operator could stand in by the looks of it, with why that was not established."""
     places = operator.find(module, None)
     return [replace(place, reason=why if place.reason == NOT_CALLED else place.reason) for place in places]
+
+
+def _why_not_run(parts: Iterable[tuple[nn.Module, LastInputs | None]], measure: bool) -> str:
+    """Return why not all of the parts are run, to follow "not measured,"; empty if they are."""
+    parts = list(parts)
+    if not measure:
+        return "because that was not asked for"
+    if any(module.training for module, _ in parts):
+        return "because the model is in training mode"
+    without = [inputs for module, inputs in parts if _run_of(module, inputs) is None]
+    return f"because {_why_none(without[0])}" if without else ""
+
+
+def _why_none(inputs: LastInputs | None) -> str:
+    return inputs.why_none if inputs is not None else "the model has not been called since it was attached"
 
 
 def _run_of(module: nn.Module, inputs: LastInputs | None) -> Run | None:
@@ -248,12 +262,14 @@ def _refusal(
             "out could change it.",
             python=f"{model}.eval()",
         )
-    if NOT_CALLED in reasons or all(
-        inputs is None or inputs.arguments is None for _, inputs in parts.values()
+    without = [inputs for module, inputs in parts.values() if _run_of(module, inputs) is None]
+    # Of several parts, those without a place need not run.
+    if without and (
+        len(without) == len(parts) or any(_why_none(x) in why for x in without for why in reasons)
     ):
         return LabError(
-            f"{operator.label} for {model} was not established: it has not been called since it was attached, so there "
-            "are no inputs to compare with.",
+            f"{operator.label} for {model} was not established: {_why_none(without[0])}. So there are no inputs to "
+            "compare with.",
             python=f'gaudi_lab.use_operator("{operator.name}", model, inputs=batch)',
             magic=f"{model}(**batch)",
         )

@@ -380,6 +380,7 @@ def test_calls_that_do_not_suit_are_in_the_status(workbench):
 def test_another_source_adds_operators(workbench):
     class Own:
         name, label, meaning = "own", "my operator", "Does what I want"
+        shows_in_a_run = False
 
         def why_missing(self):
             return ""
