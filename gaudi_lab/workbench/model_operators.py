@@ -102,6 +102,13 @@ class ModelOperators:
 
     def use(self, model: str, name: str, parts: Parts, *, on: bool, measure: bool) -> OperatorUse:
         """Describe an operator in this model, and measure what it saves if the model may run."""
+        return _unless_it_raises(partial(self._use, model, name, parts, on=on), measure)
+
+    def use_of_attention(self, model: str, parts: Parts, settings: Settings, *, measure: bool) -> OperatorUse:
+        """Describe FusedSDPA, which has a switch of its own, as the operators are described."""
+        return _unless_it_raises(partial(self._use_of_attention, model, parts, settings), measure)
+
+    def _use(self, model: str, name: str, parts: Parts, *, on: bool, measure: bool) -> OperatorUse:
         operator = catalogue.find_operator(name)
         use = OperatorUse(name, operator.label, operator.meaning, operator.why_missing(), model, on=on)
         if use.missing:
@@ -121,8 +128,9 @@ class ModelOperators:
             use, parts, {p: x for p, x in found.items() if _good(x)}, put_places, measure
         )
 
-    def use_of_attention(self, model: str, parts: Parts, settings: Settings, *, measure: bool) -> OperatorUse:
-        """Describe FusedSDPA, which has a switch of its own, as the operators are described."""
+    def _use_of_attention(
+        self, model: str, parts: Parts, settings: Settings, *, measure: bool
+    ) -> OperatorUse:
         switch, on = FUSED_SDPA, settings.fused_sdpa
         use = OperatorUse(switch.name, switch.label, switch.meaning, model=model, on=on)
         found = {part: attention.places(module) for part, (module, _) in parts.items()}
@@ -216,6 +224,18 @@ def _look_in(operator: FusedOperator, module: nn.Module, why: str) -> list[Stand
     """Return where an operator could stand in by the looks of it, with why that was not established."""
     places = operator.find(module, None)
     return [replace(place, reason=why if place.reason == NOT_CALLED else place.reason) for place in places]
+
+
+def _unless_it_raises(describe: Callable[..., OperatorUse], measure: bool) -> OperatorUse:
+    """Return a description; one without measuring, with the reason, if the model raises when it is called again."""
+    try:
+        return describe(measure=measure)
+    except Exception as error:
+        if not measure:
+            raise
+        said = str(error).partition("\n")[0]
+        why = f"because the model, called again, raised {type(error).__name__}: {said}"
+        return replace(describe(measure=False), not_measured=why)
 
 
 def _why_not_run(parts: Iterable[tuple[nn.Module, LastInputs | None]], measure: bool) -> str:

@@ -307,6 +307,24 @@ def test_what_it_saves_is_measured(workbench):
     assert gaudi_lab.status().models[0].plain_calls == ()
 
 
+def test_a_model_that_raises_is_listed_with_what_it_said(workbench, net):
+    class Failing(torch.nn.RMSNorm):
+        broken = False
+
+        def forward(self, x):
+            if self.broken:
+                raise ValueError("out of ideas")
+            return super().forward(x)
+
+    model = torch.nn.Sequential(net, Failing(2)).eval().to("hpu")
+    gaudi_lab.attach(model, "net")
+    model(torch.ones(1, 4).to("hpu"))
+    model[1].broken = True
+    shown = repr(gaudi_lab.operators("net"))
+    assert "net: not measured, because the model, called again, raised ValueError: out of ideas" in shown
+    assert "0 of 1 Failing" in shown
+
+
 def test_nothing_is_told_before_the_model_was_called(workbench):
     model = build("llama")
     gaudi_lab.attach(model, "net")
