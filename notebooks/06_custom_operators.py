@@ -19,7 +19,7 @@
 # all language models have: attention, RMS norm, rotary embedding. And you can write your own.
 #
 # Here you put Gaudi's operators into live models, see what each saves, and check that the answers stay the same. Then
-# you write one, find a mistake in it, and let it run in a model.
+# you write one, find two mistakes in it, and let it run in a model.
 #
 # Without a Gaudi this runs on the emulated bridge. Its operators really are one kernel each, and its memory is counted
 # tensor by tensor; **its times are the CPU's and say nothing about the speed of a Gaudi**.
@@ -108,12 +108,10 @@ print(f"largest difference of the results: {float((attention(sample) - expected)
 
 # %%
 figure, pictures = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-for picture, what, name in zip(
-    pictures, (0, 1), ("memory of a call, MiB", "time of a call, ms"), strict=True
-):
+for what, picture in enumerate(pictures):
     for label, found in {"as it came": plain, "FusedSDPA": fused}.items():
         picture.plot(lengths, [row[what] for row in found], marker="o", label=label)
-    picture.set(xlabel="words in the text", title=name)
+    picture.set(xlabel="words in the text", title=("memory of a call, MiB", "time of a call, ms")[what])
     picture.set_xscale("log", base=2)
     picture.set_yscale("log", base=2)
     picture.set_xticks(lengths, lengths)
@@ -125,10 +123,8 @@ plt.show()
 
 # %%
 for label, found in {"as it came": plain, "FusedSDPA": fused}.items():
-    (shorter, _), (longer, _) = found[-2:]
-    print(
-        f"{label:10}  {longer:6.1f} MiB for {lengths[-1]} words, {longer / shorter:.1f} × that of half of them"
-    )
+    (half, _), (whole, _) = found[-2:]
+    print(f"{label:10} {whole:6.1f} MiB for {lengths[-1]} words, {whole / half:.1f} × that for half of them")
 
 # %% [markdown]
 # Without the fused kernel, twice the words take nearly four times the memory. With it, they take twice the memory. How
