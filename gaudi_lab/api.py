@@ -338,9 +338,7 @@ def use_operator(name: str, model: Any = None, on: bool = True, *, inputs: Any =
 
     names = [FUSED_SDPA.name, *(operator.name for operator in catalogue.list_operators())]
     if name not in names:
-        raise catalogue.unknown(name, names)
-    if name == FUSED_SDPA.name:
-        return fused_sdpa(model, on)
+        raise catalogue.unknown(name, names, on=on)
     workbench = lab.current()
     models = None if model is None else [attached_name(model)]
     if models is None and not workbench.models:
@@ -352,7 +350,30 @@ def use_operator(name: str, model: Any = None, on: bool = True, *, inputs: Any =
                 python=f'gaudi_lab.use_operator("{name}", model, inputs=batch)',
             )
         workbench.get(models[0]).give_inputs(inputs)
+    if name == FUSED_SDPA.name:
+        return _compare_attention(models, on)
     return workbench.change(models, **OPERATORS.turn_one(name, on))
+
+
+def _compare_attention(models: list[str] | None, on: bool) -> ChangeHandle:
+    """Switch FusedSDPA, and say of models that it goes on by how much their outputs differ."""
+    from gaudi_lab.workbench.model_operators import describe_difference
+
+    workbench = lab.current()
+    chosen = [workbench.get(name) for name in (workbench.models if models is None else models)]
+    moved = [one for one in chosen if on and one.has_attention and not one.settings.fused_sdpa]
+    before = {one: outputs for one in moved if (outputs := one.outputs())}
+    handle = workbench.switch(FUSED_SDPA, on, models)
+    try:
+        told = [
+            f"{one.name}: {describe_difference(FUSED_SDPA.label, outputs, one.outputs())}"
+            for one, outputs in before.items()
+        ]
+    except BaseException:
+        handle.remove()
+        raise
+    handle.change = replace(handle.change, notes=(*handle.change.notes, *told))
+    return handle
 
 
 def status() -> Status:

@@ -109,10 +109,15 @@ for batch in batches(padding=True):
 # %gaudi_why
 
 # %% [markdown]
-# One row is the first call, which has to compile. The other says what all the rest have in common: `input_ids` and
-# `attention_mask` have another size than in the closest graph. How often that was, and how long it took, stands at the
-# left. What to change stands below: pad to few sizes. Which ones? `gaudi_lab.forecast` reads the batches without running
-# the model, and weighs compiles against padding by what was measured so far.
+# A call of this model is two graphs: half way, transformers reads whether the mask hides anything, and what was
+# collected until then has to be computed first. So each cause has two rows. Two are the first call, which has to
+# compile. Two are the short last batch, which is number 2 below. The others say what all the rest have in common:
+# `input_ids` and `attention_mask` have another size than in the closest graph. How often that was, and how long it
+# took, stands at the left, and what to change stands below. The second table tells what came of it: graphs that were
+# **never found again** were compiled for one call.
+#
+# What to change is to pad to few sizes. Which ones? `gaudi_lab.forecast` reads the batches without running the model, and
+# weighs compiles against padding by what was measured so far.
 
 # %%
 gaudi_lab.forecast(list(batches(padding=True)), embedder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import MethodType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from gaudi_lab.custom_ops import closeness
 from gaudi_lab.custom_ops.closeness import Closeness
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments import calls, operator_ways
-from gaudi_lab.instruments.handle import Handle, all_or_none
+from gaudi_lab.instruments.handle import Handle
 
 if TYPE_CHECKING:
     from gaudi_lab.custom_ops.operator import CustomOp
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Arguments = Callable[..., tuple[Any, ...]]
 
 _standing: list[StandIn] = []
+_OPERATOR = "_gaudi_lab_operator"
+"""On a forward that was put on a module: whose it is."""
 
 
 class StandIn(Handle):
@@ -39,12 +41,13 @@ class StandIn(Handle):
     places
         The paths of the modules, or of the model itself for a function.
     difference
-        How the model's outputs with it compare with those without.
+        How the model's outputs with it compare with those without; None once the operator was defined anew.
     """
 
     def __init__(
         self,
         model: nn.Module,
+        put: Callable[[], Handle],
         edit: Handle,
         operator: str,
         replaced: str,
@@ -53,11 +56,12 @@ class StandIn(Handle):
     ) -> None:
         super().__init__(self._take_out)
         self._model = weakref.ref(model)
+        self._put = put
         self._edit = edit
         self.operator = operator
         self.replaced = replaced
         self.places = places
-        self.difference = difference
+        self.difference: Closeness | None = difference
         _standing.append(self)
 
     def remove(self) -> None:
@@ -77,6 +81,19 @@ class StandIn(Handle):
         if (model := self._model()) is not None:
             operator_ways.drop_graphs(model)
 
+    def is_like(self, model: nn.Module, operator: str, replaced: str) -> bool:
+        """Whether the same is asked for again, as when a cell runs twice."""
+        return self._model() is model and (self.operator, self.replaced) == (operator, replaced)
+
+    def lift(self) -> None:
+        """Take the edit away until `put_back`, to compare with the model without it."""
+        self._edit.remove()
+
+    def put_back(self) -> None:
+        """Make the edit again, if it was lifted."""
+        if not self._edit.active:
+            self._edit = self._put()
+
     def _take_out(self) -> None:
         _standing.remove(self)
         self.forget_graphs()
@@ -86,7 +103,12 @@ class StandIn(Handle):
         where = (
             f"{len(self.places)} places: {', '.join(self.places)}" if len(self.places) > 1 else self.places[0]
         )
-        return f"{self.operator} {state} for {self.replaced} at {where}. Outputs: {self.difference.text}."
+        compared = (
+            f"Outputs: {self.difference.text}."
+            if self.difference is not None
+            else "It was defined anew since, and outputs were not compared again."
+        )
+        return f"{self.operator} {state} for {self.replaced} at {where}. {compared}"
 
 
 def stand_in(
@@ -99,7 +121,8 @@ def stand_in(
 ) -> StandIn:
     """Let an operator stand in for every module of a type, or for a function that the model calls.
 
-    The model runs once without it and once with it, in evaluation mode, and both outputs are compared.
+    The model runs once without it and once with it, in evaluation mode, and both outputs are compared. To ask for the
+    same again, as when a cell runs twice, takes the place of the first time.
 
     Parameters
     ----------
@@ -142,35 +165,53 @@ def stand_in(
         )
     places, edit = _edit(operator, model, for_, arguments)
     replaced = getattr(for_, "__name__", str(for_))
-    before = _outputs(model, inputs)
-    seen = operator.calls
-    handle = edit()
-    operator_ways.drop_graphs(model)
+    earlier = [x for x in _standing if x.is_like(model, operator.__name__, replaced)]
+    with _without(earlier, model):
+        before = _outputs(model, inputs)
+        seen = operator.calls
+        handle = edit()
+        operator_ways.drop_graphs(model)
+        try:
+            difference = closeness.compare(_outputs(model, inputs), before)
+            if operator.calls == seen:
+                raise LabError(
+                    f"{operator.__name__} would stand in for {replaced}, and no call of the model reached it with "
+                    "these inputs. It is as it was.",
+                    python=f"{operator.__name__}.stand_in(model, other_inputs, for_={replaced})",
+                )
+            if not difference.agrees and not beyond_rounding:
+                raise LabError(
+                    f"With {operator.__name__} for {replaced} the model returns something else: {difference.text}. "
+                    "It is as it was.",
+                    python=f"{operator.__name__}.stand_in(model, ..., for_={replaced}, beyond_rounding=True)",
+                )
+        except BaseException:
+            handle.remove()
+            raise
+    return StandIn(model, edit, handle, operator.__name__, replaced, places, difference)
+
+
+@contextmanager
+def _without(earlier: list[StandIn], model: nn.Module) -> Iterator[None]:
+    """Have earlier ones away meanwhile: for good if that goes well, and back in their places if not."""
     try:
-        difference = closeness.compare(_outputs(model, inputs), before)
-        if operator.calls == seen:
-            raise LabError(
-                f"{operator.__name__} would stand in for {replaced}, and no call of the model reached it with these "
-                "inputs. It is as it was.",
-                python=f"{operator.__name__}.stand_in(model, other_inputs, for_={replaced})",
-            )
-        if not difference.agrees and not beyond_rounding:
-            raise LabError(
-                f"With {operator.__name__} for {replaced} the model returns something else: {difference.text}. It is "
-                "as it was.",
-                python=f"{operator.__name__}.stand_in(model, ..., for_={replaced}, beyond_rounding=True)",
-            )
+        for standing in earlier:
+            standing.lift()
+        yield
     except BaseException:
-        handle.remove()
+        for standing in earlier:
+            standing.put_back()
         operator_ways.drop_graphs(model)
         raise
-    return StandIn(model, handle, operator.__name__, replaced, places, difference)
+    for standing in earlier:
+        standing.remove()
 
 
 def renew(operator: CustomOp) -> None:
-    """Have the models that an operator stands in forget their graphs: it was defined anew."""
+    """Have the models that an operator stands in forget their graphs, and what was compared: it was defined anew."""
     for standing in _standing:
         if standing.operator == operator.__name__:
+            standing.difference = None
             standing.forget_graphs()
 
 
@@ -192,10 +233,8 @@ def _edit(
                 f"The model has no {for_.__name__}. What it has: {', '.join(_types(model))}.",
                 python=f"{operator.__name__}.stand_in(model, x, for_=nn.GELU)",
             )
-        edits = [
-            lambda module=module: _replace_forward(operator, module, arguments) for module in found.values()
-        ]
-        return tuple(path or "the model itself" for path in found), lambda: all_or_none(edits)
+        places = tuple(path or "the model itself" for path in found)
+        return places, lambda: _Forwards(operator, found.values(), arguments)
     if not callable(for_):
         raise LabValueError(
             f"{for_!r} is neither a type of modules nor a function.",
@@ -209,50 +248,59 @@ def _types(model: nn.Module) -> list[str]:
     return list(dict.fromkeys(type(module).__name__ for module in model.modules()))
 
 
-def _replace_forward(operator: CustomOp, module: nn.Module, arguments: Arguments | None) -> Handle:
-    def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
-        if arguments is None:
-            return operator(*inputs, **named)
-        return operator(*arguments(self, *inputs, **named))
+class _Forwards(Handle):
+    """Forwards of modules that an operator stands in for, until all are put back."""
 
-    # A bound method: a copy of the model gets one that is bound to its own module.
-    ours = MethodType(forward, module)
-    had_one = "forward" in vars(module)
-    before = vars(module).get("forward")
-    vars(module)["forward"] = ours
+    def __init__(self, operator: CustomOp, modules: Iterable[nn.Module], arguments: Arguments | None) -> None:
+        def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
+            if arguments is None:
+                return operator(*inputs, **named)
+            return operator(*arguments(self, *inputs, **named))
 
-    def undo() -> None:
-        if had_one:
-            vars(module)["forward"] = before
-        else:
-            del vars(module)["forward"]
-
-    return _OnTop(module, ours, undo)
-
-
-class _OnTop(Handle):
-    """Undoes a replaced `forward`, unless something else lies on top of it by then."""
-
-    def __init__(self, module: nn.Module, ours: Any, undo: Callable[[], None]) -> None:
-        super().__init__(undo)
-        self._module, self._ours = module, ours
+        setattr(forward, _OPERATOR, operator.__name__)
+        # Bound methods: a copy of the model gets one that is bound to its own module.
+        self._ours = {module: MethodType(forward, module) for module in modules}
+        self._before = {module: vars(module)["forward"] for module in self._ours if "forward" in vars(module)}
+        for module, ours in self._ours.items():
+            vars(module)["forward"] = ours
+        super().__init__(self._put_back)
 
     def remove(self) -> None:
-        """Undo it.
+        """Put them back.
 
         Raises
         ------
         LabError
-            Something else has replaced the `forward` since.
+            Something else has replaced one of them since. All stay.
         """
-        if self.active and vars(self._module).get("forward") is not self._ours:
-            raise LabError(
-                f"Something else was put over the forward of a {type(self._module).__name__} since, and has to go "
-                "first.",
-                python="gaudi_lab.hpu_graphs(model, False)",
-                magic="%gaudi_graphs off",
-            )
+        if self.active:
+            for module, ours in self._ours.items():
+                _require_on_top(module, ours)
         super().remove()
+
+    def _put_back(self) -> None:
+        for module in self._ours:
+            if module in self._before:
+                vars(module)["forward"] = self._before[module]
+            else:
+                del vars(module)["forward"]
+
+
+def _require_on_top(module: nn.Module, ours: Any) -> None:
+    there = vars(module).get("forward")
+    if there is ours:
+        return
+    over = f"over the forward of a {type(module).__name__} since, and has to go first."
+    name = getattr(there, _OPERATOR, None)
+    if name is not None:
+        raise LabError(
+            f"The operator {name} was put {over}", python="other.remove()  # what its stand_in returned"
+        )
+    raise LabError(
+        f"Something else was put {over}",
+        python="gaudi_lab.hpu_graphs(model, False)",
+        magic="%gaudi_graphs off",
+    )
 
 
 class _Redirected(TorchFunctionMode):

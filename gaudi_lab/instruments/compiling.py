@@ -94,7 +94,7 @@ def _call_of(module: nn.Module) -> Callable[..., Any]:
     return own_code(call)
 
 
-def own_code(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a function a code object of its own: Dynamo limits compiles by code object."""
-    call.__code__ = call.__code__.replace()
+def own_code(call: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
+    """Give a function a code object of its own, and a name: Dynamo limits compiles by code object, and tells names."""
+    call.__code__ = call.__code__.replace(co_name=name or call.__code__.co_name)
     return call

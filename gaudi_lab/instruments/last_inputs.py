@@ -35,6 +35,7 @@ class LastInputs(Handle):
 
     def __init__(self, module: nn.Module) -> None:
         self._kept: Arguments | None = None
+        self._why_none = "the model has not been called since it was attached"
         watch = calls.watch(module, self._note)
         super().__init__(watch.remove)
 
@@ -42,6 +43,11 @@ class LastInputs(Handle):
     def arguments(self) -> Arguments | None:
         """What was kept; None if there was no such call."""
         return self._kept
+
+    @property
+    def why_none(self) -> str:
+        """Why nothing was kept so far, as a sentence without a full stop."""
+        return self._why_none
 
     def give(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Keep these arguments until the next call."""
@@ -59,10 +65,14 @@ class LastInputs(Handle):
         kwargs: dict[str, Any],
     ) -> AbstractContextManager[Any] | None:
         kept = {name: value for name, value in kwargs.items() if not _is_empty_cache(value)}
-        if all(_can_be_kept(value) for value in (*args, *kept.values())):
-            size = sum(x.numel() * x.element_size() for x in tensors_in((args, kept)))
-            if size <= MOST_BYTES:
-                self._kept = args, kept
+        other = next((value for value in (*args, *kept.values()) if not _can_be_kept(value)), None)
+        if other is not None:
+            kind = "a tensor with gradients" if isinstance(other, torch.Tensor) else type(other).__name__
+            self._why_none = f"it was called with {kind}, and such a call cannot be made again"
+        elif sum(x.numel() * x.element_size() for x in tensors_in((args, kept))) > MOST_BYTES:
+            self._why_none = f"it was called with more than {MOST_BYTES >> 20} MiB, which is not kept"
+        else:
+            self._kept = args, kept
         return None
 
 
@@ -93,7 +103,9 @@ def _is_empty_cache(value: Any) -> bool:
     if not kinds & {"Cache", "EncoderDecoderCache"}:
         return False
     try:
+        both = "EncoderDecoderCache" in kinds
+        caches = (value.self_attention_cache, value.cross_attention_cache) if both else (value,)
         # A static one counts on the device, and reading it would wait for that.
-        return type(value).__name__ == "DynamicCache" and int(value.get_seq_length()) == 0
+        return all(type(x).__name__ == "DynamicCache" and int(x.get_seq_length()) == 0 for x in caches)
     except Exception:  # some other kind of cache: it is not left out
         return False

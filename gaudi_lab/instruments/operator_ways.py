@@ -162,7 +162,11 @@ def _compiled(function: Function, inputs: tuple[Any, ...]) -> Function:
     before = _compiled_last.get(function)
     if before is not None and before[0] == (overload, kinds):
         return before[1]
-    compiled = torch.compile(own_code(call), backend=bridge.COMPILE_BACKEND, dynamic=False, fullgraph=True)
+    # What is told of the compile has the function's name.
+    named = getattr(function, "__name__", call.__name__)
+    compiled = torch.compile(
+        own_code(call, named), backend=bridge.COMPILE_BACKEND, dynamic=False, fullgraph=True
+    )
     if overload is not None:
         _compiled_last[function] = (overload, kinds), compiled
     return compiled

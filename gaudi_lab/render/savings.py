@@ -45,7 +45,8 @@ def _cells(use: OperatorUse) -> tuple[str, ...]:
 
 def _places(use: OperatorUse) -> str:
     if not use.places:
-        return "none" if use.model and not use.missing else "–"
+        unknown = "not known" if use.not_measured else "none"
+        return unknown if use.model and not use.missing else "–"
     good = len(use.established)
     kinds = ", ".join(dict.fromkeys(place.kind for place in use.places))
     return f"{good} of {len(use.places)} {kinds}" if good < len(use.places) else f"{good} {kinds}"
@@ -68,7 +69,8 @@ def _facts(operators: Operators) -> list[str]:
         for reason in dict.fromkeys(place.reason for place in use.places if place.reason):
             told[f"{model}: {reason}, {_which(use.places, reason)}"] = None
         if use.not_measured:
-            told[f"{model}: what it saves was not measured, {use.not_measured}"] = None
+            names = [x.name for x in operators.uses if _unmeasured(x) == _unmeasured(use)]
+            told[f"{', '.join(names)} in {use.model}: not measured, {use.not_measured}"] = None
         elif use.saving and use.saving.memory is None:
             told[
                 "memory is measured in eager mode only: in lazy mode nothing is computed until the call is over"
@@ -76,6 +78,10 @@ def _facts(operators: Operators) -> list[str]:
         for calls in use.plain_calls:
             told[f"{use.model}: {calls}"] = None
     return [*told, *operators.own]
+
+
+def _unmeasured(use: OperatorUse) -> tuple[str, str]:
+    return use.model, use.not_measured
 
 
 def _which(places: tuple[OperatorPlace, ...], reason: str) -> str:

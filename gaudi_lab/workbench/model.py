@@ -23,7 +23,7 @@ from gaudi_lab.instruments.last_inputs import Arguments, LastInputs
 from gaudi_lab.instruments.uncomputed import UncomputedHandle, watch_uncomputed
 from gaudi_lab.report import CapturedGraph, GraphRefusal, ModelStatus, OperatorUse, PlainCall, UncomputedValue
 from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Switch
-from gaudi_lab.workbench.model_operators import ModelOperators
+from gaudi_lab.workbench.model_operators import ModelOperators, Outputs
 
 # It decides on values, on the host and for each image: no graph can contain that.
 _NEVER_CAPTURED = ("safety_checker",)
@@ -252,6 +252,10 @@ class SwitchedModel:
     def operator_outcomes(self) -> list[str]:
         """Say, once, what came of putting operators on since this was last asked."""
         return [f"{self.name}: {outcome}" for outcome in self._operators.take_outcomes()]
+
+    def outputs(self) -> Outputs:
+        """Return what its parts make of what they were last called with, past HPU graphs and compiled code."""
+        return self._operators.outputs(self._with_inputs())
 
     def why_not_operator(self, name: str) -> LabError | None:
         """Return why the operator `name` cannot stand in anywhere here; None if it can. The model runs for that."""

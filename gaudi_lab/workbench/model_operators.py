@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,9 @@ from gaudi_lab.settings import FUSED_SDPA, SdpaOptions, Settings
 
 Parts = Mapping[str, tuple[nn.Module, LastInputs | None]]
 """The modules of a model by name, each with what it was last called with."""
+
+Outputs = Mapping[str, list[torch.Tensor]]
+"""What parts of a model return, on the host in float64."""
 
 _NOT_RUN = "not established: the model was not to run for that"
 _TRAINING = "not established: the model is in training mode"
@@ -91,8 +94,21 @@ class ModelOperators:
         operator = catalogue.find_operator(name)
         return _refusal(model, operator, parts, self._find(operator, parts))
 
+    @staticmethod
+    def outputs(parts: Parts) -> Outputs:
+        """Return what the parts make of what they were last called with; those in training mode are not called."""
+        runs = {part: _run_of(*given) for part, given in parts.items() if not given[0].training}
+        return {part: saving.outputs_of(run) for part, run in runs.items() if run is not None}
+
     def use(self, model: str, name: str, parts: Parts, *, on: bool, measure: bool) -> OperatorUse:
         """Describe an operator in this model, and measure what it saves if the model may run."""
+        return _unless_it_raises(partial(self._use, model, name, parts, on=on), measure)
+
+    def use_of_attention(self, model: str, parts: Parts, settings: Settings, *, measure: bool) -> OperatorUse:
+        """Describe FusedSDPA, which has a switch of its own, as the operators are described."""
+        return _unless_it_raises(partial(self._use_of_attention, model, parts, settings), measure)
+
+    def _use(self, model: str, name: str, parts: Parts, *, on: bool, measure: bool) -> OperatorUse:
         operator = catalogue.find_operator(name)
         use = OperatorUse(name, operator.label, operator.meaning, operator.why_missing(), model, on=on)
         if use.missing:
@@ -105,13 +121,16 @@ class ModelOperators:
         else:
             found = {part: _look_in(operator, module, _NOT_RUN) for part, (module, _) in parts.items()}
         use = replace(use, places=_told(found))
+        if not use.places and operator.shows_in_a_run:
+            return replace(use, not_measured=_why_not_run(parts.values(), measure))
         put_places = lambda: self._put(parts, found)  # noqa: E731
         return self._with_saving(
             use, parts, {p: x for p, x in found.items() if _good(x)}, put_places, measure
         )
 
-    def use_of_attention(self, model: str, parts: Parts, settings: Settings, *, measure: bool) -> OperatorUse:
-        """Describe FusedSDPA, which has a switch of its own, as the operators are described."""
+    def _use_of_attention(
+        self, model: str, parts: Parts, settings: Settings, *, measure: bool
+    ) -> OperatorUse:
         switch, on = FUSED_SDPA, settings.fused_sdpa
         use = OperatorUse(switch.name, switch.label, switch.meaning, model=model, on=on)
         found = {part: attention.places(module) for part, (module, _) in parts.items()}
@@ -131,7 +150,7 @@ class ModelOperators:
             return all_or_none(partial(attention.fused_sdpa, x, options, stand_ins) for x in having.values())
 
         if on:
-            return replace(use, not_measured="which is done while it is off")
+            return replace(use, not_measured="because that is done while it is off")
         return self._with_saving(use, parts, having, put_on, measure)
 
     def _with_saving(
@@ -145,13 +164,9 @@ class ModelOperators:
         """Return `use` with what it saves, or with why that was not measured."""
         if not having:
             return use
+        if why := _why_not_run([parts[part] for part in having], measure):
+            return replace(use, not_measured=why)
         runs = [run for part in having if (run := _run_of(*parts[part])) is not None]
-        if not measure:
-            return replace(use, not_measured="because that was not asked for")
-        if any(parts[part][0].training for part in having):
-            return replace(use, not_measured="because the model is in training mode")
-        if len(runs) != len(having):
-            return replace(use, not_measured="because the model has not been called yet")
         noted = Counter(self._stand_ins.plain_calls)
         with self._off(use.name, put_on):
             without = [saving.measure(run) for run in runs]
@@ -200,7 +215,8 @@ class ModelOperators:
 def _find_in(operator: FusedOperator, module: nn.Module, inputs: LastInputs | None) -> list[StandInPlace]:
     run = _run_of(module, inputs)
     if run is None or module.training:
-        return _look_in(operator, module, _TRAINING if module.training else NOT_CALLED)
+        why = _TRAINING if module.training else f"not established: {_why_none(inputs)}"
+        return _look_in(operator, module, why)
     return operator.find(module, run)
 
 
@@ -208,6 +224,33 @@ def _look_in(operator: FusedOperator, module: nn.Module, why: str) -> list[Stand
     """Return where an operator could stand in by the looks of it, with why that was not established."""
     places = operator.find(module, None)
     return [replace(place, reason=why if place.reason == NOT_CALLED else place.reason) for place in places]
+
+
+def _unless_it_raises(describe: Callable[..., OperatorUse], measure: bool) -> OperatorUse:
+    """Return a description; one without measuring, with the reason, if the model raises when it is called again."""
+    try:
+        return describe(measure=measure)
+    except Exception as error:
+        if not measure:
+            raise
+        said = str(error).partition("\n")[0]
+        why = f"because the model, called again, raised {type(error).__name__}: {said}"
+        return replace(describe(measure=False), not_measured=why)
+
+
+def _why_not_run(parts: Iterable[tuple[nn.Module, LastInputs | None]], measure: bool) -> str:
+    """Return why not all of the parts are run, to follow "not measured,"; empty if they are."""
+    parts = list(parts)
+    if not measure:
+        return "because that was not asked for"
+    if any(module.training for module, _ in parts):
+        return "because the model is in training mode"
+    without = [inputs for module, inputs in parts if _run_of(module, inputs) is None]
+    return f"because {_why_none(without[0])}" if without else ""
+
+
+def _why_none(inputs: LastInputs | None) -> str:
+    return inputs.why_none if inputs is not None else "the model has not been called since it was attached"
 
 
 def _run_of(module: nn.Module, inputs: LastInputs | None) -> Run | None:
@@ -239,12 +282,14 @@ def _refusal(
             "out could change it.",
             python=f"{model}.eval()",
         )
-    if NOT_CALLED in reasons or all(
-        inputs is None or inputs.arguments is None for _, inputs in parts.values()
+    without = [inputs for module, inputs in parts.values() if _run_of(module, inputs) is None]
+    # Of several parts, those without a place need not run.
+    if without and (
+        len(without) == len(parts) or any(_why_none(x) in why for x in without for why in reasons)
     ):
         return LabError(
-            f"{operator.label} for {model} was not established: it has not been called since it was attached, so there "
-            "are no inputs to compare with.",
+            f"{operator.label} for {model} was not established: {_why_none(without[0])}. So there are no inputs to "
+            "compare with.",
             python=f'gaudi_lab.use_operator("{operator.name}", model, inputs=batch)',
             magic=f"{model}(**batch)",
         )
@@ -275,31 +320,34 @@ def _path(part: str, path: str) -> str:
 def _describe_outcome(
     operator: FusedOperator,
     found: Mapping[str, list[StandInPlace]],
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
+    before: Outputs,
+    after: Outputs,
 ) -> str:
-    """Return how many places there are, and by how much the outputs differ.
-
-    Raises
-    ------
-    LabError
-        If a number became none, or the other way round.
-    """
+    """Return how many places there are, and by how much the outputs differ; raises as `describe_difference`."""
     places = [place for places in found.values() for place in places]
     put = sum(place.layer is not None for place in places)
     told = f"{operator.label} in {put} place{'s' * (put != 1)}"
     left = dict.fromkeys(place.reason for place in places if place.layer is None)
     if left:
         told += f" of {len(places)} ({'; '.join(left)})"
+    return f"{told}, {describe_difference(operator.label, before, after)}"
+
+
+def describe_difference(label: str, before: Outputs, after: Outputs) -> str:
+    """Return by how much the outputs with an operator differ from those without, part by part.
+
+    Raises
+    ------
+    LabError
+        If a number became none, or the other way round.
+    """
     differences = [saving.largest_difference(before[part], after[part]) for part in before]
     if not differences or None in differences:
-        return f"{told}, outputs could not be compared"
+        return "outputs could not be compared"
     largest = max(x for x in differences if x is not None)
     if largest == float("inf"):
-        raise LabError(
-            f"{operator.label} is off again: with it some outputs were not numbers, or without it."
-        )
+        raise LabError(f"{label} is off again: with it some outputs were not numbers, or without it.")
     if largest == 0:
-        return f"{told}, outputs are the same"
+        return "outputs are the same"
     size = max(float(x.abs().max()) for outputs in before.values() for x in outputs if x.numel())
-    return f"{told}, outputs differ by at most {largest:.1e} (the largest is {size:.3g})"
+    return f"outputs differ by at most {largest:.1e} (the largest is {size:.3g})"

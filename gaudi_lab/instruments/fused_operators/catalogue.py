@@ -49,13 +49,13 @@ def find_operator(name: str) -> FusedOperator:
     raise unknown(name, known)
 
 
-def unknown(name: str, names: Iterable[str]) -> LabValueError:
-    """Return the error that says that no operator is called `name`, with the nearest of `names`."""
+def unknown(name: str, names: Iterable[str], *, on: bool = True) -> LabValueError:
+    """Return the error that says that no operator is called `name`, with the nearest of `names` to switch on or off."""
     names = list(names)
     begun = [one for one in names if name and name.lower() in one]
-    near = next(iter(begun or get_close_matches(name.lower(), names, 1)), names[0])
+    near = next(iter(begun or get_close_matches(name.lower(), names, 1)), None)
     return LabValueError(
         f"No operator is called {name!r}; there are {', '.join(names)}.",
-        python=f'gaudi_lab.use_operator("{near}", model)',
-        magic=f"%gaudi_ops on {near}",
+        python=f'gaudi_lab.use_operator("{near}", model)' if near else "gaudi_lab.operators(model)",
+        magic=f"%gaudi_ops {'on' if on else 'off'} {near}" if near else "%gaudi_ops",
     )

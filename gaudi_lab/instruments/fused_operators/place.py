@@ -13,7 +13,7 @@ from gaudi_lab.instruments.fused_operators.class_layers import Layer
 Run = Callable[[], object]
 """Calls the model with its own inputs, plainly and without gradients."""
 
-NOT_CALLED = "not established: the model has not been called yet"
+NOT_CALLED = "not established: the model has not been called since it was attached"
 NOT_REACHED = "not established: the model's own inputs do not reach it"
 REPLACED = "its forward was replaced on the module itself, so what it computes is not its class's"
 
@@ -51,11 +51,14 @@ class FusedOperator(Protocol):
         What it is called, such as "FusedRMSNorm".
     meaning
         What it does, as a phrase.
+    shows_in_a_run
+        Whether some places are seen only while the model runs.
     """
 
     name: str
     label: str
     meaning: str
+    shows_in_a_run: bool
 
     def why_missing(self) -> str:
         """Return why this bridge does not have it; empty if it does."""

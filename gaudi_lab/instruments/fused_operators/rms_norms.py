@@ -99,6 +99,7 @@ class RmsNorm:
     name = "rms_norm"
     label = "FusedRMSNorm"
     meaning = "Root mean square normalisation in one kernel"
+    shows_in_a_run = False
 
     def why_missing(self) -> str:
         """Return why this bridge does not have it; empty if it does."""

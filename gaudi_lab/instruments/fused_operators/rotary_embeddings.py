@@ -145,6 +145,7 @@ class Rotary:
     name = "rotary"
     label = "rotary embedding"
     meaning = "Query and key turned by their positions, each in one kernel"
+    shows_in_a_run = True
 
     def why_missing(self) -> str:
         """Return why this bridge does not have it; empty if it does."""

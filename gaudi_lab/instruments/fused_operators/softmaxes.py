@@ -75,6 +75,7 @@ class Softmax:
     name = "softmax"
     label = "CustomSoftmax"
     meaning = "Softmax over the last dimension by Gaudi's own kernel"
+    shows_in_a_run = True
 
     def why_missing(self) -> str:
         """Return why this bridge does not have it; empty if it does."""

@@ -17,7 +17,9 @@ from gaudi_lab.errors import LabValueError
 
 def test_its_tests_run_here_and_the_hardware_test_is_skipped(tmp_path):
     folder = write_operator("scaled_relu", tmp_path / "ops" / "scaled_relu")
-    environment = {**os.environ, "PYTHONPATH": str(Path(gaudi_lab.__file__).parents[1])}
+    # Plugins that happen to be installed take seconds to load, and none is needed.
+    here = {"PYTHONPATH": str(Path(gaudi_lab.__file__).parents[1]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment = {**os.environ, **here}
     out = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
         cwd=folder,

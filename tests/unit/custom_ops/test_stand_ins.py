@@ -92,6 +92,41 @@ def test_arguments_are_made_of_the_modules(cell, x):
         assert "forward" not in vars(pickle.loads(pickle.dumps(nn.ReLU())))
 
 
+@pytest.mark.parametrize("for_", [nn.GELU, F.gelu], ids=["type", "function"])
+def test_the_same_again_takes_the_place_of_the_first(cell, x, for_):
+    operator = cell(GELU)
+    model = (Calls() if for_ is F.gelu else nn.Sequential(nn.Linear(4, 4), nn.GELU())).to("hpu")
+    before = everything(model)
+    first = operator.stand_in(model, x, for_=for_)
+    second = operator.stand_in(model, x, for_=for_)
+    assert not first.active
+    seen = operator.calls
+    model(x).cpu()
+    assert operator.calls == seen + 1
+    cell(GELU.replace("return ", "return 1.01 * "), name=operator.__name__)
+    assert "not compared again" in repr(second)
+    # It is held against the model without it, and stays if that refuses.
+    with pytest.raises(LabError, match="elements differ, by up to"):
+        operator.stand_in(model, x, for_=for_)
+    assert second.active
+    seen = operator.calls
+    model(x).cpu()
+    assert operator.calls == seen + 1
+    second.remove()
+    assert everything(model) == before
+
+
+def test_one_over_another_goes_first(cell, model, x):
+    lower, upper = cell(GELU), cell(GELU)
+    below = lower.stand_in(model, x, for_=nn.GELU)
+    above = upper.stand_in(model, x, for_=nn.GELU)
+    with pytest.raises(LabError, match=f"The operator {upper.__name__} was put over the forward of a GELU"):
+        below.remove()
+    above.remove()
+    below.remove()
+    assert "forward" not in vars(model[1])
+
+
 def test_another_result_is_refused_and_undone(cell, model, x):
     operator = cell(GELU.replace("return ", "return 1.01 * "))
     before = everything(model)

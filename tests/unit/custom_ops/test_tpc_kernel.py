@@ -33,10 +33,11 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def tools(folder, monkeypatch, tmp_path):
+def tools(folder, monkeypatch):
     monkeypatch.setenv(tpc_tools.FOLDER_VARIABLE, str(folder))
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    # The program that runs kernels is built once for these tools, as it is outside of the tests.
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(folder / "built"))
     return folder
 
 

@@ -38,12 +38,14 @@ def test_a_call_that_cannot_be_made_again_is_not_kept():
 def test_large_ones_are_not_kept():
     model = Model()
     kept = LastInputs(model)
+    assert kept.why_none == "the model has not been called since it was attached"
     model(torch.empty(17 << 20, device="meta"))
     assert kept.arguments is None
+    assert "more than 64 MiB" in kept.why_none
 
 
 def test_an_empty_cache_is_left_out_and_a_call_with_a_filled_one_not_kept():
-    from transformers import DynamicCache
+    from transformers import DynamicCache, EncoderDecoderCache
 
     model, cache = Model(), DynamicCache()
     kept = LastInputs(model)
@@ -52,6 +54,13 @@ def test_an_empty_cache_is_left_out_and_a_call_with_a_filled_one_not_kept():
     cache.update(torch.ones(1, 1, 1, 2), torch.ones(1, 1, 1, 2), 0)
     model(torch.zeros(1), past_key_values=cache)
     assert kept.arguments[0][0].item() == 1
+
+    kept, own = LastInputs(model), DynamicCache()
+    model(torch.ones(1), past_key_values=EncoderDecoderCache(own, cache))
+    assert kept.arguments is None
+    assert kept.why_none == "it was called with EncoderDecoderCache, and such a call cannot be made again"
+    model(torch.ones(1), past_key_values=EncoderDecoderCache(own, DynamicCache()))
+    assert kept.arguments[1] == {}
 
 
 def test_tensors_are_found_in_nests():

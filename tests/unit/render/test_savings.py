@@ -58,9 +58,10 @@ def test_html_has_the_same_and_the_paths_and_escapes_names():
 def test_what_was_not_measured_says_so():
     use = replace(USE, saving=None, not_measured="because the model has not been called yet", plain_calls=())
     shown = repr(Operators((use,), Identity(True, "1.23.0")))
-    assert (
-        "rms_norm in net: what it saves was not measured, because the model has not been called yet" in shown
-    )
+    assert "rms_norm in net: not measured, because the model has not been called yet" in shown
+    nowhere = replace(use, places=())
+    assert "not known" in repr(Operators((nowhere,), Identity(True, "1.23.0")))
+    assert "none" in repr(Operators((replace(nowhere, not_measured=""),), Identity(True, "1.23.0")))
     lazy = replace(USE, saving=OperatorSaving((2, 1)))
     assert "memory is measured in eager mode only" in repr(Operators((lazy,), Identity(True, "1.23.0")))
 
