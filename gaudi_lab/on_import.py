@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import ClassVar
 
 
 def when_loaded(name: str, then: Callable[[], None]) -> Callable[[], None]:
@@ -46,7 +47,7 @@ def when_loaded(name: str, then: Callable[[], None]) -> Callable[[], None]:
 class _Finder:
     """Finds a module as the other finders do, and has its loader tell when it is done."""
 
-    waiting: dict[str, list[Callable[[], None]]] = {}
+    waiting: ClassVar[dict[str, list[Callable[[], None]]]] = {}
 
     @classmethod
     def find_spec(
