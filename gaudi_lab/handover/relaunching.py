@@ -227,7 +227,7 @@ def _look(kernel: Any, wanted: _Wanted, plan: _Plan) -> None:
         shown = live_widgets.on_screen()
         left = [x for x in found.left if x.name not in shown and x.name not in wanted.drop]
         if left:
-            raise refusal(left, found.drop)
+            raise refusal(left, found.drop, wanted.drop)
 
 
 def _save(
@@ -243,7 +243,7 @@ def _save(
     left = [x for x in taken.left if x.name not in outputs and x.name not in widgets]
     left += [snapshot.Left(name, why, name) for name, why in plan.beside.items()]
     if left:
-        raise refusal(left, survey(shell, {}, plan.names | plan.rerun).drop)
+        raise refusal(left, survey(shell, {}, plan.names | plan.rerun).drop, wanted.drop)
     notes = [f"{name} stayed behind, as {outputs[name]}" for name in sorted(outputs)]
     if widgets:
         told = next(x.why for x in taken.left if x.name in widgets and x.because_of is None)

@@ -22,6 +22,9 @@ from gaudi_lab.handover.objects.groups import Group, Root, Tracer, bytes_of, ext
 from gaudi_lab.handover.objects.landmarks import Landmarks
 from gaudi_lab.handover.objects.writing import Files
 
+_SHOWN = 12
+"""So many names of a snapshot are told to whoever asks for one that is not in it."""
+
 
 @dataclass(frozen=True)
 class Left:
@@ -247,7 +250,9 @@ def load(
     found = folders.open_snapshot(path)
     manifest = Manifest.from_text(found.manifest())
     known = [name for entry in manifest.groups for name in (*entry.names, *entry.hidden)]
-    _check_names(names or (), [*known, *manifest.unwritten], "is not in this snapshot")
+    own = [name for entry in manifest.groups for name in entry.names]
+    there = f"{', '.join(own[:_SHOWN])}{' and more' if len(own) > _SHOWN else ''}" or "nothing"
+    _check_names(names or (), [*known, *manifest.unwritten], f"is not in this snapshot, which has {there}")
     marks = Landmarks(into, landmarks)
     came: dict[str, Any] = {}
     secret: dict[str, Any] = {}

@@ -67,7 +67,7 @@ def survey(shell: Any, trusted: Mapping[str, Any], without: Collection[str] = ()
     )
 
 
-def refusal(left: Sequence[Left], drop: Collection[str]) -> LabError:
+def refusal(left: Sequence[Left], drop: Collection[str], given_up: Sequence[str] = ()) -> LabError:
     """Return the refusal: every reason once, and with it the names that share objects with the one that has it.
 
     Parameters
@@ -76,6 +76,8 @@ def refusal(left: Sequence[Left], drop: Collection[str]) -> LabError:
         What cannot travel.
     drop
         Names of the notebook that it is enough to give up for the rest to travel.
+    given_up
+        What was given up already in the line that is to be repeated.
     """
     reasons = {x.name: x.why for x in left if x.because_of is None}
     with_it: dict[str, list[str]] = {name: [] for name in reasons}
@@ -86,7 +88,7 @@ def refusal(left: Sequence[Left], drop: Collection[str]) -> LabError:
     for name, others in with_it.items():
         shared = f", which shares objects with {_enumerate(others)}" if others else ""
         lines.append(f"  {name}: {reasons.get(name, 'it cannot come along')}{shared}")
-    names = [x.name for x in left if x.name in drop or x.because_of is None]
+    names = [*given_up, *(x.name for x in left if x.name in drop or x.because_of is None)]
     drops = " ".join(f"--drop {name!r}" if " " in name else f"--drop {name}" for name in names)
     return LabError(
         "The process is not replaced, because this could not come along:\n"

@@ -69,7 +69,7 @@ def test_only_what_is_asked_for_is_loaded_with_what_shares_objects_with_it(tmp_p
     into: dict[str, object] = {}
     assert set(load(snapshot.path, into, names=["two"]).names) == {"one", "two"}
     assert "three" not in into
-    with pytest.raises(LabValueError, match="four is not in this snapshot"):
+    with pytest.raises(LabValueError, match="four is not in this snapshot, which has one, two, three"):
         load(snapshot.path, into, names=["four"])
 
 
