@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 
@@ -17,6 +17,12 @@ class Companion(Protocol):
     @property
     def unpack(self) -> str:
         """The import path of that function: "package.module:function"."""
+
+    def trusted(self) -> Mapping[str, Any]:
+        """Return the user's objects that can travel once `pack` has taken its edits off, by any key.
+
+        What is sure to hinder elsewhere is found before that: taking edits off may cost what they hold.
+        """
 
     def pack(self) -> dict[str, Any]:
         """Return hidden entries that travel in one graph with the namespace, and may refer to its objects.

@@ -60,11 +60,18 @@ class Folder:
         with _opened(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as files:
             yield files
 
-    def finish(self, manifest: str) -> None:
-        """Write the manifest, and give the folder its name: from now on it is a snapshot."""
-        file = os.open(self.path / _MANIFEST, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    def note(self, line: str) -> None:
+        """Add a line to the manifest. What it tells of has been written: a process may be killed at any time."""
+        file = os.open(self.path / _MANIFEST, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         with open(file, "w", encoding="utf-8") as stream:
-            stream.write(manifest)
+            stream.write(f"{line}\n")
+
+    def fits(self, needed: int) -> bool:
+        """Whether so many bytes can be written here."""
+        return needed + _MARGIN <= _free(self.path.parent)
+
+    def finish(self) -> None:
+        """Give the folder its name: from now on it is a snapshot."""
         finished = self.path.with_name(self.path.name.removesuffix(_UNFINISHED))
         os.rename(self.path, finished)
         self.path = finished
@@ -72,7 +79,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Found:
-    """A finished snapshot of this user.
+    """A snapshot of this user, or what was written of one before its process was killed.
 
     Attributes
     ----------
@@ -81,6 +88,11 @@ class Found:
     """
 
     path: Path
+
+    @property
+    def process(self) -> int:
+        """The number of the process that it was made by."""
+        return _process_of(self.path) or 0
 
     def manifest(self) -> str:
         """Return what it says of itself."""
@@ -172,9 +184,13 @@ def open_snapshot(path: str | Path) -> Found:
         It is not there, not this user's, or others can write to it.
     """
     folder = Path(path)
-    if folder.name.endswith(_UNFINISHED):
-        raise LabError(f"{folder} was never finished, and holds nothing that can be loaded.")
     _check(folder, stat.S_ISDIR)
+    if folder.name.endswith(_UNFINISHED):
+        writer = _process_of(folder)
+        if writer is not None and _lives(writer):
+            raise LabError(f"{folder} is not finished: process {writer} is still writing it.")
+        if not _has_a_group(folder):
+            raise LabError(f"{folder} was never finished, and holds nothing that can be loaded.")
     for name in (_OBJECTS, _MEMORY, _MANIFEST):
         _check(folder / name, stat.S_ISREG)
     return Found(folder)
@@ -194,6 +210,29 @@ def _check(path: Path, is_kind: object) -> None:
             f"{path} can be written to by others. Loading it would run what they wrote.",
             magic=f"!chmod go-w {path}",
         )
+
+
+def _process_of(path: Path) -> int | None:
+    number = path.name.removeprefix(PREFIX).partition("-")[0]
+    return int(number) if path.name.startswith(PREFIX) and number.isdecimal() else None
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _has_a_group(path: Path) -> bool:
+    """Whether at least one group of an unfinished snapshot is whole: the first line only says what is to come."""
+    try:
+        return (path / _MANIFEST).read_bytes().count(b"\n") > 1
+    except OSError:
+        return False
 
 
 def read(file: int, offset: int, size: int) -> io.BytesIO:
@@ -229,6 +268,8 @@ class Standing:
         Whether that process has loaded it.
     finished
         Whether all of it was written.
+    holds_something
+        Whether anything of it can be loaded.
     """
 
     path: Path
@@ -236,17 +277,12 @@ class Standing:
     made: float
     arrived: bool
     finished: bool
+    holds_something: bool
 
     @property
     def is_of_a_living_process(self) -> bool:
         """Whether there is a process of that number."""
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        return _lives(self.process)
 
     @property
     def age(self) -> float:
@@ -260,11 +296,12 @@ def standing(parent: str | Path | None = None) -> list[Standing]:
     found = []
     for place in places:
         for path in place.glob(f"{PREFIX}*"):
-            number = path.name.removeprefix(PREFIX).partition("-")[0]
+            process = _process_of(path)
             with contextlib.suppress(OSError):
                 about = path.lstat()
-                if stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and number.isdecimal():
+                if stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and process is not None:
                     arrived = (path / _ARRIVED).exists()
                     finished = not path.name.endswith(_UNFINISHED)
-                    found.append(Standing(path, int(number), about.st_mtime, arrived, finished))
+                    holds = finished or _has_a_group(path)
+                    found.append(Standing(path, process, about.st_mtime, arrived, finished, holds))
     return sorted(found, key=lambda each: -each.made)

@@ -23,8 +23,17 @@ def kept(parent: str | Path | None = None) -> tuple[Standing, ...]:
 
 
 def orphans(parent: str | Path | None = None) -> tuple[Standing, ...]:
-    """Return the snapshots that were made for a process which is gone and never loaded them, the newest first."""
-    return tuple([each for each in kept(parent) if not each.arrived and not each.is_of_a_living_process])
+    """Return the snapshots that were made for a process which is gone and never loaded them, the newest first.
+
+    Where that process was killed while it wrote, the names are in it that were whole by then.
+    """
+    return tuple(
+        [
+            each
+            for each in standing(parent)
+            if each.holds_something and not each.arrived and not each.is_of_a_living_process
+        ]
+    )
 
 
 def arrived(path: str | Path) -> None:
@@ -35,8 +44,8 @@ def arrived(path: str | Path) -> None:
 def clean_up(keep: str | Path | None = None, parent: str | Path | None = None) -> tuple[Path, ...]:
     """Remove what nobody will ask for, and return what was removed.
 
-    That is: earlier snapshots of this process, those of processes which are gone and had loaded them, everything that
-    was never finished by a process which is gone, and what is older than a week and belongs to none.
+    That is: earlier snapshots of this process, those of processes which are gone and had loaded them or had not
+    written anything whole, and what is older than a week and belongs to none.
 
     Parameters
     ----------
@@ -50,7 +59,9 @@ def clean_up(keep: str | Path | None = None, parent: str | Path | None = None) -
         if keep is not None and each.path == Path(keep):
             continue
         gone = not each.is_of_a_living_process
-        if each.process == os.getpid() or (gone and (each.arrived or not each.finished or each.age > _WEEK)):
+        if each.process == os.getpid() or (
+            gone and (each.arrived or not each.holds_something or each.age > _WEEK)
+        ):
             with contextlib.suppress(OSError):
                 shutil.rmtree(each.path)
                 removed.append(each.path)
@@ -72,7 +83,7 @@ def restore(
     path
         The folder of the snapshot; by default the last one of this process, else the newest that nobody came for.
     names
-        Only these names, with those that share objects with them.
+        Only these names, with those that share objects with them. By default all but those that were given up.
     into
         The namespace.
     replace
@@ -88,13 +99,13 @@ def restore(
         A name is not in it, or would be bound anew. Nothing has changed.
     """
     found = Path(path) if path is not None else _newest(parent)
-    told = Manifest.from_json(open_snapshot(found).manifest())
-    wanted = [entry for entry in told.groups if names is None or {*entry.names, *entry.hidden} & {*names}]
-    bound = [name for entry in wanted for name in entry.names if name in into]
+    told = Manifest.from_text(open_snapshot(found).manifest())
+    bound = [name for entry in told.wanted(names) for name in entry.names if name in into]
     if bound and not replace:
+        asked = f", names={list(names)!r}" if names is not None else ""
         raise LabValueError(
             f"{', '.join(bound)} would be bound anew, and what is bound now would be lost.",
-            python=f"gaudi_lab.restore({str(found)!r}, replace=True)",
+            python=f"gaudi_lab.restore({str(found)!r}{asked}, replace=True)",
         )
     return load(found, into, names=names)
 

@@ -1,16 +1,17 @@
-"""What a snapshot says of itself, as JSON: which groups are in it, and where."""
+"""What a snapshot says of itself, as lines of JSON: which groups are in it, and where."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from gaudi_lab.errors import LabError
 from gaudi_lab.handover.objects.blocks import Block
 
-FORMAT = 1
+FORMAT = 2
 """To be raised with every change of what is written."""
 
 
@@ -28,6 +29,8 @@ class GroupEntry:
         What to compare it by when it is loaded; None if that would not be the same twice.
     places
         How many of its tensors are on which device.
+    given_up
+        Whether its names were given up. It is here for whoever asks for them all the same.
     """
 
     names: tuple[str, ...]
@@ -36,11 +39,15 @@ class GroupEntry:
     size: int
     hash: str | None
     places: dict[str, int]
+    given_up: bool = False
 
 
 @dataclass(frozen=True)
 class Manifest:
     """All that is in a snapshot.
+
+    It is written line by line, a group after its objects, so that of a process that was killed meanwhile the groups
+    can be had that were whole by then.
 
     Attributes
     ----------
@@ -48,45 +55,68 @@ class Manifest:
         What was written.
     dropped
         The names that were given up.
+    unwritten
+        The names and hidden entries that there was no time for.
     """
 
     groups: tuple[GroupEntry, ...]
     blocks: tuple[Block, ...]
     dropped: tuple[str, ...]
+    unwritten: tuple[str, ...] = ()
 
-    def to_json(self) -> str:
-        """Return it as text."""
-        own = {"format": FORMAT, "python": sys.version, "executable": sys.executable}
-        return json.dumps(own | dataclasses.asdict(self) | {"blocks": [list(block) for block in self.blocks]})
+    def wanted(self, names: Collection[str] | None) -> list[GroupEntry]:
+        """Return the groups of these names; for None all but those that were given up."""
+        if names is None:
+            return [entry for entry in self.groups if not entry.given_up]
+        return [entry for entry in self.groups if {*entry.names, *entry.hidden} & {*names}]
 
     @staticmethod
-    def from_json(text: str) -> Manifest:
-        """Return what such a text says.
+    def from_text(text: str) -> Manifest:
+        """Return what the lines of a manifest say.
 
         Raises
         ------
         LabError
-            It was written by another Python, in another format, or is no such text.
+            They were written by another Python, in another format, or are no such lines.
         """
+        whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
         try:
-            told = json.loads(text)
-            if told["format"] != FORMAT:
+            opening, *others = [json.loads(line) for line in whole]
+            if opening["format"] != FORMAT:
                 raise LabError(
-                    f"This snapshot is in format {told['format']}, and this version of gaudi_lab reads {FORMAT}."
+                    f"This snapshot is in format {opening['format']}, and this version of gaudi_lab reads {FORMAT}."
                 )
-            if told["python"] != sys.version:
+            if opening["python"] != sys.version:
                 raise LabError(
-                    f"This snapshot was written by Python {told['python'].split()[0]} ({told['executable']}); "
+                    f"This snapshot was written by Python {opening['python'].split()[0]} ({opening['executable']}); "
                     f"code is only understood by the very same build, and this is {sys.version.split()[0]}."
                 )
-            groups = [
-                {**group, "names": tuple(group["names"]), "hidden": tuple(group["hidden"])}
-                for group in told["groups"]
-            ]
-            return Manifest(
-                groups=tuple(GroupEntry(**group) for group in groups),
-                blocks=tuple(Block(*block) for block in told["blocks"]),
-                dropped=tuple(told["dropped"]),
-            )
+            groups, blocks = [], []
+            for told in others:
+                if "group" in told:
+                    fields = {**told["group"]}
+                    fields |= {key: tuple(fields[key]) for key in ("names", "hidden")}
+                    groups.append(GroupEntry(**fields))
+                    blocks += [Block(*block) for block in told["blocks"]]
+            left = next((told["left"] for told in others if "left" in told), None)
+            written = {name for entry in groups for name in (*entry.names, *entry.hidden)}
+            unwritten = [name for name in opening["names"] if name not in written] if left is None else []
+            return Manifest(tuple(groups), tuple(blocks), tuple(opening["dropped"]), tuple(unwritten))
         except (ValueError, KeyError, TypeError) as error:
             raise LabError("This folder is no snapshot: its manifest cannot be read.") from error
+
+
+def opening_line(names: Iterable[str], dropped: Iterable[str]) -> str:
+    """Return the first line: by what it is written, the names that are to come, and those that were given up."""
+    own = {"format": FORMAT, "python": sys.version, "executable": sys.executable}
+    return json.dumps(own | {"names": list(names), "dropped": list(dropped)})
+
+
+def group_line(entry: GroupEntry, blocks: Iterable[Block]) -> str:
+    """Return the line of a group: what it is, and the blocks that no group before it has."""
+    return json.dumps({"group": dataclasses.asdict(entry), "blocks": [list(block) for block in blocks]})
+
+
+def closing_line(left: Iterable[str]) -> str:
+    """Return the last line, without which something is missing: the names that could not be written."""
+    return json.dumps({"left": list(left)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import shutil
 import signal
@@ -28,9 +29,7 @@ from gaudi_lab.handover.kernel.kernel_versions import Requests
 from gaudi_lab.handover.kernel.leaving import Exit
 from gaudi_lab.handover.kernel.passage import Passage
 from gaudi_lab.handover.rerun import Rerun, find_rerun, remembered
-
-_SHOWN = 6
-"""So many names that share objects with one are told."""
+from gaudi_lab.handover.survey import refusal, survey
 
 
 @dataclass(frozen=True)
@@ -142,6 +141,8 @@ def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[E
         undo.callback(_let_through, kernel, requests)
         if kernel_versions.busy_subshells(kernel, asking):
             raise LabError("A widget's callback is running, and the process cannot be replaced meanwhile.")
+        plan = _plan(kernel, wanted)
+        _look(kernel, wanted, plan)
         hidden: dict[str, Any] = {}
         unpack = {}
         for number, companion in enumerate(wanted.companions):
@@ -150,7 +151,7 @@ def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[E
             unpack[name] = companion.unpack
         hidden |= shell_state.hidden_state(kernel.shell) | live_widgets.on_screen()
         hidden["surroundings"] = surroundings.gather()
-        going = _save(kernel, wanted, hidden, undo)
+        going = _save(kernel, wanted, plan, hidden, undo)
         going.started, going.unpack = started, unpack
         verify.load_elsewhere(going.snapshot, wanted.variables, live_widgets.on_screen())
         going.state = shell_state.plain_state(kernel.shell)
@@ -167,39 +168,96 @@ def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[E
     return Exit(kernel, requests, wanted.variables, stay), going
 
 
-def _save(kernel: Any, wanted: _Wanted, hidden: dict[str, Any], undo: contextlib.ExitStack) -> Passage:
+@dataclass(frozen=True)
+class _Plan:
+    """What is given up, as it was established before anything is touched.
+
+    Attributes
+    ----------
+    names
+        Names of the notebook, and hidden entries, that are given up for good.
+    again
+        The cells to run again, each with the names that it is run for.
+    beside
+        What runs beside the notebook and ends with the process without anybody having said so, and why it matters.
+    """
+
+    names: frozenset[str]
+    again: list[tuple[tuple[str, ...], str]]
+    beside: dict[str, str]
+
+    @property
+    def rerun(self) -> frozenset[str]:
+        """The names that are bound anew."""
+        return frozenset(name for names, _ in self.again for name in names)
+
+
+def _plan(kernel: Any, wanted: _Wanted) -> _Plan:
+    """Read what is given up.
+
+    Raises
+    ------
+    LabError
+        It is not there, or its cell cannot be run again.
+    """
+    shell = kernel.shell
+    beside = {x.name: x.why for x in bystanders.running()}
+    hidden = {*shell_state.hidden_state(shell), *live_widgets.on_screen()}
+    given_up = {*wanted.drop, *wanted.rerun}
+    known = {*shell.user_ns, *hidden, *beside}
+    if unknown := sorted(given_up - known):
+        alike = [match for name in unknown for match in difflib.get_close_matches(name, known, 1)]
+        guess = f" Is it {' and '.join(alike)}?" if alike else ""
+        raise LabError(
+            f"There is no {' and no '.join(unknown)} here to give up.{guess} Everything is as it was.",
+            python="%who",
+        )
+    again = _cells_to_rerun(shell, wanted.rerun)
+    names = frozenset(wanted.drop) - beside.keys()
+    return _Plan(names, again, {name: why for name, why in beside.items() if name not in given_up})
+
+
+def _look(kernel: Any, wanted: _Wanted, plan: _Plan) -> None:
+    """Refuse what is sure not to travel, before a companion takes anything off: what graphs hold would be lost."""
+    trusted: dict[str, Any] = {}
+    for number, companion in enumerate(wanted.companions):
+        trusted |= {f"{number} {name}": thing for name, thing in companion.trusted().items()}
+    if trusted:
+        found = survey(kernel.shell, trusted, plan.names | plan.rerun)
+        shown = live_widgets.on_screen()
+        left = [x for x in found.left if x.name not in shown and x.name not in wanted.drop]
+        if left:
+            raise refusal(left, found.drop, wanted.drop)
+
+
+def _save(
+    kernel: Any, wanted: _Wanted, plan: _Plan, hidden: dict[str, Any], undo: contextlib.ExitStack
+) -> Passage:
     shell = kernel.shell
     own = shell_state.own_names(shell)
-    beside = bystanders.running()
-    given_up = set(wanted.drop) | set(wanted.rerun)
-    unknown = given_up - set(shell.user_ns) - set(hidden) - {x.name for x in beside}
-    if unknown:
-        raise LabError(f"There is no {' and no '.join(sorted(unknown))} here to give up.")
-    again = _cells_to_rerun(shell, wanted.rerun)
-    names = given_up - {x.name for x in beside}
-    taken = snapshot.take(shell.user_ns, hidden=hidden, drop=names | own)
+    taken = snapshot.take(shell.user_ns, hidden=hidden, drop=plan.names, skip=own | plan.rerun)
     undo.callback(shutil.rmtree, taken.path, ignore_errors=True)
-    left = {x.name: x.why for x in taken.left} | {x.name: x.why for x in beside if x.name not in given_up}
-    outputs = {name for name in left if shell_state.is_output(name)}
+    outputs = {x.name: x.why for x in taken.left if shell_state.is_output(x.name)}
     # What nothing in the notebook knows but the screen: it goes on being shown, and does nothing any more.
-    widgets = set(left) & set(live_widgets.on_screen())
-    if set(left) - outputs - widgets:
-        raise _cannot_travel(
-            {x.name: x for x in taken.left if x.name not in outputs | widgets},
-            {x.name: x.why for x in beside if x.name not in given_up},
-        )
-    notes = [f"{name} stayed behind, as {left[name]}" for name in sorted(outputs)]
+    widgets = {x.name for x in taken.left} & set(live_widgets.on_screen())
+    left = [x for x in taken.left if x.name not in outputs and x.name not in widgets]
+    left += [snapshot.Left(name, why, name) for name, why in plan.beside.items()]
+    if left:
+        raise refusal(left, survey(shell, {}, plan.names | plan.rerun).drop, wanted.drop)
+    notes = [f"{name} stayed behind, as {outputs[name]}" for name in sorted(outputs)]
     if widgets:
         told = next(x.why for x in taken.left if x.name in widgets and x.because_of is None)
         notes.append(f"{len(widgets)} of the widgets on screen are a picture now, as {told}")
     notes += [f"{change.where} {change.how}" for change in taken.changed]
+    if taken.spare:
+        notes.append(f"what was dropped is kept for now: gaudi_lab.restore(names={list(taken.spare)})")
     return Passage(
         title=wanted.title,
         started=0.0,
         snapshot=str(taken.path),
-        kept=tuple(name for name in taken.names if name not in own),
+        kept=taken.names,
         dropped=tuple(wanted.drop),
-        rerun=again,
+        rerun=plan.again,
         size=taken.bytes,
         notes=notes,
     )
@@ -237,31 +295,6 @@ def _why_not_again(cell: Rerun, names: Sequence[str], running: int, namespace: M
         if others
         else ""
     )
-
-
-def _cannot_travel(left: Mapping[str, snapshot.Left], beside: Mapping[str, str]) -> LabError:
-    """Return the refusal: every reason once, and with it the names that share objects with the one that has it."""
-    with_it: dict[str, list[str]] = {name: [] for name, x in left.items() if x.because_of is None}
-    for name, x in left.items():
-        if x.because_of is not None:
-            with_it.setdefault(x.because_of, []).append(name)
-    lines = []
-    for name, others in with_it.items():
-        shared = f", which shares objects with {_enumerate(others)}" if others else ""
-        lines.append(f"  {name}: {left[name].why if name in left else 'it cannot come along'}{shared}")
-    lines += [f"  {name}: {why}" for name, why in beside.items()]
-    names = (*left, *beside)
-    drops = " ".join(f"--drop {name!r}" if " " in name else f"--drop {name}" for name in names)
-    return LabError(
-        "The process is not replaced, because this could not come along:\n"
-        + "\n".join(lines)
-        + f"\nEverything is as it was. To give it up, repeat the line with: {drops}"
-    )
-
-
-def _enumerate(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
 def _let_through(kernel: Any, requests: Requests) -> None:

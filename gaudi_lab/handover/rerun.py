@@ -120,13 +120,15 @@ def find_rerun(
     )
     if number is None:
         raise LabError(
-            f"No cell of this notebook is known to have bound {name}, so none can be run again for it."
+            f"No cell of this notebook is known to have bound {name}, so none can be run again for it. "
+            f"To give {name} up, repeat the line with: --drop {name}"
         )
     cell = told[number]
     assert cell is not None
     if cell.opens_for_writing or holds_a_written_file(namespace.get(name)):
         raise LabError(
-            f"Cell {number}, which bound {name}, opens a file for writing. To run it again could empty that file."
+            f"Cell {number}, which bound {name}, opens a file for writing. To run it again could empty that file. "
+            f"To give {name} up, repeat the line with: --drop {name}"
         )
     doubts: dict[str, str] = {}
     reads = _inputs(cell, namespace)

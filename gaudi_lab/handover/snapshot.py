@@ -5,6 +5,7 @@ Names whose objects share references are one group, and a group travels whole or
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,13 +14,16 @@ from typing import Any
 
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.handover import folder as folders
-from gaudi_lab.handover.manifest import GroupEntry, Manifest
+from gaudi_lab.handover.manifest import GroupEntry, Manifest, closing_line, group_line, opening_line
 from gaudi_lab.handover.objects.blocks import BlockMemory, Full
 from gaudi_lab.handover.objects.canonical_hash import likeness
 from gaudi_lab.handover.objects.carrier import Fetcher
-from gaudi_lab.handover.objects.groups import Group, Root, Tracer, roots_of
+from gaudi_lab.handover.objects.groups import Group, Root, Tracer, bytes_of, extents, roots_of
 from gaudi_lab.handover.objects.landmarks import Landmarks
 from gaudi_lab.handover.objects.writing import Files
+
+_SHOWN = 12
+"""So many names of a snapshot are told to whoever asks for one that is not in it."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Snapshot:
         What is in it but loses something on the way, such as a tensor its autograd graph.
     dropped
         The names that were given up on request.
+    spare
+        Those of them that are in it all the same, for whoever asks for them by name.
     bytes
         What it takes on disk or in shared memory.
     seconds
@@ -94,6 +100,7 @@ class Snapshot:
     left: tuple[Left, ...]
     changed: tuple[Changed, ...]
     dropped: tuple[str, ...]
+    spare: tuple[str, ...]
     bytes: int
     seconds: float
 
@@ -150,7 +157,8 @@ def take(
     hidden
         Entries that belong to the notebook and are no names of it, such as attached models or ``Out[5]``.
     drop
-        Names and hidden entries to leave behind.
+        Names and hidden entries to leave behind. A name that can travel by itself is written too if there is space,
+        as what it is now and no longer bound up with anything: `load` brings it only if it is asked for.
     folder
         Where to make the snapshot's folder. By default in shared memory if it fits, else among temporary files.
     landmarks
@@ -176,25 +184,28 @@ def take(
     groups = tracer.trace()
     left = [reason for group in groups if group.culprits for reason in reasons(group, tracer)]
     going = [group for group in groups if not group.culprits]
+    spares, alone = apart(roots_of(_only(namespace, drop), ()), marks)
     with folders.making(tracer.bytes, folder) as made, made.writing() as (objects, memory):
-        files = Files(objects, memory, tracer.extents())
-        entries = []
-        for group in going:
-            entry = _try_to_write(group, roots, files, marks, left)
-            if entry is not None:
-                entries.append(entry)
-        names = {name for entry in entries for name in (*entry.names, *entry.hidden)}
-        manifest = Manifest(tuple(entries), tuple(files.blocks), tuple(name for name in drop))
-        made.finish(manifest.to_json())
+        if not made.fits(bytes_of(tracer, spares)):
+            spares, alone = apart([], marks)
+        files = Files(objects, memory, extents(tracer, spares))
+        made.note(opening_line([roots[n].name for group in going for n in group.roots], drop))
+        entries = [_note(group, roots, files, marks, made, left) for group in going]
+        spare = [_note(group, spares.roots, files, marks, made, [], given_up=True) for group in alone]
+        made.note(closing_line([reason.name for reason in left]))
+        made.finish()
         size = files.bytes
+    written = [entry for entry in entries if entry is not None]
+    names = {name for entry in written for name in (*entry.names, *entry.hidden)}
     return Snapshot(
         path=made.path,
         names=tuple(root.name for root in roots if not root.is_hidden and root.name in names),
         hidden=tuple(root.name for root in roots if root.is_hidden and root.name in names),
-        groups=tuple((*entry.names, *entry.hidden) for entry in entries),
+        groups=tuple((*entry.names, *entry.hidden) for entry in written),
         left=tuple(left),
         changed=tuple(_changes(tracer, names)),
-        dropped=tuple(name for name in drop),
+        dropped=tuple(drop),
+        spare=tuple(name for entry in spare if entry is not None for name in entry.names),
         bytes=size,
         seconds=time.monotonic() - began,
     )
@@ -220,7 +231,7 @@ def load(
     into
         The namespace that the notebook's functions will read.
     names
-        Only the groups of these names and hidden entries.
+        Only the groups of these names and hidden entries; by default all but those that were given up.
     on_host
         Leave the tensors of other devices in host memory, so that no device is touched.
     landmarks
@@ -237,19 +248,24 @@ def load(
     """
     began = time.monotonic()
     found = folders.open_snapshot(path)
-    manifest = Manifest.from_json(found.manifest())
+    manifest = Manifest.from_text(found.manifest())
     known = [name for entry in manifest.groups for name in (*entry.names, *entry.hidden)]
-    _check_names(names or (), known, "is not in this snapshot")
-    wanted = [entry for entry in manifest.groups if names is None or {*entry.names, *entry.hidden} & {*names}]
+    own = [name for entry in manifest.groups for name in entry.names]
+    there = f"{', '.join(own[:_SHOWN])}{' and more' if len(own) > _SHOWN else ''}" or "nothing"
+    _check_names(names or (), [*known, *manifest.unwritten], f"is not in this snapshot, which has {there}")
     marks = Landmarks(into, landmarks)
     came: dict[str, Any] = {}
     secret: dict[str, Any] = {}
-    left: list[Left] = []
+    left = [
+        Left(name, f"{name} had no time to be written, as process {found.process} was killed", name)
+        for name in manifest.unwritten
+        if names is None or name in names
+    ]
     differs: list[str] = []
     unknown: list[str] = []
     with found.reading() as (objects, memory_file):
         memory = BlockMemory(memory_file, list(manifest.blocks))
-        for entry in wanted:
+        for entry in manifest.wanted(names):
             try:
                 data = folders.read(objects, entry.offset, entry.size)
                 values = Fetcher(data, marks, memory.piece, on_host).load()
@@ -304,6 +320,37 @@ def _check_names(asked: Collection[str], known: Collection[str], why_not: str) -
 
 def _kept(entries: Mapping[str, Any], drop: Collection[str]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in list(entries.items()) if name not in drop]
+
+
+def _only(entries: Mapping[str, Any], names: Collection[str]) -> list[tuple[str, Any]]:
+    return [(name, entries[name]) for name in names if name in entries]
+
+
+def apart(roots: list[Root], marks: Landmarks) -> tuple[Tracer, list[Group]]:
+    """Trace those of the roots that can travel when the others, which they may share objects with, do not."""
+    tracer = Tracer(roots, marks)
+    groups = tracer.trace()
+    held = {tracer.roots[culprit.root].name for group in groups for culprit in group.culprits}
+    return apart([root for root in roots if root.name not in held], marks) if held else (tracer, groups)
+
+
+def _note(
+    group: Group,
+    roots: list[Root],
+    files: Files,
+    marks: Landmarks,
+    made: folders.Folder,
+    left: list[Left],
+    *,
+    given_up: bool = False,
+) -> GroupEntry | None:
+    """Write a group and its line in the manifest."""
+    before = len(files.blocks)
+    entry = _try_to_write(group, roots, files, marks, left)
+    if entry is not None:
+        entry = dataclasses.replace(entry, given_up=given_up)
+        made.note(group_line(entry, files.blocks[before:]))
+    return entry
 
 
 def _try_to_write(

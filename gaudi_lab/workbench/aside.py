@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gaudi_lab import frontend
 from gaudi_lab.errors import LabError
+from gaudi_lab.handover.snapshot import Left
 from gaudi_lab.render.states import list_changes
 from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.workbench import lab
@@ -77,6 +78,10 @@ class WorkbenchTravels:
         self._mode = mode
         self._aside = Aside(Settings())
 
+    def trusted(self) -> dict[str, Any]:
+        """Return the models with switches on, and their modules."""
+        return lab.current().edited()
+
     def pack(self) -> dict[str, Any]:
         """Take all switches off, and return what is needed to put them on again: an entry a model."""
         self._aside = aside = lab.current().set_aside()
@@ -130,9 +135,19 @@ def bring_back(
     if shell is None:
         raise LabError("There is no notebook here to bind names in. Start a kernel, and restore there.")
     came = kept.restore(path, names, into=shell.user_ns, replace=replace_bound)
-    told = [f"restored {', '.join(came.names) or 'nothing'}", *(left.why for left in came.left)]
+    told = [f"restored {', '.join(came.names) or 'nothing'}", *_reasons(came.left)]
+    told += [f"{name} came back differently" for name in came.differs if name in came.names]
     if names is None:
         for packed in came.hidden.values():
             if isinstance(packed, dict) and any(isinstance(value, Aside) for value in packed.values()):
                 told += unpack(packed)
     return told
+
+
+def _reasons(left: Iterable[Left]) -> list[str]:
+    """Return why names did not come, those together that have the same reason."""
+    named: dict[str, list[str]] = {}
+    for each in left:
+        own = each.why.startswith(f"{each.name} ")
+        named.setdefault(each.why.removeprefix(each.name) if own else each.why, []).append(each.name)
+    return [f"{', '.join(names)}{why}" if why.startswith(" ") else why for why, names in named.items()]

@@ -18,6 +18,9 @@ class Planted:
         self.slow = slow
         thing.mark = "on"
 
+    def trusted(self) -> dict[str, Any]:
+        return {"thing": self.thing}
+
     def pack(self) -> dict[str, Any]:
         calls.append("pack")
         if self.slow:

@@ -69,9 +69,10 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def assert_all_is_as_it_was(notebook: Notebook) -> None:
+def assert_all_is_as_it_was(notebook: Notebook, packed: bool = True) -> None:
+    """Look whether the old process goes on, and whether the companion had taken its edits off meanwhile."""
     assert notebook.value("(sys.same_process, thing.mark, 'PLANTED' in os.environ)") == (True, "on", False)
-    assert notebook.value("planted_companion.calls") == ["pack", "stay"]
+    assert notebook.value("planted_companion.calls") == (["pack", "stay"] if packed else [])
 
 
 WITH = NEW.replace("title", "companions=[companion], title")
@@ -118,17 +119,25 @@ def test_an_interrupt_while_a_companion_packs_leaves_all_as_it_was(notebook):
 
 
 def test_what_cannot_travel_is_named_and_can_be_given_up(notebook):
-    notebook.run("g = (x for x in range(3)); lock = __import__('threading').Lock(); fine = [1, 2]")
+    notebook.run(
+        "g = (x for x in range(3)); lock = __import__('threading').Lock(); fine = [1, 2]\n"
+        "bound = [fine]; bad = [fine, lock]; big = [bound]"
+    )
     (heard,) = hear(notebook, notebook.start(WITH))
     assert "g is a running generator" in heard.error
-    assert "lock is a lock" in heard.error
-    assert "fine" not in heard.error
-    assert "--drop g --drop lock" in heard.error
-    assert_all_is_as_it_was(notebook)
+    assert "lock is a lock, which shares objects with fine, bound, bad, big\n" in heard.error
+    assert heard.error.endswith("with: --drop g --drop lock --drop bad")  # the others travel without these
+    (again,) = hear(notebook, notebook.start(WITH.replace("title", "drop=['lock', 'g'], title")))
+    assert again.error.endswith("with: --drop lock --drop g --drop bad")  # the line that it takes is whole
+    assert_all_is_as_it_was(notebook, packed=False)
     assert notebook.value("next(g)") == 0
-    (heard,) = hear(notebook, notebook.start(WITH.replace("title", "drop=['g', 'lock'], title")))
-    assert "dropped g, lock" in heard.text
-    assert notebook.value("('g' in globals(), fine)") == (False, [1, 2])
+    drop = "drop=['g', 'lock', 'bad', 'big'], title"
+    (heard,) = hear(notebook, notebook.start(WITH.replace("title", drop)))
+    assert "dropped g, lock, bad, big" in heard.text
+    assert "what was dropped is kept for now: gaudi_lab.restore(names=['big'])" in heard.text
+    assert notebook.value("('g' in globals(), 'big' in globals(), fine)") == (False, False, [1, 2])
+    assert notebook.run("import gaudi_lab\ngaudi_lab.restore(names=['big'])").printed == "restored big\n"
+    assert notebook.value("big") == [[[1, 2]]]
 
 
 def test_a_name_is_bound_anew_by_its_cell_where_that_finds_what_it_found(notebook):
@@ -156,9 +165,10 @@ def test_a_name_is_bound_anew_by_its_cell_where_that_finds_what_it_found(noteboo
 
 
 def test_what_is_not_there_cannot_be_given_up(notebook):
-    (heard,) = hear(notebook, notebook.start(WITH.replace("title", "drop=['nowhere'], title")))
-    assert "no nowhere" in heard.error
-    assert_all_is_as_it_was(notebook)
+    (heard,) = hear(notebook, notebook.start(WITH.replace("title", "drop=['thimg', 'nowhere'], title")))
+    assert "There is no nowhere and no thimg here to give up. Is it thing?" in heard.error
+    assert heard.error.endswith("Everything is as it was. Run: %who")
+    assert_all_is_as_it_was(notebook, packed=False)
 
 
 def test_a_thread_and_a_process_are_named_and_can_be_given_up(notebook):
@@ -173,7 +183,7 @@ def test_a_thread_and_a_process_are_named_and_can_be_given_up(notebook):
     assert "the thread worker is running" in heard.error
     assert f"process {number}" in heard.error
     assert "sleep 60" in heard.error
-    assert_all_is_as_it_was(notebook)
+    assert_all_is_as_it_was(notebook, packed=False)
     (heard,) = hear(
         notebook, notebook.start(NEW.replace("title", f"drop=['thread worker', 'process {number}'], title"))
     )

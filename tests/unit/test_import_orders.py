@@ -91,6 +91,8 @@ import torch, gaudi_lab
 assert ht.hpu is torch.hpu
 lazy = ht.utils.internal.is_lazy
 {MOVE}
+assert "torch._dynamo" not in sys.modules  # half of what importing the bridge would take
+assert "hpu_backend" in torch._dynamo.list_backends()
 """
     assert python("-c", code, GAUDI_LAB_EMULATE="1") == "hpu:0 False\n"
     nothing = f"import site, sys; site.addsitedir({str(ROOT)!r}); print('gaudi_lab_autoload' in sys.modules)"

@@ -54,7 +54,7 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """
     if func in _DISTRUSTED:
         raise NotRecordable(f"PyTorch's fake {func} does not return what the host's does")
-    with _fake_mode(), _quiet():
+    with fake_mode(), _quiet():
         stand_ins = [_stand_in(x) for x in args]
         named = {name: _stand_in(x) for name, x in kwargs.items()}
         before = [_shape(x) for x in written(func, stand_ins, named)]
@@ -175,7 +175,8 @@ def _shape(x: Any) -> Any:
 
 
 @functools.cache
-def _fake_mode() -> FakeTensorMode:
+def fake_mode() -> FakeTensorMode:
+    """Return the mode in which operators compute shapes and no values."""
     return FakeTensorMode(allow_fallback_kernels=True, allow_non_fake_inputs=True)
 
 

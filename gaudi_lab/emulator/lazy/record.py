@@ -169,6 +169,7 @@ class Recording:
         return self._results(result, args, kwargs)
 
     def _first_sight(self, key: Any, func: Any, args: Any, kwargs: Any) -> Node:
+        infer.fake_mode()  # the first time PyTorch imports Dynamo for it, which takes seconds and compiles nothing
         started = time.perf_counter()
         result = infer.result(func, args, kwargs)
         self.inferring += time.perf_counter() - started

@@ -83,16 +83,21 @@ class Tracer(Carrier):
         Where to begin.
     landmarks
         What travels by its name only.
+
+    Attributes
+    ----------
+    regions, of_devices, counted
+        The memory that was seen, on the host and by the address of a device's storage, and the size of all else.
     """
 
     def __init__(self, roots: list[Root], landmarks: Landmarks) -> None:
-        self._counted = Counted()
-        super().__init__(self._counted, landmarks)
+        self.counted = Counted()
+        super().__init__(self.counted, landmarks)
         self.roots = roots
         self.changed: list[Loss] = []
         self._culprits: list[Culprit] = []
-        self._regions: list[Region] = []
-        self._of_devices: dict[int, int] = {}
+        self.regions: list[Region] = []
+        self.of_devices: dict[int, int] = {}
         self._parents = list(range(len(roots)))
         self._first: dict[int, int] = {}  # address of an object -> the root that it was first found from
         self._by_value: set[int] = set()
@@ -103,8 +108,7 @@ class Tracer(Carrier):
     @property
     def bytes(self) -> int:
         """About what it would take to write it all."""
-        memory = sum(end - start for start, end in self.extents())
-        return self._counted.bytes + memory + sum(self._of_devices.values())
+        return bytes_of(self)
 
     def trace(self) -> list[Group]:
         """Look at every root, and return the groups in the order of their first names."""
@@ -125,16 +129,6 @@ class Tracer(Carrier):
         for culprit in self._culprits:
             groups[self._find(culprit.root)].culprits.append(culprit)
         return list(groups.values())
-
-    def extents(self) -> list[tuple[int, int]]:
-        """Return the stretches of host memory that were seen, those that overlap as one, in order."""
-        found: list[tuple[int, int]] = []
-        for start, end, _ in sorted(self._regions):
-            if found and start < found[-1][1]:
-                found[-1] = (found[-1][0], max(end, found[-1][1]))
-            else:
-                found.append((start, end))
-        return found
 
     def where(self, root: int, thing: Any) -> str | None:
         """Return how to reach something from a root; None if it is not known."""
@@ -161,13 +155,13 @@ class Tracer(Carrier):
         """Take note of memory of the host."""
         self._alive.append(owner)
         if size:
-            self._regions.append(Region(start, start + size, self._now))
+            self.regions.append(Region(start, start + size, self._now))
         return _PIECE
 
     def device_memory(self, storage: Any) -> Piece:
         """Take note of memory of another device."""
         self._alive.append(storage)
-        self._of_devices[storage._cdata] = storage.nbytes()
+        self.of_devices[storage._cdata] = storage.nbytes()
         self._claim(storage, storage._cdata)
         return _PIECE
 
@@ -209,7 +203,7 @@ class Tracer(Carrier):
 
     def _join_overlapping(self) -> None:
         end, root = 0, 0
-        for region in sorted(self._regions):
+        for region in sorted(self.regions):
             if region.start < end:
                 self._join(root, region.root)
             if region.end > end:
@@ -224,6 +218,24 @@ class Tracer(Carrier):
             self._parents[number] = self._parents[self._parents[number]]
             number = self._parents[number]
         return number
+
+
+def bytes_of(*tracers: Tracer) -> int:
+    """Return about what it would take to write all that these have seen, what several have seen once."""
+    memory = sum(end - start for start, end in extents(*tracers))
+    of_devices = {key: size for tracer in tracers for key, size in tracer.of_devices.items()}
+    return sum(tracer.counted.bytes for tracer in tracers) + memory + sum(of_devices.values())
+
+
+def extents(*tracers: Tracer) -> list[tuple[int, int]]:
+    """Return the stretches of host memory that were seen, those that overlap as one, in order."""
+    found: list[tuple[int, int]] = []
+    for start, end, _ in sorted(region for tracer in tracers for region in tracer.regions):
+        if found and start < found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
 
 
 def roots_of(names: Iterable[tuple[str, Any]], hidden: Iterable[tuple[str, Any]]) -> list[Root]:

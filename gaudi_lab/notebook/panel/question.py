@@ -46,14 +46,13 @@ def ask(now: Mode, wanted: Mode) -> Question:
     from gaudi_lab.workbench import lab
 
     found = survey(get_ipython(), lab.current().entries.edited())
-    drop = tuple(dict.fromkeys(left.name for left in found.left))
     return Question(
         str(wanted),
         f"{now} → {wanted} takes a fresh process",
         f"{_count(found.names)} come along: {_enumerate(found.names)}.",
-        tuple(f"{left.why}." for left in found.left),
-        drop,
-        f"Go over without {_enumerate(drop)}" if drop else "Go over",
+        tuple(f"{left.why}." for left in found.left if left.name in found.drop),
+        found.drop,
+        f"Go over without {_enumerate(found.drop)}" if found.drop else "Go over",
     )
 
 

@@ -31,7 +31,30 @@ def test_a_dropped_name_is_not_in_it_and_others_of_its_group_are(tmp_path):
     namespace = {"good": [shared], "bad": [shared, threading.Lock()]}
     snapshot = take(namespace, drop=["bad"], folder=tmp_path)
     assert (snapshot.names, snapshot.dropped, snapshot.left) == (("good",), ("bad",), ())
+    assert snapshot.spare == ()
     assert set(namespace) == {"good", "bad"}
+
+
+def test_a_dropped_name_that_could_travel_comes_if_it_is_asked_for(tmp_path):
+    shared, lock = np.arange(blocks.LARGE), threading.Lock()
+    namespace = {"kept": shared, "bad": [shared, lock], "worse": [lock], "view": shared[5:]}
+    snapshot = take(namespace, drop=["bad", "worse", "view"], folder=tmp_path)
+    assert (snapshot.names, snapshot.spare) == (("kept",), ("view",))
+    assert snapshot.bytes < 1.5 * shared.nbytes  # both names, but their memory once
+    shared[5] = -1
+    into: dict[str, object] = {}
+    assert load(snapshot.path, into).names == ("kept",)
+    assert load(snapshot.path, into, names=["view"]).names == ("view",)
+    assert into["view"][0] == 5
+    with pytest.raises(LabValueError, match="bad is not in this snapshot"):
+        load(snapshot.path, into, names=["bad"])
+
+
+def test_a_dropped_name_that_there_is_no_space_for_is_left_out(tmp_path, monkeypatch):
+    needed = take({"kept": 1}, folder=tmp_path).bytes
+    monkeypatch.setattr(folders, "_free", lambda _: folders._MARGIN + needed + 1000)
+    snapshot = take({"kept": 1, "big": bytes(10_000)}, drop=["big"], folder=tmp_path)
+    assert (snapshot.names, snapshot.spare) == (("kept",), ())
 
 
 def test_a_name_to_drop_that_is_not_there_is_refused_and_nothing_is_written(tmp_path):
@@ -46,7 +69,7 @@ def test_only_what_is_asked_for_is_loaded_with_what_shares_objects_with_it(tmp_p
     into: dict[str, object] = {}
     assert set(load(snapshot.path, into, names=["two"]).names) == {"one", "two"}
     assert "three" not in into
-    with pytest.raises(LabValueError, match="four is not in this snapshot"):
+    with pytest.raises(LabValueError, match="four is not in this snapshot, which has one, two, three"):
         load(snapshot.path, into, names=["four"])
 
 
@@ -244,7 +267,7 @@ def test_a_file_that_is_read_goes_on_where_it_was(carry, tmp_path):
     assert carried.before["left"]["looped"].startswith("looped is a file whose position is not known")
 
 
-@pytest.mark.parametrize("spoil", ["others", "link", "half", "manifest", "python"])
+@pytest.mark.parametrize("spoil", ["others", "link", "being written", "just begun", "manifest", "python"])
 def test_a_folder_that_cannot_be_trusted_is_not_loaded(tmp_path, spoil):
     path = take({"a": 1}, folder=tmp_path).path
     assert path.stat().st_mode & 0o777 == 0o700
@@ -257,8 +280,13 @@ def test_a_folder_that_cannot_be_trusted_is_not_loaded(tmp_path, spoil):
             (path / "objects").rename(path / "real")
             (path / "objects").symlink_to(path / "real")
             why = "is not what a snapshot has there"
-        case "half":
+        case "being written":
             path = path.rename(path.with_name(path.name + ".part"))
+            why = "is still writing it"
+        case "just begun":
+            manifest = path / "manifest.json"
+            manifest.write_text(manifest.read_text().partition("\n")[0] + "\n")
+            path = path.rename(path.with_name("gaudi-lab-notebook-x.part"))
             why = "was never finished"
         case "manifest":
             (path / "manifest.json").write_text("{")

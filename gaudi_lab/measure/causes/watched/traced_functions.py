@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import linecache
-import sys
 from collections.abc import Callable
 
 from gaudi_lab import bridge, origin
@@ -15,6 +14,7 @@ from gaudi_lab.measure.causes.guards import listening
 from gaudi_lab.measure.causes.guards.tracing import SourceLine, Tracing
 from gaudi_lab.measure.causes.history import Compile
 from gaudi_lab.measure.causes.watched.telling import Telling
+from gaudi_lab.on_import import when_loaded
 
 
 class TracedFunctions:
@@ -22,18 +22,25 @@ class TracedFunctions:
 
     def __init__(self, telling: Telling, uses: GraphUses) -> None:
         self._telling, self._uses = telling, uses
+        self._wait_no_more: Callable[[], None] | None = None
         self._end: Callable[[], None] | None = None
         self._graphs_before = 0
 
     def watch(self) -> None:
-        """Watch Dynamo, if it is there: with the first `torch.compile` it may come later than a model was attached."""
+        """Watch Dynamo, from when it is there: the first `torch.compile` may come after a model was attached."""
         if self._end is not None:
             listening.restore()
-        elif listening.MODULE in sys.modules:
-            self._end = listening.watch(self._started, self._before, self._after)
+        elif self._wait_no_more is None:
+            self._wait_no_more = when_loaded("torch._dynamo", self._listen)
+
+    def _listen(self) -> None:
+        self._end = listening.watch(self._started, self._before, self._after)
 
     def end(self) -> None:
         """Watch it no more."""
+        if self._wait_no_more is not None:
+            self._wait_no_more()
+            self._wait_no_more = None
         if self._end is not None:
             self._end()
             self._end = None

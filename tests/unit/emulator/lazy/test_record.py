@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import sys
 import threading
+import time
 
 import pytest
 import torch
 
+from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.compile import CompiledProgram
 from gaudi_lab.emulator.lazy.record import tape, trie
 
@@ -51,6 +53,20 @@ def test_a_program_seen_before_is_not_compiled_again(compiled):
         assert ((x + 1) * 2).tolist() == [(value + 1) * 2]
 
     assert len(compiled) == 1
+
+
+def test_what_pytorch_loads_for_inferring_is_no_time_of_a_compile(compiled, monkeypatch):
+    loads = iter([0.3])
+    mode = infer.fake_mode()
+
+    def load_first():
+        time.sleep(next(loads, 0.0))
+        return mode
+
+    monkeypatch.setattr(infer, "fake_mode", load_first)
+    (on_device(1.0) + 1).item()
+    assert next(loads, None) is None
+    assert 0 < compiled[0].inferring < 0.3
 
 
 def test_another_shape_is_another_program(compiled):

@@ -112,7 +112,8 @@ def test_where_the_bridge_keeps_its_mode_the_panel_asks_before_it_takes_a_fresh_
 
     monkeypatch.setattr(bridge, "identity", lambda: Identity(False, "1.23.0"))
     sock = Left("sock", "sock is an open socket", "sock")
-    monkeypatch.setattr(survey, "survey", lambda *_: survey.Survey(("a", "b"), (sock,)))
+    bound = Left("b", "b is bound up with sock by objects that they share", "sock", because_of="sock")
+    monkeypatch.setattr(survey, "survey", lambda *_: survey.Survey(("a", "b"), (sock, bound), ("sock",)))
     ask(panel, do="free", model="bert")
     assert panel.settings["badge"] == {"emulated": False, "text": "Intel Gaudi · bridge 1.23.0"}
     assert "In a fresh process" in mode(panel, "lazy")["note"]

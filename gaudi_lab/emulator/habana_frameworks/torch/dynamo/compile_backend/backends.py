@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch._dynamo import register_backend
-
 from gaudi_lab.emulator.traced import dynamo
+from gaudi_lab.on_import import when_loaded
 
 from . import config
 
-dynamo.keep_out()
 
-
-@register_backend
 def hpu_backend(graph_module: Any, example_inputs: Any, **kwargs: Any) -> Any:
     """Compile `graph_module` for the device, with the `options` of `torch.compile` as settings of the backend.
 
@@ -25,3 +21,13 @@ def hpu_backend(graph_module: Any, example_inputs: Any, **kwargs: Any) -> Any:
     options = kwargs.get("options") or {}
     with config.patch(dict(options)):  # type: ignore[attr-defined]
         return dynamo.compile_graph(graph_module, example_inputs)
+
+
+def _register() -> None:
+    from torch._dynamo import register_backend
+
+    dynamo.keep_out()
+    register_backend(hpu_backend)
+
+
+when_loaded("torch._dynamo", _register)  # the first `torch.compile` loads it
