@@ -131,6 +131,7 @@ def _make_reference(folder: Path, candidates: Sequence[Candidate], plan: Procedu
 
 def _try(folder: Path, candidate: Candidate, number: int, plan: Procedure, journal: Journal) -> None:
     """Run one turn in a process of its own."""
+    journal.begin(candidate)
     (folder / ASKED).write_bytes(cloudpickle.dumps((candidate, number, plan)))
     written = folder / RECORDS
     for left in (written, folder / STARTED):

@@ -332,6 +332,16 @@ class Lab:
         self._live_line_wanted = on
         self._show_live_line()
 
+    @contextmanager
+    def no_live_line(self) -> Iterator[None]:
+        """Show no line of what compiles meanwhile: something else says what is going on."""
+        before = self._live_line_wanted
+        self.live_line(on=False)
+        try:
+            yield
+        finally:
+            self.live_line(before)
+
     def close(self) -> None:
         """Detach every model, as it was before it was attached, and forget the switches."""
         self.freeze(on=False)
