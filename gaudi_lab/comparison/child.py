@@ -17,31 +17,26 @@ def main(folder: Path) -> None:
 
     from gaudi_lab import bridge
     from gaudi_lab.comparison import fresh
-    from gaudi_lab.comparison.measuring import Turn, first_line
+    from gaudi_lab.comparison.attempt import attempt
     from gaudi_lab.comparison.records import Journal
     from gaudi_lab.comparison.row import FRESH
 
-    asked: Any = pickle.loads((folder / fresh.ASKED).read_bytes())
-    candidate, number, plan = asked
-    journal = Journal(folder / fresh.RECORDS)
-    try:
-        bridge.load()
-        subject = pickle.loads((folder / fresh.SUBJECT).read_bytes())
-        turn = Turn(subject, candidate, number, plan, journal, FRESH)
-        kept = folder / fresh.REFERENCE
-        with subject.put(candidate):
-            turn.warm_up(first=True)
-            outputs = turn.outputs()
-            reference = torch.load(kept, weights_only=False) if kept.exists() else None
-            same = turn.show_evidence(reference, outputs)
-            if reference is None:
-                made = kept.with_suffix(".part")
-                torch.save(outputs, made)
-                os.replace(made, kept)
-            if same:
-                turn.time()
-    except Exception as error:
-        journal.add("error", candidate=str(candidate), method=FRESH, error=first_line(error))
+    bridge.load()
+    (folder / fresh.STARTED).touch()
+    kept = folder / fresh.REFERENCE
+    candidate, number, plan = pickle.loads((folder / fresh.ASKED).read_bytes())
+
+    def load() -> Any:
+        return pickle.loads((folder / fresh.SUBJECT).read_bytes())
+
+    def reference() -> Any:
+        return torch.load(kept, weights_only=False) if kept.exists() else None
+
+    outputs = attempt(load, candidate, number, plan, Journal(folder / fresh.RECORDS), FRESH, reference)
+    if outputs is not None and not kept.exists():
+        made = kept.with_suffix(".part")
+        torch.save(outputs, made)
+        os.replace(made, kept)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,16 +27,22 @@ from gaudi_lab.comparison.row import FRESH
 from gaudi_lab.comparison.subject import Subject
 from gaudi_lab.errors import LabError
 
-SUBJECT, REFERENCE, RECORDS, ASKED, SAID = (
+SUBJECT, REFERENCE, RECORDS, ASKED, STARTED, SAID = (
     "subject.pickle",
     "reference.pt",
     "records.jsonl",
     "asked.pickle",
+    "started",
     "said.txt",
 )
 """Files by which the processes talk."""
 
-_WAITING = 0.05
+_LOOKING = 0.05
+"""Seconds between two looks at whether a process has started."""
+
+_STARTING = 300.0
+"""Seconds after which a process that has not loaded the bridge is ended, where its turn has a limit."""
+
 _TAIL = 4000
 
 
@@ -124,9 +131,11 @@ def _make_reference(folder: Path, candidates: Sequence[Candidate], plan: Procedu
 
 def _try(folder: Path, candidate: Candidate, number: int, plan: Procedure, journal: Journal) -> None:
     """Run one turn in a process of its own."""
+    journal.begin(candidate)
     (folder / ASKED).write_bytes(cloudpickle.dumps((candidate, number, plan)))
     written = folder / RECORDS
-    written.unlink(missing_ok=True)
+    for left in (written, folder / STARTED):
+        left.unlink(missing_ok=True)
     with (folder / SAID).open("wb") as said:
         child = subprocess.Popen(
             [sys.executable, "-m", "gaudi_lab.comparison.child", str(folder)],
@@ -138,7 +147,7 @@ def _try(folder: Path, candidate: Candidate, number: int, plan: Procedure, journ
             start_new_session=True,
         )
         try:
-            ended = _wait(child, plan.limit)
+            ended = _wait(child, folder / STARTED, plan.limit)
         except BaseException:
             _end(child)
             raise
@@ -156,15 +165,22 @@ def _try(folder: Path, candidate: Candidate, number: int, plan: Procedure, journ
         journal.add("error", candidate=str(candidate), method=FRESH, error=why)
 
 
-def _wait(child: subprocess.Popen[bytes], limit: float | None) -> int | None:
-    """Return how the process ended; None if it had to be ended."""
-    told = json.dumps({"path": sys.path}).encode()
+def _wait(child: subprocess.Popen[bytes], started: Path, limit: float | None) -> int | None:
+    """Return how the process ended; None if it had to be ended.
+
+    The limit is for what runs, so that it counts from when the bridge is loaded.
+    """
+    assert child.stdin is not None
+    with contextlib.suppress(BrokenPipeError), child.stdin as asked:  # broken: it is at its end already
+        asked.write(json.dumps({"path": sys.path}).encode())
+    until = time.monotonic() + _STARTING
+    while limit is not None and not started.exists() and child.poll() is None and time.monotonic() < until:
+        time.sleep(_LOOKING)
     try:
-        child.communicate(told, timeout=limit)
+        return child.wait(limit)
     except subprocess.TimeoutExpired:
         _end(child)
         return None
-    return child.returncode
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -15,11 +16,14 @@ def middle(times: Sequence[float]) -> float:
     return upper - lower
 
 
-def noise(some: Sequence[float], others: Sequence[float], pairs: Sequence[tuple[float, float]] = ()) -> float:
-    """Return how large a difference of two medians may be by chance: twice an interquartile range.
+def verdict(
+    some: Sequence[float], others: Sequence[float], pairs: Sequence[tuple[float, float]] = ()
+) -> str | None:
+    """Return whether `others` are "faster" or "slower" than `some`, or "no difference"; None if nobody can tell.
 
-    That of the times, the wider of both; or, where they were measured in turn, that of the differences in each turn, if
-    it is narrower: what slows the whole machine down slows both of a turn.
+    A difference is told if it is larger than twice an interquartile range. That is the wider one of both; or, where
+    they were measured in turn, that of how many times as long the one took as the other in each turn: what slows the
+    whole machine down slows both of a turn.
 
     Parameters
     ----------
@@ -28,25 +32,14 @@ def noise(some: Sequence[float], others: Sequence[float], pairs: Sequence[tuple[
     pairs
         The median of each in the turns that both have.
     """
-    widest = max(middle(some), middle(others))
-    if len(pairs) >= FEWEST:
-        widest = min(widest, max(middle([b - a for a, b in pairs]), 0.0))
-    return 2 * widest
-
-
-def verdict(
-    some: Sequence[float], others: Sequence[float], pairs: Sequence[tuple[float, float]] = ()
-) -> str | None:
-    """Return whether `others` are "faster" or "slower" than `some`, or "no difference"; None if nobody can tell.
-
-    Parameters
-    ----------
-    some, others, pairs
-        As in `noise`.
-    """
     if min(len(some), len(others)) < FEWEST:
         return None
     difference = statistics.median(others) - statistics.median(some)
-    if abs(difference) <= noise(some, others, pairs):
+    told = abs(difference) > 2 * max(middle(some), middle(others))
+    if not told and len(pairs) >= FEWEST:
+        times = [math.log(other / one) for one, other in pairs]
+        # Both have to say the same of which is quicker.
+        told = abs(statistics.median(times)) > 2 * middle(times) and statistics.median(times) * difference > 0
+    if not told:
         return "no difference"
     return "slower" if difference > 0 else "faster"

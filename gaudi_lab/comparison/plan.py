@@ -41,7 +41,8 @@ class Procedure:
     tolerance
         How far outputs may be from the first, in parts of the largest number; None for what the type allows.
     limit
-        Seconds that one turn of one candidate may take, its warm-up included; None for any.
+        Seconds that one turn of one candidate may take, its warm-up included but not the start of its process; None
+        for any.
     """
 
     candidates: tuple[Candidate, ...]
@@ -115,5 +116,5 @@ def estimate(plan: Procedure, fresh: int, call: float | None, disk: int, rounds_
     seconds = None
     if call is not None:
         seconds = sum(turns) * call * (plan.count_calls(call) + _WARMING) + turns[1] * _STARTING
-    most = None if plan.limit is None else sum(turns) * plan.limit
+    most = None if plan.limit is None else sum(turns) * plan.limit + turns[1] * _STARTING
     return Estimate(len(plan.candidates), plan.rounds, fresh, call, seconds, most, disk)

@@ -32,7 +32,8 @@ class Journal:
     Attributes
     ----------
     told
-        Called with each new record, to show progress.
+        Called with each new record, to show progress; and with one of kind "turn", which is not kept, when a candidate
+        has its turn.
     """
 
     def __init__(
@@ -55,6 +56,10 @@ class Journal:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(to_line(record))
         self.told(record)
+
+    def begin(self, candidate: Candidate) -> None:
+        """Tell whose turn it is."""
+        self.told({"kind": "turn", "candidate": str(candidate)})
 
     def of(self, candidate: Candidate, *kinds: str) -> Iterator[Record]:
         """Yield the records of some kinds that a candidate has."""

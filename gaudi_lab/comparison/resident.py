@@ -44,6 +44,7 @@ def compare_resident(
         needed = reference is None and any(not _compared(journal, other) for other in candidates)
         if journal.has(candidate, "error") or (_compared(journal, candidate) and not needed):
             continue
+        journal.begin(candidate)
         again = _compared(journal, candidate)
         turn = Turn(
             subject, candidate, -1, plan, Journal() if again else journal, RESIDENT, clock
@@ -54,6 +55,7 @@ def compare_resident(
         for candidate in candidates:
             if journal.out(candidate) or journal.has(candidate, "timed", turn=number):
                 continue
+            journal.begin(candidate)
             turn = Turn(subject, candidate, number, plan, journal, RESIDENT, clock)
             try:
                 with limited(plan.limit), subject.put(candidate):

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from gaudi_lab.comparison.plan import Estimate
-from gaudi_lab.comparison.result import NO_DIFFERENCE, Beside, Comparison, crossings
+from gaudi_lab.comparison.result import FASTER, NO_DIFFERENCE, Beside, Comparison, crossings
 from gaudi_lab.comparison.row import FRESH, RESIDENT, OutputDifference, Row
 from gaudi_lab.comparison.subject import WhatRan
 from gaudi_lab.errors import LabError
@@ -167,7 +167,7 @@ def _winning(comparison: Comparison) -> str:
     if len(tied) + 1 == sum(row.median is not None for row in comparison.rows) and tied:
         return "no difference between them"
     ratio = comparison.ratio(best)
-    faster = f", {ratio:.2f}× the first" if ratio is not None and best is not comparison.rows[0] else ""
+    faster = f", {ratio:.2f}× the first" if comparison.verdict(best) == FASTER else ""
     others = f", not told from {', '.join(str(row.candidate) for row in tied)}" if tied else ""
     return f"{best.candidate} wins{faster}{others}"
 

@@ -53,6 +53,7 @@ class Evaluation:
         self._on_hpu = on_hpu
         self._compiles = compiles
         self._sizes: list[int] = []
+        self._everywhere: list[int] = []
         self._before = bridge.counters()
 
     @contextmanager
@@ -70,7 +71,7 @@ class Evaluation:
             self.timeline = explain_last_batch(timeline, self._sizes)
             self._display.show_timeline(self.timeline)
 
-    def begin_batch(self, batch: Any, samples: int) -> None:
+    def begin_batch(self, batch: Any, samples: int, everywhere: int) -> None:
         """Tell recorder and reader which batch is computed now.
 
         Parameters
@@ -79,8 +80,11 @@ class Evaluation:
             What the model is called with.
         samples
             How many samples it has, filling apart.
+        everywhere
+            The same of the batches that all processes compute now.
         """
         self._sizes.append(samples)
+        self._everywhere.append(everywhere)
         shapes = read_shapes(batch)
         new = self._recorder.saw("", shapes)
         done = self._recorder.timeline
@@ -112,7 +116,7 @@ class Evaluation:
                 f"throughput_warmup_steps={warmup_steps} leaves out all {count} batches, so every steady one counts."
             )
         counted = bridge.counters().since(self._before) if self._on_hpu else bridge.Counters()
-        cost = summarize(self.timeline, self._sizes, counted, warmup_steps=warmup_steps)
+        cost = summarize(self.timeline, self._everywhere, counted, warmup_steps=warmup_steps)
         values = {**stock, **{f"{prefix}_{name}": value for name, value in cost.items()}}
         return Metrics(values, prefix, bridge.memory() if self._on_hpu else None)
 

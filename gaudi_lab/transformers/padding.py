@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -56,6 +56,15 @@ def fill(batch: Mapping[str, Any], size: int, labels: list[str]) -> dict[str, An
     return filled
 
 
+def fill_results(results: Any, count: int, size: int) -> Any:
+    """Return nested results with their last row repeated, where they have `count` rows, until they have `size`."""
+
+    def repeat(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.cat([tensor, tensor[-1:].expand(size - count, *tensor.shape[1:])])
+
+    return _map_rows(results, count, repeat)
+
+
 def cut(results: Any, count: int, size: int) -> Any:
     """Return nested results without the rows of the filling.
 
@@ -68,10 +77,15 @@ def cut(results: Any, count: int, size: int) -> Any:
     size
         How many there are with the filling.
     """
+    return _map_rows(results, size, lambda tensor: tensor[:count])
+
+
+def _map_rows(results: Any, rows: int, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Return nested results with those tensors changed that have so many rows."""
     if isinstance(results, torch.Tensor):
-        return results[:count] if results.dim() and results.shape[0] == size else results
+        return change(results) if results.dim() and results.shape[0] == rows else results
     if isinstance(results, Mapping):
-        return type(results)({name: cut(value, count, size) for name, value in results.items()})  # type: ignore[call-arg]
+        return type(results)({name: _map_rows(value, rows, change) for name, value in results.items()})  # type: ignore[call-arg]
     if isinstance(results, (tuple, list)):
-        return type(results)(cut(value, count, size) for value in results)
+        return type(results)(_map_rows(value, rows, change) for value in results)
     return results

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import transformers
-from accelerate.utils import TorchDynamoPlugin
+from accelerate.utils import TorchDynamoPlugin, convert_to_fp32, send_to_device
 from torch import nn
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
@@ -26,6 +26,7 @@ from gaudi_lab.transformers import (
     evaluation_display,
     fused_kernels,
     padding,
+    several_processes,
 )
 from gaudi_lab.transformers.evaluation import Evaluation
 from gaudi_lab.transformers.trainer_switches import read_arguments
@@ -130,6 +131,9 @@ class GaudiTrainer(transformers.Trainer):
             The stock metrics and, after the prefix: warmup_runtime (s), graph_compilations,
             graph_compilation_time (s), steady_samples_per_second (None if no batch was steady),
             cpu_fallbacks. optimum-habana's names are understood too.
+
+        In several processes, by `torchrun` or `accelerate launch`, the stock metrics are those of one process. What
+        compiling took is that of this process; samples are those of all.
         """
         with self._set_up():
             return super().evaluate(*args, **kwargs)
@@ -172,7 +176,7 @@ class GaudiTrainer(transformers.Trainer):
             compiles=self.args.use_habana and (bridge.is_lazy() or self.args.compiles),
         )
         try:
-            with evaluation.measure() as batches:
+            with several_processes.evaluating(self), evaluation.measure() as batches:
                 output = super().evaluation_loop(
                     batches, description, prediction_loss_only, ignore_keys, metric_key_prefix
                 )
@@ -189,18 +193,23 @@ class GaudiTrainer(transformers.Trainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[Any, Any, Any]:
         """Run the stock step and bring its results to the host, filling a smaller batch up if asked to."""
+        rows = several_processes.count_rows(self.accelerator, padding.count_samples(inputs))
+        if rows.own < rows.here:
+            inputs = padding.cut(inputs, rows.own, rows.here)
         full = self.args.eval_batch_size
-        count = padding.count_samples(inputs)
-        short = self.args.pad_last_batch and 0 < count < full
+        short = self.args.pad_last_batch and 0 < rows.own < full
         if short:
             inputs = padding.fill(inputs, full, self.label_names)
         if self._evaluation is not None:
-            self._evaluation.begin_batch(inputs, count)
+            self._evaluation.begin_batch(inputs, rows.own, rows.everywhere)
         results = super().prediction_step(self._in_use(model), inputs, prediction_loss_only, ignore_keys)
         self._on_device(bridge.mark_step)
         loss, logits, labels = map(self._to_host, results)
         if short:
-            logits, labels = padding.cut(logits, count, full), padding.cut(labels, count, full)
+            logits, labels = padding.cut(logits, rows.own, full), padding.cut(labels, rows.own, full)
+        if rows.own < rows.here:
+            # Only what has one size everywhere can be gathered. accelerate drops these rows again.
+            logits, labels = (padding.fill_results(x, rows.own, rows.here) for x in (logits, labels))
         return loss, logits, labels
 
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -312,16 +321,10 @@ class GaudiTrainer(transformers.Trainer):
 
         There the stock loop joins those of all batches. On the device it would compile anew for every batch,
         as what is joined grows; and a replayed graph writes into the same outputs each time.
+        Those of several processes are gathered first, device by device.
         """
-        if isinstance(results, torch.Tensor):
-            if results.dtype in (torch.bfloat16, torch.float16):
-                results = results.float()
-            return results if self.accelerator.use_distributed else results.cpu()
-        if isinstance(results, (tuple, list)):
-            return type(results)(map(self._to_host, results))
-        if isinstance(results, dict):
-            return type(results)({name: self._to_host(value) for name, value in results.items()})
-        return results
+        results = convert_to_fp32(results)
+        return results if self.accelerator.use_distributed else send_to_device(results, "cpu")
 
     def _on_device(self, step: Any) -> None:
         if self.args.use_habana:

@@ -80,7 +80,7 @@ class WorkbenchTravels:
 
     def trusted(self) -> dict[str, Any]:
         """Return the models with switches on, and their modules."""
-        return lab.current().edited()
+        return lab.current().entries.edited()
 
     def pack(self) -> dict[str, Any]:
         """Take all switches off, and return what is needed to put them on again: an entry a model."""

@@ -8,12 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from gaudi_lab import bridge
 from gaudi_lab.comparison import folding, fresh, records
 from gaudi_lab.comparison.candidates import ENVIRONMENT, Candidate, make_candidates, parse_settings
-from gaudi_lab.comparison.plan import FRESH_ROUNDS, ROUNDS, Procedure, estimate
+from gaudi_lab.comparison.plan import FRESH_ROUNDS, ROUNDS, Estimate, Procedure, estimate
 from gaudi_lab.comparison.records import Journal, Record
 from gaudi_lab.comparison.resident import compare_resident
 from gaudi_lab.comparison.result import Comparison
@@ -22,6 +20,7 @@ from gaudi_lab.comparison.whereabouts import take_fingerprint
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings, combinations
 from gaudi_lab.workbench import lab
+from gaudi_lab.workbench.comparing_progress import Progress
 from gaudi_lab.workbench.subjects import SwitchedSubject
 
 METHODS = {"resident": RESIDENT, "fresh": FRESH}
@@ -57,7 +56,7 @@ def compare(
     plan = Procedure(candidates, rounds, calls, tolerance, limit)
     head = _head(subject, plan, notes, source, setup)
     journal = _open_journal(head, path, resume)
-    with _Progress(plan, chosen_method, journal, quiet=quiet):
+    with _progress(plan, chosen_method, journal, quiet=quiet), lab.current().compiles.no_live_line():
         if chosen_method == FRESH:
             fresh.refuse_held_device(candidates)
             _go(journal, lambda: _in_fresh_processes(subject, plan, journal))
@@ -181,46 +180,14 @@ def _go(journal: Journal, run: Callable[[], None]) -> None:
         journal.add("end", interrupted=interrupted, seconds=time.perf_counter() - started)
 
 
-class _Progress:
-    """Shows how far it is, with what runs now.
+def _progress(plan: Procedure, method: str, journal: Journal, *, quiet: bool) -> Progress:
+    resident = method == RESIDENT
+    fresh_ones = 0 if resident else len(plan.candidates)
+    # One that runs in this process is warmed up and compared before the first turn.
+    turns = len(plan.candidates) * (plan.rounds + resident)
+    ends = ("evidence", "timed", "error") if resident else ("timed", "error")
 
-    Parameters
-    ----------
-    plan, method
-        What is done.
-    journal
-        Tells what is.
-    quiet
-        Show nothing.
-    """
+    def better(call: float | None) -> Estimate:
+        return estimate(plan, fresh_ones, call, 0, plan.rounds)
 
-    def __init__(self, plan: Procedure, method: str, journal: Journal, *, quiet: bool) -> None:
-        turns = len(plan.candidates) * (plan.rounds + (method == RESIDENT))
-        fresh_ones = len(plan.candidates) if method == FRESH else 0
-        self._plan, self._fresh, self._told = plan, fresh_ones, False
-        self._bar = tqdm(total=turns, disable=quiet, unit="turn", leave=False)
-        self._quiet = quiet
-        self._journal = journal
-
-    def __enter__(self) -> _Progress:
-        self._journal.told = self._see
-        self._say(None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._journal.told = lambda _: None
-        self._bar.close()
-
-    def _see(self, record: Record) -> None:
-        if record["kind"] == "warmup" and not self._told:
-            self._told = True
-            self._say(record["call"])
-        ends = ("timed", "error") if self._fresh else ("evidence", "timed", "error")
-        if record["kind"] in ends:
-            self._bar.set_description_str(str(record["candidate"]))
-            self._bar.update(1)
-
-    def _say(self, call: float | None) -> None:
-        """Say what it will take, before the start and once a call is known."""
-        if not self._quiet:
-            self._bar.write(str(estimate(self._plan, self._fresh, call, 0, self._plan.rounds)))
+    return Progress(better(None), better, turns, ends, journal, quiet=quiet)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gaudi_lab import bridge
@@ -53,6 +55,16 @@ class Compiles:
         """Show what compiles longer than a second while models are attached, or do not."""
         self._live_line_wanted = on
         self._show_live_line()
+
+    @contextmanager
+    def no_live_line(self) -> Iterator[None]:
+        """Show no line of what compiles meanwhile: something else says what is going on."""
+        before = self._live_line_wanted
+        self.live_line(on=False)
+        try:
+            yield
+        finally:
+            self.live_line(before)
 
     def _show_live_line(self) -> None:
         wanted = self._live_line_wanted and bool(self._followed)

@@ -27,7 +27,9 @@ class Reply:
     printed
         Its output streams.
     shown
-        Rich outputs, each as a mapping of MIME type to content.
+        Rich outputs, each as a mapping of MIME type to content, as they were at first.
+    updated
+        What replaced one of them, in the order that it came.
     error
         Name and text of the error, if there was one.
     traceback
@@ -37,6 +39,7 @@ class Reply:
     status: str = ""
     printed: str = ""
     shown: list[dict[str, Any]] = field(default_factory=list)
+    updated: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
     traceback: str = ""
 
@@ -66,6 +69,8 @@ class Notebook:
                 reply.printed += content["text"]
             elif kind in ("execute_result", "display_data"):
                 reply.shown.append(content["data"])
+            elif kind == "update_display_data":
+                reply.updated.append(content["data"])
             elif kind == "error":
                 reply.error = f"{content['ename']}: {content['evalue']}"
                 reply.traceback = "\n".join(content["traceback"])

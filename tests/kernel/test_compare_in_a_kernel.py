@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytestmark = pytest.mark.kernel
@@ -10,7 +12,10 @@ pytestmark = pytest.mark.kernel
 def test_a_model_is_compared_and_its_script_is_written_once(notebook, tmp_path):
     compared = notebook.run('%gaudi_compare --rounds 2 --settings "eager; lazy + HPU graphs" net(x)')
     assert compared.status == "ok", compared.error
-    (shown,) = [shown for shown in compared.shown if "lazy + HPU graphs" in shown.get("text/plain", "")]
+    progress, shown = compared.shown
+    assert progress["text/plain"].startswith("comparing 2 settings in 2 rounds · turn 1 of 6")
+    over = compared.updated[-1]["text/plain"]
+    assert re.fullmatch(r"compared 2 settings in 2 rounds · took \d+ s · emulated on CPU", over)
     assert "2 of 2 settings timed" in shown["text/plain"]
     assert "<table>" in shown["text/html"]
     path = tmp_path / "winner.py"

@@ -13,7 +13,7 @@ from gaudi_lab.settings import Mode, Settings
 
 def test_all_settings_of_a_model(bert):
     inputs = {"input_ids": torch.arange(12).reshape(2, 6).to("hpu")}
-    found = gaudi_lab.compare(bert, inputs, rounds=2, calls=3, quiet=True)
+    found = gaudi_lab.compare(bert, inputs, rounds=1, calls=3, quiet=True)
     assert [str(row.candidate) for row in found.rows] == [
         "eager",
         "lazy",
@@ -28,7 +28,7 @@ def test_all_settings_of_a_model(bert):
         assert not row.error
         assert not row.differs
         assert not row.invalid
-        assert len(row.times) == 6
+        assert len(row.times) == 3
         assert row.ran.mode == str(row.candidate.settings.mode)
         assert row.samples == 2
         assert (row.ran.replays > 0) == row.candidate.settings.hpu_graphs

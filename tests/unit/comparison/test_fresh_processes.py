@@ -2,74 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import io
+import json
+import pickle
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 import gaudi_lab
-from gaudi_lab.comparison import fresh
+from gaudi_lab import bridge
+from gaudi_lab.comparison import child, fresh
+from gaudi_lab.comparison.candidates import Candidate, make_candidates, parse_settings
+from gaudi_lab.comparison.plan import Procedure
+from gaudi_lab.comparison.records import Journal
 from gaudi_lab.errors import LabError
+from gaudi_lab.settings import Mode, Settings
+from gaudi_lab.workbench import lab
+from gaudi_lab.workbench.subjects import make_subject
+from tests.unit.handover.conftest import run
 
-ROOT = Path(gaudi_lab.__file__).parent.parent
-
-ENDS_BADLY = """
+PROGRAM = """
 import os, time
-import torch
-import gaudi_lab
-
-def work():
-    what = os.environ.get("ENDS", "")
-    if what == "raise":
-        raise ValueError("asked for it")
-    if what == "kill":
-        os.kill(os.getpid(), 9)
-    if what == "hang":
-        time.sleep(600)
-    return torch.ones(2)
-
-found = gaudi_lab.compare(
-    work, settings=["eager"], over={"environment": [{"ENDS": x} for x in ("well", "raise", "kill", "hang")]},
-    rounds=1, calls=5, limit=25, quiet=True,
-)
-print(found.best().candidate)
-for row in found.rows:
-    print(row.method, "|", row.error, "|", len(row.times))
-"""
-
-
-def python(code, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        check=False,
-    )
-    return done.stdout.splitlines(), done.stderr
-
-
-def test_what_raises_dies_or_hangs_costs_one_row_each():
-    (best, *rows), _ = python(ENDS_BADLY)
-    assert best == "eager, ENDS=well"
-    assert rows == [
-        "fresh process |  | 5",
-        "fresh process | ValueError: asked for it | 0",
-        "fresh process | its process ended with SIGKILL | 0",
-        "fresh process | TooLong: took longer than 25 s, and was ended | 0",
-    ]
-
-
-FROZEN = """
-import os
-os.environ["GAUDI_LAB_RELAUNCH"] = "always"
 import torch
 from torch import nn
 import gaudi_lab
-from gaudi_lab.settings import Mode
 
 class Net(nn.Module):
     def __init__(self):
@@ -83,28 +40,86 @@ def helper(x):
     return x * FACTOR
 
 FACTOR = 3
-torch.manual_seed(0)
 net = Net().eval().to("hpu")
-gaudi_lab.attach(net, "net")
 x = torch.ones(2, 4).to("hpu")
-found = gaudi_lab.compare(net, x, settings=["eager", "lazy + HPU graphs"], rounds=1, calls=5, quiet=True)
-for row in found.rows:
-    print(row.method, row.error, row.differs, row.ran.mode, row.captures, row.cold, row.compiles > 0)
-print(list(gaudi_lab.status().models)[0].name, gaudi_lab.mode())
+
+def work():
+    if os.environ["GO"] == "badly":
+        if gaudi_lab.mode() == "lazy":
+            time.sleep(600)
+        os.kill(os.getpid(), 9)
+    return net(x)
 """
 
 
-def test_a_mode_that_is_kept_is_tried_in_a_process_of_its_own_with_what_the_program_defined():
-    lines, errors = python(FROZEN)
-    assert lines == [
-        "fresh process  False eager 0 True False",
-        "fresh process  False lazy 1 True True",
-        "net eager",
-    ], errors
+@pytest.fixture(scope="module")
+def ends():
+    """Four settings, each in a process of its own, by their names, and the comparison.
+
+    They are two modes, each in an environment in which all goes well, and in one in which its process dies or hangs.
+    What they run is defined in no module that could be imported, as in a notebook.
+    """
+    bridge.load()
+    workbench = lab.current()
+    workbench.close()
+    bridge.set_lazy(False)
+    program = {"__name__": "__main__"}
+    exec(PROGRAM, program)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("GAUDI_LAB_RELAUNCH", "always")
+        gaudi_lab.attach(program["net"], "net")
+        found = gaudi_lab.compare(
+            program["work"],
+            settings=["eager", "lazy + HPU graphs"],
+            over={"environment": [{"GO": "well"}, {"GO": "badly"}]},
+            rounds=1,
+            calls=5,
+            limit=8,
+            quiet=True,
+        )
+        assert [model.name for model in gaudi_lab.status().models] == ["net"]
+        assert gaudi_lab.mode() == "eager"
+    workbench.close()
+    return found
+
+
+def test_a_mode_that_is_kept_is_tried_in_a_process_of_its_own_with_what_the_program_defined(ends):
+    eager, lazy = ends.row("eager, GO=well"), ends.row("lazy + HPU graphs, GO=well")
+    assert (eager.ran.mode, eager.captures, eager.compiles) == ("eager", 0, 0)
+    assert (lazy.ran.mode, lazy.captures, lazy.compiles > 0) == ("lazy", 1, True)
+    for row in (eager, lazy):
+        assert (row.method, row.error, row.cold, len(row.times)) == ("fresh process", "", True, 5)
+        assert not row.differs
+    assert lazy.difference is not None
+
+
+def test_what_dies_or_hangs_costs_one_row_each(ends):
+    assert {row.error: len(row.times) for row in ends.rows if row.error} == {
+        "its process ended with SIGKILL": 0,
+        "TooLong: took longer than 8 s, and was ended": 0,
+    }
+    assert not ends.best().error
+
+
+def test_what_raises_costs_its_row(tmp_path, monkeypatch, workbench):
+    """The process's own side, in this process."""
+
+    def work():
+        raise ValueError("asked for it")
+
+    candidate = Candidate(Settings(Mode.EAGER))
+    with fresh.packed(make_subject(work, (), {})) as folder:
+        (folder / fresh.ASKED).write_bytes(pickle.dumps((candidate, 0, Procedure((candidate,), 1))))
+        monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"path": sys.path})))
+        child.main(folder)
+        assert (folder / fresh.STARTED).exists()
+        assert not (folder / fresh.REFERENCE).exists()
+        (told,) = map(json.loads, (folder / fresh.RECORDS).read_text().splitlines())
+    assert (told["kind"], told["error"]) == ("error", "ValueError: asked for it")
 
 
 HELD = """
-import os, tempfile
+import json, os, tempfile
 os.environ.update(GAUDI_LAB_RELAUNCH="always", GAUDI_LAB_EXCLUSIVE="1", TMPDIR=tempfile.mkdtemp())
 import torch
 import gaudi_lab
@@ -112,20 +127,21 @@ from gaudi_lab.errors import LabError
 net = torch.nn.Linear(4, 4).eval()
 x = torch.ones(2, 4)
 options = {"rounds": 1, "calls": 5, "quiet": True}
-found = gaudi_lab.compare(lambda: net.to("hpu")(x.to("hpu")), settings=["eager", "lazy"], **options)
-print([row.error for row in found.rows], net.weight.device)
+found = gaudi_lab.compare(lambda: net.to("hpu")(x.to("hpu")), settings=["lazy"], method="fresh", **options)
+free = [[row.error for row in found.rows], str(net.weight.device)]
 net.to("hpu")
 try:
     gaudi_lab.compare(net, x.to("hpu"), settings=["eager", "lazy"], **options)
 except LabError as error:
-    print(error)
-print(gaudi_lab.compare(net, x.to("hpu"), settings=["eager"], **options).rows[0].method)
+    refused = str(error)
+resident = gaudi_lab.compare(net, x.to("hpu"), settings=["eager"], **options).rows[0].method
+print("ANSWER", json.dumps([free, refused, resident]))
 """
 
 
 def test_a_card_that_this_process_holds_is_not_asked_for_by_another():
-    (free, refused, resident), errors = python(HELD)[0], ""
-    assert free == "['', ''] cpu", errors
+    free, refused, resident = run(HELD)
+    assert free == [[""], "cpu"]
     assert "this one holds the only card" in refused
     assert "Run: gaudi_lab.compare(" in refused
     assert resident == "resident"
@@ -145,10 +161,6 @@ def test_what_cannot_travel_is_refused_with_why(net):
 
 
 def test_the_order_goes_round(monkeypatch):
-    from gaudi_lab.comparison.candidates import make_candidates, parse_settings
-    from gaudi_lab.comparison.plan import Procedure
-    from gaudi_lab.comparison.records import Journal
-
     tried = []
 
     def note(folder, candidate, number, plan, journal):

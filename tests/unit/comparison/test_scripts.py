@@ -18,6 +18,12 @@ from gaudi_lab.settings import Mode, Settings
 
 ROOT = Path(gaudi_lab.__file__).parent.parent
 
+ATTENTION = """
+import torch
+torch.manual_seed(0)
+model = torch.nn.MultiheadAttention(16, 2, batch_first=True).eval().to("hpu")
+x = torch.ones(2, 6, 16).to("hpu")
+"""
 MODEL = """
 import torch
 from transformers import BertConfig, BertModel
@@ -67,10 +73,11 @@ def run(code, folder, *, more="", path=""):
 
 
 def test_for_gaudi_lab(tmp_path):
-    code = compared("model", "model(**batch)", MODEL, dtype="bfloat16").to_code()
+    call = "model(x, x, x, need_weights=False)"
+    code = compared("model", call, ATTENTION, dtype="bfloat16").to_code()
     assert code.index('os.environ["PT_HPU_LAZY_MODE"] = "1"') < code.index("import torch")
-    more = "\nprint(gaudi_lab.status().models[0].settings, result.last_hidden_state.device)\n"
-    assert run(code, tmp_path, more=more).endswith("lazy + HPU graphs + FusedSDPA hpu:0\n")
+    more = "\nprint(gaudi_lab.status().models[0].settings, result[0].dtype)\n"
+    assert run(code, tmp_path, more=more).endswith("lazy + HPU graphs + FusedSDPA torch.bfloat16\n")
 
 
 def test_for_the_plain_bridge(tmp_path):

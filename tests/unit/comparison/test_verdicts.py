@@ -43,6 +43,21 @@ def test_what_slows_the_machine_down_slows_all_and_decides_nothing(compare):
     assert found.verdict(found.rows[1]) == "slower"
 
 
+def test_a_large_factor_is_told_on_a_machine_that_is_busy_now_and_then(compare):
+    class Busy(Planted):
+        def run(self):
+            turn, before = (len(self.runs) - 6) // 16, self.now  # before the first, 3 calls of each
+            result = super().run()
+            # Every other turn takes six times as long.
+            self.now = before + (self.now - before) * (1 + 5 * (turn % 2))
+            return result
+
+    found = compare(Busy({"eager": 1.0, "lazy": 0.1}), EAGER, LAZY)
+    eager, lazy = found.rows
+    assert eager.median - lazy.median < 2 * eager.iqr
+    assert found.verdict(lazy) == "faster"
+
+
 def test_a_wrong_setting_wins_nothing_and_is_not_timed(compare):
     planted = Planted({"eager": 1.0, "lazy": 0.1}, outputs={"lazy": torch.tensor([1.0, 1, 1, 1.01])})
     found = compare(planted, EAGER, LAZY)
