@@ -88,7 +88,6 @@ def pipe(folder, workbench):
     ("settings", "title"),
     [
         (LAZY, "pipe as a Gaudi pipeline"),
-        (COMPILE, "pipe as a Gaudi pipeline"),
         (LAZY, "Notebook"),
         (COMPILE, "Python"),
     ],
