@@ -17,7 +17,7 @@ from gaudi_lab.handover import folder as folders
 from gaudi_lab.handover.manifest import GroupEntry, Manifest, closing_line, group_line, opening_line
 from gaudi_lab.handover.objects.blocks import BlockMemory, Full
 from gaudi_lab.handover.objects.canonical_hash import likeness
-from gaudi_lab.handover.objects.carrier import Fetcher
+from gaudi_lab.handover.objects.carrier import Fetcher, FoundAs
 from gaudi_lab.handover.objects.groups import Group, Root, Tracer, bytes_of, extents, roots_of
 from gaudi_lab.handover.objects.landmarks import Landmarks
 from gaudi_lab.handover.objects.writing import Files
@@ -268,7 +268,8 @@ def load(
         for entry in manifest.wanted(names):
             try:
                 data = folders.read(objects, entry.offset, entry.size)
-                values = Fetcher(data, marks, memory.piece, on_host).load()
+                fetcher = Fetcher(data, marks, memory.piece, on_host)
+                values = fetcher.load()
             except Exception as error:
                 words = " ".join(str(error).split()) or type(error).__name__
                 left += [
@@ -279,7 +280,7 @@ def load(
             came.update(zip(entry.names, values, strict=False))
             secret.update(zip(entry.hidden, values[len(entry.names) :], strict=True))
             if compare:
-                verdict = _compared(entry, values, marks, on_host)
+                verdict = _compared(entry, values, marks, on_host, fetcher.found_as)
                 if verdict is not True:
                     (unknown if verdict is None else differs).extend((*entry.names, *entry.hidden))
     replaced = tuple(name for name, value in came.items() if name in into and into[name] is not value)
@@ -385,11 +386,13 @@ def _write(group: Group, roots: list[Root], files: Files, marks: Landmarks) -> G
     )
 
 
-def _compared(entry: GroupEntry, values: Any, marks: Landmarks, on_host: bool) -> bool | None:
+def _compared(
+    entry: GroupEntry, values: Any, marks: Landmarks, on_host: bool, found_as: FoundAs
+) -> bool | None:
     """Return whether a group came back as it was; None if that is not known."""
     if entry.hash is None:
         return None
-    now = likeness(values, marks, {})
+    now = likeness(values, marks, {}, found_as)
     if now is None:
         return False
     return now.hash == entry.hash and (on_host or now.places == entry.places)

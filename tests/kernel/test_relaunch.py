@@ -22,27 +22,23 @@ def notebook(kernel: Notebook) -> Notebook:
     return kernel
 
 
-def test_the_rest_of_the_cell_runs_in_the_new_process(notebook):
-    old = "print('old', os.environ.get('PLANTED'))"
-    cell = f"{old}\n{NEW}\nprint('new', os.environ['PLANTED'], os.getpid() == pid)\n6 * 7"
+def test_the_rest_of_the_cell_runs_in_another_process_of_the_same_number(notebook):
+    old = "import sys; sys.left_behind = True; print('old', os.environ.get('PLANTED'))"
+    new = "print('new', os.environ['PLANTED'], os.getpid() == pid, hasattr(sys, 'left_behind'))"
+    cell = f"{old}\n{NEW}\n{new}\n6 * 7"
     (heard,) = hear(notebook, notebook.start(cell))
     assert heard.kinds == ["busy", "execute_input", "stream", "execute_result", "idle"]
     lines = heard.text.splitlines()
     assert lines[0] == "old None"
     assert lines[1].startswith("old → new: fresh process in ")
-    assert "kept 4 names" in lines[1]  # relaunch, os, time, pid
-    assert lines[2] == "new yes True"
+    assert "kept 5 names" in lines[1]  # relaunch, os, time, pid, sys
+    assert lines[2] == "new yes True False"
     assert heard.shown == ["42"]
     assert heard.reply["status"] == "ok"
 
 
-def test_it_really_is_another_process(notebook):
-    notebook.run("import sys; sys.left_behind = True")
-    notebook.run(NEW)
-    assert notebook.value("(hasattr(sys, 'left_behind'), os.environ['PLANTED'])") == (False, "yes")
-
-
-def test_numbers_inputs_and_outputs_go_on(notebook):
+def test_numbers_inputs_and_outputs_go_on_and_the_history_has_each_cell_once(notebook):
+    session = notebook.value("get_ipython().history_manager.session_number")
     first = hear(notebook, notebook.start("'a value'"))[0].reply["execution_count"]
     cell = f"{NEW}\n'another'"
     (heard,) = hear(notebook, notebook.start(cell))
@@ -51,11 +47,6 @@ def test_numbers_inputs_and_outputs_go_on(notebook):
     assert notebook.value(f"[{names}]") == ["another", "a value", "a value", "a value", cell, "'a value'"]
     assert notebook.value(f"In[{first} + 1]") == cell
 
-
-def test_the_history_is_one_session_with_each_cell_once(notebook):
-    session = notebook.value("get_ipython().history_manager.session_number")
-    cell = f"{NEW}\n'in history'"
-    notebook.run(cell)
     assert notebook.value("get_ipython().history_manager.session_number") == session
     notebook.run("get_ipython().history_manager.writeout_cache()")
     rows = notebook.value("[x[2] for x in get_ipython().history_manager.get_range(0)]")
@@ -186,7 +177,11 @@ def test_callbacks_and_magics_of_the_notebook_come_along_and_are_called_once_a_c
     notebook.run("ip.events.unregister('pre_run_cell', began)\nip.events.unregister('post_run_cell', ended)")
 
 
-def test_settings_and_extensions_come_along(notebook):
+def test_settings_extensions_sources_and_the_search_path_come_along(notebook, tmp_path):
+    (tmp_path / "planted_module.py").write_text("class Thing: value = 7\n")
+    notebook.run(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import planted_module")
+    notebook.run("thing = planted_module.Thing()")
+    notebook.run("def fails():\n    return 1 / 0  # here")
     notebook.run(
         "%load_ext autoreload\n%xmode Plain\n%config InteractiveShell.ast_node_interactivity = 'all'"
     )
@@ -195,13 +190,9 @@ def test_settings_and_extensions_come_along(notebook):
     assert notebook.value("'IPython.extensions.autoreload' in get_ipython().extension_manager.loaded") is True
     assert notebook.value("get_ipython().InteractiveTB.mode") == "Plain"
     notebook.run("%xmode Context\n%config InteractiveShell.ast_node_interactivity = 'last_expr'")
-
-
-def test_the_source_of_an_earlier_cell_is_still_known(notebook):
-    notebook.run("def fails():\n    return 1 / 0  # here")
-    notebook.run(NEW)
     assert "# here" in notebook.run("fails()").traceback
     assert "# here" in notebook.value("__import__('inspect').getsource(fails)")
+    assert notebook.value("(thing.value, isinstance(thing, planted_module.Thing))") == (7, True)
 
 
 def test_an_interrupt_and_a_restart_work_afterwards(notebook):
@@ -225,11 +216,3 @@ def test_an_interrupt_and_a_restart_work_afterwards(notebook):
     assert notebook.value("'relaunch' in globals()") is False
     assert notebook.run(RELAUNCH).status == "ok"
     assert notebook.run(f"{NEW}").status == "ok"
-
-
-def test_modules_that_are_found_by_a_changed_search_path_are_found_again(notebook, tmp_path):
-    (tmp_path / "planted_module.py").write_text("class Thing: value = 7\n")
-    notebook.run(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import planted_module")
-    notebook.run("thing = planted_module.Thing()")
-    assert notebook.run(NEW).status == "ok"
-    assert notebook.value("(thing.value, isinstance(thing, planted_module.Thing))") == (7, True)

@@ -146,9 +146,14 @@ def test_a_second_relaunch_and_new_widgets(notebook):
 
 
 def test_a_finished_progress_bar_does_not_hinder(notebook):
-    notebook.run("from tqdm.notebook import tqdm\nbar = tqdm(range(3))\nfor _ in bar: pass")
+    notebook.run(
+        "from tqdm.notebook import tqdm\nfrom tqdm.auto import tqdm as another_where_there_is_no_notebook\n"
+        "bar = tqdm(range(3))\nfor _ in bar: pass\n"
+        "for _ in another_where_there_is_no_notebook(range(3)): pass"
+    )
     ran = notebook.run(NEW)
     assert ran.status == "ok", ran.error
+    assert "came back differently" not in ran.printed
     assert notebook.value("(bar.n, bar.container.children[0].value)")[0] == 3
 
 

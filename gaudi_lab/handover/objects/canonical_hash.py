@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from gaudi_lab.handover.objects import blocks
-from gaudi_lab.handover.objects.carrier import ATOMS, Carrier, DevicePlace, Piece
+from gaudi_lab.handover.objects import blocks, functions
+from gaudi_lab.handover.objects.carrier import ATOMS, Carrier, DevicePlace, FoundAs, Piece
 from gaudi_lab.handover.objects.landmarks import Landmarks
 
 Hashes = Mapping[tuple[Any, ...], str]
@@ -38,9 +38,19 @@ class Likeness(NamedTuple):
     places: dict[str, int]
 
 
-def likeness(values: Any, landmarks: Landmarks, hashes: Hashes) -> Likeness | None:
-    """Return the hash of `values`; None if there is none, because something in it cannot be pickled any more."""
-    hasher = Hasher(landmarks, hashes)
+def likeness(
+    values: Any, landmarks: Landmarks, hashes: Hashes, found_as: FoundAs | None = None
+) -> Likeness | None:
+    """Return the hash of `values`; None if there is none, because something in it cannot be pickled any more.
+
+    Parameters
+    ----------
+    hashes
+        What memory hashes to that is known already.
+    found_as
+        Of loaded values, the names that their functions and classes were asked for by: those are compared.
+    """
+    hasher = Hasher(landmarks, hashes, found_as=found_as)
     try:
         return Likeness(hasher.of(values), dict(hasher.places))
     except Exception:
@@ -66,11 +76,18 @@ class Hasher(Carrier):
         How many tensors are on which device.
     """
 
-    def __init__(self, landmarks: Landmarks, hashes: Hashes, within: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        landmarks: Landmarks,
+        hashes: Hashes,
+        within: tuple[int, ...] = (),
+        found_as: FoundAs | None = None,
+    ) -> None:
         self._digest = _Digest()
         super().__init__(self._digest, landmarks)
         self.places: Counter[str] = Counter()
         self._known = hashes
+        self._found_as = found_as or {}
         self._hashed: dict[
             tuple[Any, ...], str
         ] = {}  # its own: memory that only this pass has made goes with it
@@ -89,7 +106,7 @@ class Hasher(Carrier):
         return self._digest.hash.hexdigest()
 
     def persistent_id(self, obj: Any) -> Any:
-        """Return what stands for a text, a set or code: its value, and not which object it is."""
+        """Return what stands for a text, a set, code or a name: its value, and not which object it is."""
         kind = type(obj)
         if kind in ATOMS:
             return None
@@ -99,6 +116,8 @@ class Hasher(Carrier):
             return (kind.__name__, *self._elements(obj))
         if kind is types.CodeType:
             return ("code", hash_of_code(obj))
+        if isinstance(obj, functions.NAMED) and functions.goes_by_name(obj):
+            return ("named", *(self._found_as.get(id(obj)) or functions.own_name(obj)))
         if kind is DevicePlace:
             self.places[obj.device] += 1
             return ("place",)
@@ -143,7 +162,7 @@ class Hasher(Carrier):
             return ["itself"]
         found = []
         for item in items:
-            hasher = Hasher(self.landmarks, self._known, (*self._within, id(items)))
+            hasher = Hasher(self.landmarks, self._known, (*self._within, id(items)), self._found_as)
             found.append(hasher.of(item))
             self.places.update(hasher.places)
         return sorted(found)

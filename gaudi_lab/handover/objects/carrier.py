@@ -36,6 +36,10 @@ def register(reducer_for: ReducerFor) -> None:
         _registered.append(reducer_for)
 
 
+FoundAs = dict[int, tuple[str, str]]
+"""By the address of a function or class, the module and name that it was asked for by."""
+
+
 class Piece:
     """Memory that is written beside the pickles, as an object refers to it.
 
@@ -216,6 +220,12 @@ class Fetcher(pickle.Unpickler):
         Returns the memory that a key stands for.
     on_host
         Whether what was on another device is left in host memory.
+
+    Attributes
+    ----------
+    found_as
+        The module and name that something was found by, where it bears other ones here: what a name of a library
+        means may depend on the process, as `tqdm.auto.tqdm` does on whether there is a notebook. By the object.
     """
 
     def __init__(
@@ -225,6 +235,14 @@ class Fetcher(pickle.Unpickler):
         self._landmarks = landmarks
         self._memory = memory
         self._on_host = on_host
+        self.found_as: FoundAs = {}
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        """Return what is found by a name, and take note if that is not its own."""
+        found = super().find_class(module_name, global_name)
+        if isinstance(found, functions.NAMED) and functions.own_name(found) != (module_name, global_name):
+            self.found_as[id(found)] = (module_name, global_name)
+        return found
 
     def persistent_load(self, pid: Any) -> Any:
         """Return the object of this process that a key stands for."""

@@ -45,8 +45,22 @@ def reducer_for(kind: type) -> Callable[[Any, Any], Any] | None:
     return _KINDS.get(kind)
 
 
+NAMED = (type, types.FunctionType)
+"""What is found by its name, if a module has it."""
+
+
+def goes_by_name(thing: Any) -> bool:
+    """Whether a function or class is one that a module has."""
+    return bool(stock._should_pickle_by_reference(thing))
+
+
+def own_name(thing: Any) -> tuple[str, str]:
+    """Return the module and name that a function or class is written by."""
+    return str(stock._whichmodule(thing, thing.__qualname__)), thing.__qualname__
+
+
 def _reduce_function(function: types.FunctionType, carrier: Any) -> Any:
-    if stock._should_pickle_by_reference(function):
+    if goes_by_name(function):
         return NotImplemented
     carrier.travels_by_value(function)
     attributes = {name: getattr(function, name) for name in _ATTRIBUTES}

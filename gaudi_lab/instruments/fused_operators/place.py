@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import nn
 
 from gaudi_lab.instruments.fused_operators.class_layers import Layer
@@ -70,3 +71,20 @@ class FusedOperator(Protocol):
 def is_replaced(module: nn.Module) -> bool:
     """Whether someone has put another forward on the module itself."""
     return "forward" in vars(module)
+
+
+def general_refusal(wanting: Iterable[torch.Tensor], gradients: bool) -> str:
+    """Return why a call suits no operator; empty if it may.
+
+    Parameters
+    ----------
+    wanting
+        The tensors whose gradients may be wanted.
+    gradients
+        Whether it was established that gradients agree.
+    """
+    if torch.is_autocast_enabled("hpu"):
+        return "under autocast it was not established"
+    if not gradients and torch.is_grad_enabled() and any(x.requires_grad for x in wanting):
+        return "gradients are wanted, and that they agree was not established"
+    return ""

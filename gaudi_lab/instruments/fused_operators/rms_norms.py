@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,9 +24,10 @@ from gaudi_lab.instruments.fused_operators.place import (
     REPLACED,
     Run,
     StandInPlace,
+    general_refusal,
     is_replaced,
 )
-from gaudi_lab.instruments.fused_operators.rounding import DTYPES, is_within
+from gaudi_lab.instruments.fused_operators.rounding import DTYPES, gradients_agree, is_within
 from gaudi_lab.instruments.handle import Handle, together
 
 _SHAPES = ((1,), (2, 3), (2, 1, 5))
@@ -86,11 +88,7 @@ class RmsNormLayer:
             return f"it is for data and weight of one dtype, float32 or bfloat16, not {data.dtype} and {weight.dtype}"
         if data.shape[-1:] != weight.shape or data.numel() == 0:
             return "the data are empty, or of another size than the weight"
-        if torch.is_autocast_enabled("hpu"):
-            return "under autocast it was not established"
-        if torch.is_grad_enabled() and not self.gradients and (data.requires_grad or weight.requires_grad):
-            return "gradients are wanted, and that they agree was not established"
-        return ""
+        return general_refusal((data, weight), self.gradients)
 
 
 class RmsNorm:
@@ -254,22 +252,7 @@ def _exact(data: torch.Tensor, weight: torch.Tensor, layer: RmsNormLayer) -> tor
     return wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon) * scale
 
 
-@torch.enable_grad()
 def _gradients_agree(module: nn.Module, layer: RmsNormLayer, data: torch.Tensor) -> bool:
-    """Whether the gradients of data and weight agree, in float32."""
-
-    def gradients(compute: Any) -> list[torch.Tensor]:
-        inputs = [data.detach().requires_grad_(), _weight(module)]
-        return [x.cpu().double() for x in torch.autograd.grad(compute(inputs[0]).square().sum(), inputs)]
-
     kernel = bridge.fused_rms_norm()
-    try:
-        ours = gradients(lambda x: layer.compute(kernel, x, _weight(module)))
-        theirs = gradients(module)
-    except RuntimeError:  # the kernel has none, or the module
-        return False
-    return all(_nearly(a, b) for a, b in zip(ours, theirs, strict=True))
-
-
-def _nearly(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return bool((a - b).abs().max() <= 1e-5 * b.abs().max() + 1e-30)
+    inputs = (data.detach().requires_grad_(), _weight(module))
+    return gradients_agree(partial(layer.compute, kernel), lambda x, _: module(x), inputs)

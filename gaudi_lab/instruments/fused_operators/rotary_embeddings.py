@@ -23,10 +23,11 @@ from gaudi_lab.instruments.fused_operators.place import (
     REPLACED,
     Run,
     StandInPlace,
+    general_refusal,
     is_replaced,
 )
 from gaudi_lab.instruments.fused_operators.renamed_call import call_instead, functions_called
-from gaudi_lab.instruments.fused_operators.rounding import DTYPES, is_within
+from gaudi_lab.instruments.fused_operators.rounding import DTYPES, gradients_agree, is_within
 from gaudi_lab.instruments.handle import all_or_none
 
 HALVES, NEIGHBOURS = "BLOCKWISE", "PAIRWISE"
@@ -98,10 +99,8 @@ class RotaryLayer:
             return "the tables are of another batch or length than the query"
         if key.shape[0] != query.shape[0] or key.shape[length] != query.shape[length]:
             return "the key is of another batch or length than the query"
-        if torch.is_autocast_enabled("hpu"):
-            return "under autocast it was not established"
-        if torch.is_grad_enabled() and not self.gradients and (query.requires_grad or key.requires_grad):
-            return "gradients are wanted, and that they agree was not established"
+        if reason := general_refusal((query, key), self.gradients):
+            return reason
         if torch.is_grad_enabled() and (cos.requires_grad or sin.requires_grad):
             return "gradients of the tables are wanted, and the kernel has none"
         return ""
@@ -310,17 +309,7 @@ def _turned(x: torch.Tensor, pairs: str) -> torch.Tensor:
     return torch.cat((-second, first), -1)
 
 
-@torch.enable_grad()
 def _gradients_agree(function: Rotate, layer: RotaryLayer, args: tuple[Any, ...]) -> bool:
-    """Whether the gradients of query and key agree, in float32."""
-
-    def gradients(compute: Rotate) -> list[torch.Tensor]:
-        query, key = (x.detach().requires_grad_() for x in args[:2])
-        total = sum(x.square().sum() for x in compute(query, key, *args[2:]))
-        return [x.cpu() for x in torch.autograd.grad(total, (query, key))]
-
-    try:
-        ours, theirs = gradients(layer.compute), gradients(function)
-    except RuntimeError:  # the kernel has none, or the function
-        return False
-    return all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
+    query, key, *tables = args
+    inputs = (query.detach().requires_grad_(), key.detach().requires_grad_())
+    return gradients_agree(lambda *x: layer.compute(*x, *tables), lambda *x: function(*x, *tables), inputs)

@@ -6,7 +6,7 @@ computes is known; what the kernel computes is held against it on random data, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +18,14 @@ from torch.overrides import TorchFunctionMode
 
 from gaudi_lab import bridge
 from gaudi_lab.instruments.fused_operators.class_layers import Forward, Note, StandIns, class_before
-from gaudi_lab.instruments.fused_operators.place import REPLACED, Run, StandInPlace, is_replaced
-from gaudi_lab.instruments.fused_operators.rounding import DTYPES, is_within
+from gaudi_lab.instruments.fused_operators.place import (
+    REPLACED,
+    Run,
+    StandInPlace,
+    general_refusal,
+    is_replaced,
+)
+from gaudi_lab.instruments.fused_operators.rounding import DTYPES, gradients_agree, is_within
 from gaudi_lab.instruments.handle import Handle, together
 
 _SHAPES = ((7,), (2, 5), (2, 3, 4, 9))
@@ -137,11 +143,7 @@ def _refusal(data: torch.Tensor, dim: int | None, dtype: torch.dtype | None, gra
         return f"it is for float32 and bfloat16, not {dtype or data.dtype}"
     if data.numel() == 0:
         return "the data are empty"
-    if torch.is_autocast_enabled("hpu"):
-        return "under autocast it was not established"
-    if torch.is_grad_enabled() and not gradients and data.requires_grad:
-        return "gradients are wanted, and that they agree was not established"
-    return ""
+    return general_refusal((data,), gradients)
 
 
 def _calls_in(model: nn.Module, run: Run) -> dict[str, list[Call]]:
@@ -200,15 +202,7 @@ def _agrees(data: torch.Tensor, dtype: torch.dtype | None) -> bool:
     return is_within(bridge.fused_softmax().apply(data, 0), exact)
 
 
-@torch.enable_grad()
 def _gradients_agree(data: torch.Tensor) -> bool:
-    def gradient(compute: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        given = data.detach().requires_grad_()
-        return torch.autograd.grad(compute(given).square().sum(), given)[0].cpu()
-
     kernel = bridge.fused_softmax()
-    try:
-        ours = gradient(lambda x: kernel.apply(x, 0))
-    except RuntimeError:  # the kernel has none
-        return False
-    return torch.allclose(ours, gradient(lambda x: torch.softmax(x, -1)), rtol=1e-4, atol=1e-6)
+    inputs = (data.detach().requires_grad_(),)
+    return gradients_agree(lambda x: kernel.apply(x, 0), lambda x: torch.softmax(x, -1), inputs)

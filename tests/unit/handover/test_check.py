@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,37 @@ def test_a_child_that_dies_is_an_error(tmp_path, object_, status):
     snapshot = take({"object": object_}, folder=tmp_path)
     with pytest.raises(LabError, match=f"ended with {status}"):
         check(snapshot.path, ENVIRONMENT)
+
+
+DEPENDS = """
+import os
+class Plain:
+    value = 0
+class Auto(Plain): pass
+if "SEEN_BY_THE_CHILD" in os.environ: Auto = Plain
+"""
+
+
+def test_a_name_that_means_another_class_there_is_no_difference_and_another_value_is(tmp_path, monkeypatch):
+    # As `tqdm.auto.tqdm` does, which is another class where there is no notebook.
+    (tmp_path / "depends.py").write_text(DEPENDS)
+    monkeypatch.syspath_prepend(tmp_path)
+    depends = importlib.import_module("depends")
+    namespace = {
+        "Auto": depends.Auto,
+        "made": depends.Auto(),
+        "several": [{depends.Auto}],
+        "hashed": Hashed(),
+    }
+    snapshot = take(namespace, folder=tmp_path)
+    checked = check(snapshot.path, {**ENVIRONMENT, "SEEN_BY_THE_CHILD": "yes"})
+    assert (checked.differs, checked.not_compared, checked.left) == (("hashed",), (), ())
+    monkeypatch.delitem(sys.modules, "depends")
+
+
+class Hashed:
+    def __getstate__(self):
+        return os.environ.get("SEEN_BY_THE_CHILD")
 
 
 def test_a_child_that_takes_too_long_is_given_up(tmp_path):
