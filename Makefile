@@ -38,14 +38,14 @@ contract: $(READY)
 	$(BIN)/python -m pytest tests/conformance -n 2 --dist loadfile
 
 kernel: $(READY)
-	$(BIN)/python -m pytest tests/kernel
+	$(BIN)/python -m pytest tests/kernel -n 2 --dist loadfile
 
 # Warnings of the browser's driver and of JupyterLab's server are theirs.
 browser: $(READY)
-	$(BIN)/python -m pytest tests/browser -W default
+	$(BIN)/python -m pytest tests/browser -W default -n 2 --dist loadfile
 
 notebooks: $(READY)
-	$(BIN)/python -m pytest tests/notebooks
+	$(BIN)/python -m pytest tests/notebooks -n 2
 
 # One table of what someone else's tests say; ARGS=--no-suites leaves out those that have to be fetched first.
 conformance: $(READY)
