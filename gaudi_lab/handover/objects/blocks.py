@@ -176,6 +176,11 @@ class LoadedPiece:
         self._on_device: dict[str, Any] = {}
 
     @property
+    def size(self) -> int:
+        """How many bytes it is."""
+        return int(self._size)
+
+    @property
     def can_be_owned(self) -> bool:
         """Whether an array or a storage may own this memory: it is the whole block, small, and nobody has it."""
         return self._block.is_free and (self._offset, self._size) == (0, self._block.size)
@@ -225,15 +230,26 @@ class LoadedPiece:
                 self._storage = torch.frombuffer(self._stretch(), dtype=torch.uint8).untyped_storage()
         return self._storage
 
-    def on_device(self, device: str, dtype: Any) -> Any:
-        """Return the memory as a flat tensor on another device; all of its elements that there are room for."""
+    def on_device(
+        self, device: str, dtype: Any, shape: tuple[int, ...], stride: tuple[int, ...], offset: int
+    ) -> Any:
+        """Return a tensor over the memory on another device, where it is once, however many tensors there are."""
         import torch
 
         base = self._on_device.get(device)
         if base is None:
+            host = torch.empty(0, dtype=dtype).set_(self.storage(), offset, shape, stride)
+            if offset == 0 and host.nbytes == self._size and host.is_contiguous():
+                # It needs no view of anything: a device that records its operators has nothing to compile.
+                whole = self._on_device[device] = host.to(device)
+                return whole
             flat = torch.empty(0, dtype=dtype).set_(self.storage())
             base = self._on_device[device] = flat.to(device)
-        return base if base.dtype == dtype else base.view(dtype)
+        base = (
+            base.detach() if base.requires_grad else base
+        )  # it may be a tensor that the notebook has by now
+        base = base if base.dtype == dtype else base.view(-1).view(dtype)
+        return base.as_strided(shape, stride, offset)
 
     def _stretch(self) -> memoryview:
         return memoryview(self._block.mapped())[self._offset : self._offset + self._size]

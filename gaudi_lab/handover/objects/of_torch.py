@@ -107,7 +107,9 @@ def make_tensor(
     if place.device == _HOST or place.on_host:
         data = torch.empty(0, dtype=dtype).set_(piece.storage(), offset, shape, stride)
     else:
-        data = piece.on_device(place.device, dtype).as_strided(shape, stride, offset)
+        data = piece.on_device(place.device, dtype, shape, stride, offset)
+    if conjugated or negated:
+        data = data.view(shape)  # the bits are its own, and not those of every tensor over this memory
     if conjugated:
         torch._C._set_conj(data, True)
     if negated:
@@ -159,7 +161,8 @@ def make_storage(piece: Any, place: DevicePlace) -> torch.UntypedStorage:
     if place.device == _HOST or place.on_host:
         found: torch.UntypedStorage = piece.storage()
         return found
-    return piece.on_device(place.device, torch.uint8).untyped_storage()
+    flat = piece.on_device(place.device, torch.uint8, (piece.size,), (1,), 0)
+    return flat.untyped_storage()
 
 
 def make_meta_storage(size: int) -> torch.UntypedStorage:
