@@ -357,18 +357,13 @@ def use_operator(name: str, model: Any = None, on: bool = True, *, inputs: Any =
 
 def _compare_attention(models: list[str] | None, on: bool) -> ChangeHandle:
     """Switch FusedSDPA, and say of models that it goes on by how much their outputs differ."""
-    from gaudi_lab.workbench.model_operators import describe_difference
-
     workbench = lab.current()
     chosen = [workbench.get(name) for name in (workbench.models if models is None else models)]
     moved = [one for one in chosen if on and one.has_attention and not one.settings.fused_sdpa]
     before = {one: outputs for one in moved if (outputs := one.outputs())}
     handle = workbench.switch(FUSED_SDPA, on, models)
     try:
-        told = [
-            f"{one.name}: {describe_difference(FUSED_SDPA.label, outputs, one.outputs())}"
-            for one, outputs in before.items()
-        ]
+        told = [one.compare_attention(outputs) for one, outputs in before.items()]
     except BaseException:
         handle.remove()
         raise

@@ -209,7 +209,9 @@ class OperatorUse:
     saving
         What it saves; None if that was not measured.
     not_measured
-        Why not, as a sentence without a full stop.
+        Why not, to follow "not measured,".
+    parts_not_measured
+        In which parts of the model that is so, if it was measured in others.
     plain_calls
         Calls that did not suit it.
     """
@@ -223,6 +225,7 @@ class OperatorUse:
     on: bool = False
     saving: OperatorSaving | None = None
     not_measured: str = ""
+    parts_not_measured: tuple[str, ...] = ()
     plain_calls: tuple[PlainCall, ...] = ()
 
     @property

@@ -70,8 +70,9 @@ def _facts(operators: Operators) -> list[str]:
             told[f"{model}: {reason}, {_which(use.places, reason)}"] = None
         if use.not_measured:
             names = [x.name for x in operators.uses if _unmeasured(x) == _unmeasured(use)]
-            told[f"{', '.join(names)} in {use.model}: not measured, {use.not_measured}"] = None
-        elif use.saving and use.saving.memory is None:
+            where = f"{', '.join(use.parts_not_measured)} of " if use.parts_not_measured else ""
+            told[f"{', '.join(names)} in {where}{use.model}: not measured, {use.not_measured}"] = None
+        if use.saving and use.saving.memory is None:
             told[
                 "memory is measured in eager mode only: in lazy mode nothing is computed until the call is over"
             ] = None
@@ -80,8 +81,8 @@ def _facts(operators: Operators) -> list[str]:
     return [*told, *operators.own]
 
 
-def _unmeasured(use: OperatorUse) -> tuple[str, str]:
-    return use.model, use.not_measured
+def _unmeasured(use: OperatorUse) -> tuple[str, str, tuple[str, ...]]:
+    return use.model, use.not_measured, use.parts_not_measured
 
 
 def _which(places: tuple[OperatorPlace, ...], reason: str) -> str:

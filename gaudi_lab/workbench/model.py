@@ -23,7 +23,7 @@ from gaudi_lab.instruments.last_inputs import Arguments, LastInputs
 from gaudi_lab.instruments.uncomputed import UncomputedHandle, watch_uncomputed
 from gaudi_lab.report import CapturedGraph, GraphRefusal, ModelStatus, OperatorUse, PlainCall, UncomputedValue
 from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Switch
-from gaudi_lab.workbench.model_operators import ModelOperators, Outputs
+from gaudi_lab.workbench.model_operators import ModelOperators, Outputs, describe_difference
 
 # It decides on values, on the host and for each image: no graph can contain that.
 _NEVER_CAPTURED = ("safety_checker",)
@@ -256,6 +256,16 @@ class SwitchedModel:
     def outputs(self) -> Outputs:
         """Return what its parts make of what they were last called with, past HPU graphs and compiled code."""
         return self._operators.outputs(self._with_inputs())
+
+    def compare_attention(self, before: Outputs) -> str:
+        """Say by how much outputs differ from those before FusedSDPA went on; raises as `describe_difference`."""
+        told = describe_difference(FUSED_SDPA.label, before, self.outputs())
+        left = [
+            part
+            for part, (module, _) in self._with_inputs().items()
+            if part not in before and attention.places(module)
+        ]
+        return f"{self.name}: {told}" + (f", those of {', '.join(left)} were not compared" if left else "")
 
     def why_not_operator(self, name: str) -> LabError | None:
         """Return why the operator `name` cannot stand in anywhere here; None if it can. The model runs for that."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -122,7 +122,7 @@ class ModelOperators:
             found = {part: _look_in(operator, module, _NOT_RUN) for part, (module, _) in parts.items()}
         use = replace(use, places=_told(found))
         if not use.places and operator.shows_in_a_run:
-            return replace(use, not_measured=_why_not_run(parts.values(), measure))
+            return _with_reason(use, parts, measure)
         put_places = lambda: self._put(parts, found)  # noqa: E731
         return self._with_saving(
             use, parts, {p: x for p, x in found.items() if _good(x)}, put_places, measure
@@ -164,8 +164,9 @@ class ModelOperators:
         """Return `use` with what it saves, or with why that was not measured."""
         if not having:
             return use
-        if why := _why_not_run([parts[part] for part in having], measure):
-            return replace(use, not_measured=why)
+        use = _with_reason(use, {part: parts[part] for part in having}, measure)
+        if use.not_measured and not use.parts_not_measured:
+            return use
         runs = [run for part in having if (run := _run_of(*parts[part])) is not None]
         noted = Counter(self._stand_ins.plain_calls)
         with self._off(use.name, put_on):
@@ -238,15 +239,17 @@ def _unless_it_raises(describe: Callable[..., OperatorUse], measure: bool) -> Op
         return replace(describe(measure=False), not_measured=why)
 
 
-def _why_not_run(parts: Iterable[tuple[nn.Module, LastInputs | None]], measure: bool) -> str:
-    """Return why not all of the parts are run, to follow "not measured,"; empty if they are."""
-    parts = list(parts)
+def _with_reason(use: OperatorUse, parts: Parts, measure: bool) -> OperatorUse:
+    """Return `use` with why it is not measured, and in which parts if it is in others; as it is if in all of them."""
     if not measure:
-        return "because that was not asked for"
-    if any(module.training for module, _ in parts):
-        return "because the model is in training mode"
-    without = [inputs for module, inputs in parts if _run_of(module, inputs) is None]
-    return f"because {_why_none(without[0])}" if without else ""
+        return replace(use, not_measured="because that was not asked for")
+    if any(module.training for module, _ in parts.values()):
+        return replace(use, not_measured="because the model is in training mode")
+    without = [part for part, given in parts.items() if _run_of(*given) is None]
+    if not without:
+        return use
+    some = tuple(without) if len(without) < len(parts) else ()
+    return replace(use, not_measured=f"because {_why_none(parts[without[0]][1])}", parts_not_measured=some)
 
 
 def _why_none(inputs: LastInputs | None) -> str:
@@ -294,7 +297,12 @@ def _refusal(
             magic=f"{model}(**batch)",
         )
     if not reasons:
-        return LabError(f"{model} has nothing that {operator.label} could stand in for.")
+        unknown = [part for part, given in parts.items() if _run_of(*given) is None]
+        but = f" In {', '.join(unknown)} that is not known: no call of it was seen"
+        return LabError(
+            f"{model} has nothing that {operator.label} could stand in for."
+            + (f"{but}." if unknown and operator.shows_in_a_run else "")
+        )
     told = "; ".join(reasons)
     return LabError(
         f"{operator.label} stands in nowhere in {model}: {told}.", python="gaudi_lab.operators(model)"

@@ -355,3 +355,19 @@ def test_a_ported_script_runs(tmp_path, undecided):
         "StableDiffusionPipeline"
     )
     assert isinstance(GaudiStableDiffusionPipeline.from_pretrained(tmp_path / "saved"), type(pipeline))
+
+
+def test_operators_are_measured_in_the_parts_that_were_called_and_say_which_were_not(make):
+    pipeline = make(use_habana=True)
+    gaudi_lab.attach(pipeline, "pipeline")
+    draw(pipeline)
+    shown = gaudi_lab.operators("pipeline")
+    # Text becomes an image without it.
+    assert shown["fused_sdpa"].parts_not_measured == ("vae.encoder",)
+    without, with_it = shown["fused_sdpa"].saving.operators
+    assert with_it < without
+    assert "fused_sdpa, rotary, softmax in vae.encoder of pipeline: not measured, because" in repr(shown)
+    with pytest.raises(LabError, match="In vae.encoder that is not known: no call of it was seen"):
+        gaudi_lab.use_operator("softmax", "pipeline")
+    change = gaudi_lab.use_operator("fused_sdpa", "pipeline").change
+    assert "those of vae.encoder were not compared" in str(change)
