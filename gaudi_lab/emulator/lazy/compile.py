@@ -96,13 +96,17 @@ class CompiledProgram:
         """
         if flags.get("PT_COMPILE_ONLY_MODE"):
             return self.compile_only()
-        hosts = [holder.host for holder in holders]
         with on_the_host(self.dtype):
-            if self._runner is None:
-                return self._first(holders, hosts)
-            self.hits += 1
-            publish(EventId.CACHE_HIT, recipe_id=self.name)
-            return self._runner(*hosts)
+            return self.run(holders)
+
+    def run(self, holders: Sequence[Any]) -> Sequence[torch.Tensor]:
+        """Run on the values of `holders`, for a caller who is on the host already, in the program's default dtype."""
+        hosts = [holder.host for holder in holders]
+        if self._runner is None:
+            return self._first(holders, hosts)
+        self.hits += 1
+        publish(EventId.CACHE_HIT, recipe_id=self.name)
+        return self._runner(*hosts)
 
     def _first(self, holders: Sequence[Any], hosts: list[Any]) -> Sequence[torch.Tensor]:
         """Run step by step, checking the shapes that recording promised, then compile what was learnt."""

@@ -8,6 +8,7 @@ it runs step by step. What a program writes into its other inputs is computed as
 from __future__ import annotations
 
 import gc
+import operator
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -182,7 +183,9 @@ class _Variant:
         shared: SharedResults,
     ) -> None:
         self._shared = shared
-        self._constants = [(position, hosts[position], hosts[position]._version) for position in baked]
+        self._positions = list(baked)
+        self._constants = [hosts[position] for position in baked]
+        self._writes = list(map(_count_writes, self._constants))
         self._updated = converter.updated
         self._run: Callable[..., tuple[list[torch.Tensor], list[torch.Tensor]]] = _compute_nothing
         self.cached = False
@@ -197,15 +200,14 @@ class _Variant:
 
     def holds(self, hosts: Sequence[torch.Tensor]) -> bool:
         """Return whether its constants are what was baked in."""
-        for position, host, writes in self._constants:
-            if hosts[position] is not host or host._version != writes:
-                return False
-        return True
+        # At each call, of hundreds of constants: so without a loop in Python.
+        given = map(hosts.__getitem__, self._positions)
+        return all(map(operator.is_, given, self._constants)) and not self.outdated
 
     @property
     def outdated(self) -> bool:
         """Whether its constants were written since, so that it will never hold again."""
-        return any(host._version != writes for _, host, writes in self._constants)
+        return list(map(_count_writes, self._constants)) != self._writes
 
     def __call__(self, hosts: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """Run on the program's inputs, the constants among them."""
@@ -213,6 +215,9 @@ class _Variant:
         for position, value in zip(self._updated, left, strict=True):
             hosts[position].copy_(value)
         return self._shared.complete(computed, hosts)
+
+
+_count_writes = operator.attrgetter("_version")
 
 
 def _compute_nothing(hosts: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
