@@ -415,13 +415,7 @@ def is_own_code(file: str) -> bool:
 
 def compile_only() -> bool:
     """Whether the bridge compiles and computes nothing now (`PT_COMPILE_ONLY_MODE`)."""
-    # Asked at each call of a watched model, where finding a module by `import_module` would be most of the cost.
-    config = sys.modules.get(f"{_BRIDGE}.internal.bridge_config")
-    if config is None:
-        if not loaded():
-            return False
-        config = _module("internal.bridge_config")
-    return bool(config.get_pt_compile_only_mode())
+    return loaded() and bool(_module("internal.bridge_config").get_pt_compile_only_mode())
 
 
 def random_state() -> Any:
@@ -566,7 +560,9 @@ def _load_in_mode(lazy: bool) -> None:
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(f"{_BRIDGE}.{name}")
+    # Asked at each call of a watched model, where `import_module` would be most of the cost.
+    path = f"{_BRIDGE}.{name}"
+    return sys.modules.get(path) or importlib.import_module(path)
 
 
 def _torch() -> Any:

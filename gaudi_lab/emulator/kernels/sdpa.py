@@ -219,12 +219,14 @@ class _Gradients:
 def _flash(call: AttentionCall) -> tuple[torch.Tensor, torch.Tensor]:
     """Run the host's own flash attention, which wants as many key heads as query heads."""
     query, key, value, mask = call.q, call.k, call.v, call.attention_mask
+    sees_nothing = None
     if mask is not None:
         if mask.dtype == torch.bool:
             mask = torch.zeros(mask.shape).masked_fill_(mask.logical_not(), -torch.inf)
         while mask.dim() < 4:
             mask = mask.unsqueeze(0)
         # A row that may see nothing is NaN there and zero here.
+        sees_nothing = (mask == -torch.inf).all(-1, keepdim=True)
         mask = mask.expand(*mask.shape[:2], query.shape[-2], key.shape[-2]).contiguous().clamp_min(_LOWEST)
     out, log_sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default(
         query,
@@ -235,6 +237,9 @@ def _flash(call: AttentionCall) -> tuple[torch.Tensor, torch.Tensor]:
         attn_mask=mask,
         scale=call.scale,
     )
+    if sees_nothing is not None and sees_nothing.any():
+        out = out.masked_fill(sees_nothing, 0.0)
+        log_sums = log_sums.masked_fill(sees_nothing.squeeze(-1), -torch.inf)
     return out.contiguous(), log_sums.contiguous()
 
 

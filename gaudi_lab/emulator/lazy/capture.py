@@ -8,6 +8,7 @@ tensors handed out earlier change under their owner, exactly as on hardware.
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,14 +18,19 @@ from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.lazy.compile import CompiledProgram
 from gaudi_lab.emulator.lazy.record import Outside, tape
+from gaudi_lab.emulator.process import flags
 
 
 class Segment(NamedTuple):
-    """One program of a capture: what ran, what it read, what it filled."""
+    """One program of a capture: what ran, what it read, what it filled.
+
+    What nobody holds any more, such as a view that the model made on its way, needs no refreshing: so outputs are
+    held weakly, and those that another program reads are among its inputs.
+    """
 
     program: CompiledProgram
     inputs: list[Cell | Outside]
-    outputs: list[Cell | None]
+    outputs: list[weakref.ref[Cell] | None]
 
 
 class Repeated(NamedTuple):
@@ -35,7 +41,7 @@ class Repeated(NamedTuple):
 
     run: Callable[[dict[Any, Cell]], None]
     inputs: list[Cell]
-    outputs: list[Cell | None]
+    outputs: list[weakref.ref[Cell] | None]
 
 
 class Capture:
@@ -81,7 +87,7 @@ class Capture:
 
     def note(self, program: CompiledProgram, inputs: list[Any], filled: list[Cell]) -> None:
         """Take down a program that has run."""
-        self.segments.append(Segment(program, inputs, [*filled]))
+        self.segments.append(Segment(program, inputs, list(map(weakref.ref, filled))))
 
     def repeat(self, run: Callable[[dict[Any, Cell]], None], uses: list[Cell]) -> None:
         """Take down what just happened between two programs, for every replay to do again."""
@@ -92,7 +98,11 @@ class Capture:
 
         What the host makes of it, such as the branch of an `if`, every replay repeats.
         """
-        if self.dry_run and not self._told and any(cell in part.outputs for part in self.segments):
+        if (
+            self.dry_run
+            and not self._told
+            and any(weakref.ref(cell) in part.outputs for part in self.segments)
+        ):
             self._told = True
             warnings.warn(_UNCOMPUTED, stacklevel=2)
 
@@ -112,16 +122,17 @@ class Capture:
         if tape.capture is not None:
             raise RuntimeError("GRAPH:: Capture in progress")
         tape.flush()
+        only_compile = flags.get("PT_COMPILE_ONLY_MODE")
         for part in self.segments:
             if isinstance(part, Repeated):
                 part.run(instead or {})
                 continue
             program, inputs, outputs = part
             read = [instead.get(holder, holder) for holder in inputs] if instead else inputs
-            values = program(read)
-            with on_the_host():
-                for cell, value in zip(outputs, values, strict=True):
-                    if cell is not None:
+            with on_the_host(program.dtype):
+                values = program.compile_only() if only_compile else program.run(read)
+                for ref, value in zip(outputs, values, strict=True):
+                    if ref is not None and (cell := ref()) is not None:
                         _refresh(cell, value)
 
     def reads(self) -> set[Any]:
@@ -132,7 +143,7 @@ class Capture:
         """Let go of results that are neither in `kept` nor read by another program: replay leaves them as they are."""
         needed = {*kept, *self.reads()}
         for _, _, outputs in self.segments:
-            outputs[:] = [cell if cell in needed else None for cell in outputs]
+            outputs[:] = [ref if ref is not None and ref() in needed else None for ref in outputs]
 
     def clear(self) -> None:
         """Let go of the programs and their memory."""

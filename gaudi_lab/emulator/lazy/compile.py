@@ -19,7 +19,7 @@ import torch
 
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import lasting, on_the_host
-from gaudi_lab.emulator.lazy import agreement, compilers, recipes, replay
+from gaudi_lab.emulator.lazy import agreement, compilers, recipes, recorded_graph, replay
 from gaudi_lab.emulator.lazy.compilers import Runner
 from gaudi_lab.emulator.lazy.program import Meta, Step
 from gaudi_lab.emulator.process import flags
@@ -96,31 +96,31 @@ class CompiledProgram:
         """
         if flags.get("PT_COMPILE_ONLY_MODE"):
             return self.compile_only()
-        hosts = [holder.host for holder in holders]
         with on_the_host(self.dtype):
-            if self._runner is None:
-                return self._first(holders, hosts)
-            self.hits += 1
-            publish(EventId.CACHE_HIT, recipe_id=self.name)
-            return self._runner(*hosts)
+            return self.run(holders)
+
+    def run(self, holders: Sequence[Any]) -> Sequence[torch.Tensor]:
+        """Run on the values of `holders`, for a caller who is on the host already, in the program's default dtype."""
+        hosts = [holder.host for holder in holders]
+        if self._runner is None:
+            return self._first(holders, hosts)
+        self.hits += 1
+        publish(EventId.CACHE_HIT, recipe_id=self.name)
+        return self._runner(*hosts)
 
     def _first(self, holders: Sequence[Any], hosts: list[Any]) -> Sequence[torch.Tensor]:
         """Run step by step, checking the shapes that recording promised, then compile what was learnt."""
+        before = hosts
+        if compilers.for_recorded() is not None:
+            before = recorded_graph.keep_written(self.steps, hosts)
         values = replay.interpret(self.steps, self.wanted, hosts)
-        self.compile(holders, hosts, values)
+        self.compile(compilers.FirstRun(holders, hosts, before, values))
         return values
 
-    def compile(self, holders: Sequence[Any], hosts: list[Any], values: Sequence[torch.Tensor]) -> None:
-        """Make the runner, or find it on disk, and count which.
-
-        Parameters
-        ----------
-        holders, hosts, values
-            What a step-by-step run was given, and what it returned. Replay does the same again; what any other
-            compiler makes has to agree with it.
-        """
+    def compile(self, first: compilers.FirstRun) -> None:
+        """Make the runner, or find it on disk, and count which. It has to agree with the first run."""
         started = time.perf_counter()
-        found, cached = self._by_compiler(holders, hosts, values) or self._replay()
+        found, cached = self._by_compiler(first) or self._replay()
         self._runner = found
         publish(EventId.CACHE_HIT if cached else EventId.CACHE_MISS, recipe_id=self.name)
         self._count(started, cached)
@@ -167,18 +167,16 @@ class CompiledProgram:
         """Return what the program computes, in a form that is the same in every process."""
         return [f"{step.func} {step.args} {step.kwargs} {step.result} {step.loose}" for step in self.steps]
 
-    def _by_compiler(
-        self, holders: Sequence[Any], hosts: list[Any], values: Sequence[torch.Tensor]
-    ) -> tuple[Runner, bool] | None:
+    def _by_compiler(self, first: compilers.FirstRun) -> tuple[Runner, bool] | None:
         """Return what the compiler asked for has made, and whether that was found on disk; None if nothing is."""
         compiler = compilers.for_recorded()
         if compiler is None:
             return None
-        if reason := compiler.why_not(self.steps, hosts):
+        if reason := compiler.why_not(self.steps, first.hosts):
             compilers.passed_over.append(compilers.PassedOver(self.name, compiler.NAME, reason))
             return None
         try:
-            return compiler.compile_program(self, holders, hosts, values)
+            return compiler.compile_program(self, first)
         except compilers.CannotCompile as error:
             compilers.passed_over.append(compilers.PassedOver(self.name, compiler.NAME, str(error)))
             return None
@@ -188,7 +186,10 @@ class CompiledProgram:
         return self._replay()[0]
 
     def agrees(self, found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> bool:
-        """Return whether the results of a compiler agree with those of a step-by-step run; if not, it is told."""
+        """Return whether the results of a compiler agree with those of a step-by-step run; if not, it is told.
+
+        What was written into inputs may follow the results, in both.
+        """
         compiler = compilers.for_recorded()
         return compiler is None or agreement.believe(
             self.name, compiler.NAME, self._difference(found, expected)
@@ -204,7 +205,8 @@ class CompiledProgram:
             if step.func is not None and step.func._schema.name.startswith(_UNWRITTEN)
             for slot in replay.slots_of(step)
         }
-        known = [position for position, slot in enumerate(self.wanted) if slot not in empty]
+        slots = [*self.wanted, *[None] * (len(expected) - len(self.wanted))]
+        known = [position for position, slot in enumerate(slots) if slot not in empty]
         return agreement.difference_of(
             [found[x] for x in known], [expected[x] for x in known], computed_in=metas, layout=True
         )

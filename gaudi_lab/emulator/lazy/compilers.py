@@ -14,11 +14,14 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from gaudi_lab.emulator.device.random import is_random
+from gaudi_lab.emulator.device.schema import updated_statistics
 from gaudi_lab.emulator.lazy.program import Step
 
 Runner = Callable[..., Sequence[torch.Tensor]]
 
 _CHOICES = ("auto", "replay", "inductor", "openvino")
+_MODULES = {"inductor": "inductor", "openvino": "openvino.constant_variants"}
 
 
 class Program(Protocol):
@@ -40,7 +43,29 @@ class Program(Protocol):
         """Return straight replay, for calls that compiled code does not suit."""
 
     def agrees(self, found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> bool:
-        """Return whether results agree with those of a step-by-step run; if not, it is told."""
+        """Return whether results agree with those of a step-by-step run; if not, it is told.
+
+        What was written into inputs may follow the results, in both.
+        """
+
+
+class FirstRun(NamedTuple):
+    """A program's run, step by step, with which a compiler has to agree.
+
+    Attributes
+    ----------
+    holders, hosts
+        The inputs: the cells, and what they hold since.
+    before
+        What they held before: copies of those into which the program may write.
+    values
+        What was returned.
+    """
+
+    holders: Sequence[Any]
+    hosts: Sequence[torch.Tensor]
+    before: Sequence[torch.Tensor]
+    values: Sequence[torch.Tensor]
 
 
 class Compiler(Protocol):
@@ -57,21 +82,8 @@ class Compiler(Protocol):
     def why_not(self, steps: list[Step], hosts: Sequence[Any]) -> str:
         """Return why it may not have this program, as the end of a sentence; empty if it may."""
 
-    def compile_program(
-        self,
-        program: Program,
-        holders: Sequence[Any],
-        hosts: Sequence[torch.Tensor],
-        values: Sequence[torch.Tensor],
-    ) -> tuple[Runner, bool] | None:
+    def compile_program(self, program: Program, first: FirstRun) -> tuple[Runner, bool] | None:
         """Return a function of the program's inputs, and whether it was found on disk; None if it is not believed.
-
-        Parameters
-        ----------
-        holders, hosts
-            The inputs of the first run: the cells, and what they hold.
-        values
-            What a step-by-step run has returned for them.
 
         Raises
         ------
@@ -109,6 +121,23 @@ passed_over: list[PassedOver] = []
 """All of these, since the process started."""
 
 
+def why_not_twice(steps: list[Step], hosts: Sequence[Any]) -> str:
+    """Return why a program cannot be run twice alike, as the end of a sentence; empty if it can.
+
+    What is compiled has to be, so that the two runs can be compared. Random numbers would come from another stream.
+    """
+    if any(not isinstance(host, torch.Tensor) for host in hosts):
+        return "it has a generator among its inputs"
+    for step in steps:
+        if step.wider:
+            return f"{step.func} is computed in a wider dtype"
+        if step.func is not None and is_random(step.func):
+            return f"{step.func} draws random numbers"
+        if step.func is not None and updated_statistics(step.func, step.args, step.kwargs):
+            return f"{step.func} writes into its inputs"
+    return ""
+
+
 def choice() -> str:
     """Return the compiler asked for: ``"auto"``, ``"replay"``, ``"inductor"`` or ``"openvino"``.
 
@@ -138,8 +167,8 @@ def for_recorded() -> Compiler | None:
         raise ImportError(
             "GAUDI_LAB_COMPILER=openvino, and OpenVINO is not installed. Run: pip install openvino"
         )
-    if asked in ("openvino", "inductor"):
-        compiler: Any = importlib.import_module(f"gaudi_lab.emulator.lazy.{asked}")
+    if asked in _MODULES:
+        compiler: Any = importlib.import_module(f"gaudi_lab.emulator.lazy.{_MODULES[asked]}")
         return compiler
     return None
 

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import fx
 
-from gaudi_lab.emulator.device.random import is_random
-from gaudi_lab.emulator.device.schema import updated_statistics, writes
+from gaudi_lab.emulator.device.schema import writes
 from gaudi_lab.emulator.lazy import recipes, replay
-from gaudi_lab.emulator.lazy.compilers import Program, Runner
-from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
+from gaudi_lab.emulator.lazy.compilers import FirstRun, Program, Runner, why_not_twice
+from gaudi_lab.emulator.lazy.program import Step
+from gaudi_lab.emulator.lazy.recorded_graph import to_fx
 
 NAME = "Inductor"
 
 
-def compile_program(
-    program: Program, holders: Sequence[Any], hosts: Sequence[torch.Tensor], values: Sequence[torch.Tensor]
-) -> tuple[Runner, bool] | None:
+def compile_program(program: Program, first: FirstRun) -> tuple[Runner, bool] | None:
     """Return the program as C++, and if it was on disk; see `compilers.Compiler`."""
     before = recipes.inductor_hits()
-    run = compile_steps(program.steps, program.wanted, hosts)
+    run = compile_steps(program.steps, program.wanted, first.hosts)
     cached = recipes.disk() is not None and recipes.inductor_hits() > before
-    return (run, cached) if program.agrees(run(*hosts), values) else None
+    return (run, cached) if program.agrees(run(*first.hosts), first.values) else None
 
 
 def compile_steps(
@@ -55,56 +51,11 @@ def compile_steps(
 
 
 def why_not(steps: list[Step], hosts: Sequence[Any]) -> str:
-    """Return why no compiler but replay may have this program, as the end of a sentence; empty if it may.
+    """Return why Inductor may not have this program, as the end of a sentence; empty if it may.
 
-    Random numbers would come from another stream than in eager mode, and a program that writes into its inputs
-    would be compiled for the way in which they share memory today. So what may be compiled can be run twice, and
-    the two runs compared.
+    A program that writes would be compiled for the way in which its inputs share memory today.
     """
-    if any(not isinstance(host, torch.Tensor) for host in hosts):
-        return "it has a generator among its inputs"
-    for step in steps:
-        if step.wider:
-            return f"{step.func} is computed in a wider dtype"
-        if step.func is not None and is_random(step.func):
-            return f"{step.func} draws random numbers"
-        if step.func is not None and _writes(step):
-            return f"{step.func} writes into its inputs"
-    return ""
-
-
-def _writes(step: Step) -> bool:
-    return bool(writes(step.func) or updated_statistics(step.func, step.args, step.kwargs))
-
-
-def to_fx(steps: list[Step], wanted: tuple[int, ...]) -> fx.GraphModule:
-    """Return the program as an FX graph over the same operators."""
-    graph = fx.Graph()
-    nodes: dict[int, fx.Node] = {}
-
-    def argument(x: Any) -> Any:
-        if x.__class__ is Slot:
-            return nodes[x.number]
-        return [argument(y) for y in x] if x.__class__ is list else x
-
-    for step in steps:
-        if step.func is None:
-            nodes[step.first] = graph.placeholder(f"v{step.first}")
-            continue
-        node = graph.call_function(
-            step.func,
-            tuple([argument(x) for x in step.args]),
-            {k: argument(x) for k, x in step.kwargs.items()},
-        )
-        _bind(graph, node, step.result, iter(replay.slots_of(step)), nodes)
-    graph.output(tuple([nodes[slot] for slot in wanted]))
-    return fx.GraphModule(torch.nn.Module(), graph)
-
-
-def _bind(graph: fx.Graph, node: fx.Node, result: Any, slots: Any, nodes: dict[int, fx.Node]) -> None:
-    if result.__class__ is Meta:
-        nodes[next(slots)] = node
-    elif result.__class__ in (list, tuple):
-        for position, part in enumerate(result):
-            if part is not None:
-                _bind(graph, graph.call_function(operator.getitem, (node, position)), part, slots, nodes)
+    if reason := why_not_twice(steps, hosts):
+        return reason
+    writing = next((step for step in steps if step.func is not None and writes(step.func)), None)
+    return "" if writing is None else f"{writing.func} writes into its inputs"

@@ -114,7 +114,7 @@ def last_uses(steps: list[Step], wanted: tuple[int, ...]) -> dict[int, list[int]
             continue
         for slot in slots_of(step):
             last[slot] = position
-        for slot in _slots_in([*step.args, *step.kwargs.values()]):
+        for slot in slots_in([*step.args, *step.kwargs.values()]):
             last[slot] = position
     dead: dict[int, list[int]] = {}
     for slot, position in last.items():
@@ -167,12 +167,13 @@ def _text(x: Any, scope: dict[str, Any]) -> str:
     return name
 
 
-def _slots_in(x: Any) -> Iterator[int]:
+def slots_in(x: Any) -> Iterator[int]:
+    """Yield the slots in an argument, or in a list of them."""
     if x.__class__ is Slot:
         yield x.number
     elif x.__class__ is list:
         for y in x:
-            yield from _slots_in(y)
+            yield from slots_in(y)
 
 
 def _callable(step: Step) -> Callable[..., Any]:

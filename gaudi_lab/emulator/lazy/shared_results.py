@@ -40,6 +40,11 @@ class SharedResults:
     results, inputs
         What a step-by-step run returned and was given.
 
+    Raises
+    ------
+    ValueError
+        It cannot be told which memory a result lies in, or no result spans the whole of it.
+
     Attributes
     ----------
     own
@@ -50,7 +55,11 @@ class SharedResults:
         self.own: list[int] = []
         self._views: dict[int, _View] = {}
         self._count = len(results)
-        of_inputs = {_memory(x): number for number, x in enumerate(inputs)}
+        of_inputs: dict[int, int] = {}
+        ambiguous = set()
+        for number, x in enumerate(inputs):
+            if x.numel() and of_inputs.setdefault(_memory(x), number) != number:
+                ambiguous.add(_memory(x))
         of_results: dict[int, int] = {}
         # The result that spans most of a memory comes first: the others lie in it.
         for number in sorted(range(len(results)), key=lambda n: -_extent(results[n])):
@@ -58,6 +67,8 @@ class SharedResults:
             memory = _memory(result)
             owner = of_inputs.get(memory)
             if owner is not None:
+                if memory in ambiguous:  # in a later run they may be apart, and only one of them has it
+                    raise ValueError("a result lies in memory that two of its inputs share")
                 self._views[number] = _lay(result, True, owner, inputs[owner])
             elif memory in of_results:
                 owner = of_results[memory]

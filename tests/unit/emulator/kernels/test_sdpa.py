@@ -59,6 +59,17 @@ def test_a_rule_is_the_mask_that_it_stands_for(inputs, rule, allowed):
     torch.testing.assert_close(blockwise(*inputs, **rule)[0], plain(*inputs, mask=mask)[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_row_that_sees_nothing_is_zeros(inputs, dtype):
+    q, k, _ = [x.to(dtype) for x in inputs]
+    mask = torch.ones(Q, K, dtype=torch.bool)
+    mask[2] = False
+    out, log_sums = blockwise(q, k, k, mask=mask)
+    assert not out[:, :, 2].any()
+    assert log_sums[:, :, 2].eq(-torch.inf).all()
+    assert out[:, :, 3].any()
+
+
 def test_a_sink_without_weight_changes_nothing_and_a_heavy_one_takes_all(inputs):
     none, heavy = torch.full((4,), -torch.inf), torch.full((4,), 1e4)
     torch.testing.assert_close(blockwise(*inputs, sink=none)[0], plain(*inputs)[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 
@@ -26,8 +28,8 @@ def test_it_knows_what_every_program_read_and_filled(capture):
     z = y * 2
     capture.end()
     first, second = capture.segments
-    assert (first.inputs, first.outputs) == ([x._cell], [y._cell])
-    assert (second.inputs, second.outputs) == ([y._cell], [z._cell])
+    assert (first.inputs, first.outputs) == ([x._cell], [weakref.ref(y._cell)])
+    assert (second.inputs, second.outputs) == ([y._cell], [weakref.ref(z._cell)])
     x.fill_(4)
     capture.replay()
     assert (y.tolist(), z.tolist()) == ([5.0, 5.0], [10.0, 10.0])

@@ -25,9 +25,9 @@ def compiled(lazy, monkeypatch):
     graphs = []
     compile_ = CompiledProgram.compile
 
-    def count(self, holders, hosts, values):
+    def count(self, first):
         graphs.append(self)
-        return compile_(self, holders, hosts, values)
+        return compile_(self, first)
 
     monkeypatch.setattr(CompiledProgram, "compile", count)
     trie.clear()

@@ -47,20 +47,42 @@ def input_hash(obj: Any) -> int:
     TypeError
         Something in `obj` cannot be hashed.
     """
+    return _hash_of(obj, torch.is_autocast_enabled("hpu"))
+
+
+def _hash_of(obj: Any, autocast: bool) -> int:
+    kind = obj.__class__
+    # The common ones first: to ask whether something is a `UserDict` costs more than all of these.
+    if kind is HpuTensor:
+        return hash((obj.shape, autocast))
+    if kind is tuple or kind is list:
+        return hash(tuple([_hash_of(x, autocast) for x in obj]))
+    if kind is dict:
+        return hash(tuple([(name, _hash_of(x, autocast)) for name, x in obj.items()]))
+    if kind in _PLAIN:
+        return hash((obj, autocast))
     if isinstance(obj, UserDict) and not _BY_ELEMENTS:
-        return hash(tuple((name, tuple(x)) for name, x in obj.items()))
+        return hash(tuple([(name, tuple(x)) for name, x in obj.items()]))
     if isinstance(obj, (dict, UserDict)):
-        return hash(tuple((name, input_hash(x)) for name, x in obj.items()))
+        return hash(tuple([(name, _hash_of(x, autocast)) for name, x in obj.items()]))
     if isinstance(obj, (list, tuple)):
-        return hash(tuple(input_hash(x) for x in obj))
-    autocast = torch.is_autocast_enabled("hpu")
+        return hash(tuple([_hash_of(x, autocast) for x in obj]))
     if torch.is_tensor(obj):
         return hash((obj.shape, autocast))
     if _is_dataclass(obj):
         return hash(
-            tuple((field.name, input_hash(getattr(obj, field.name))) for field in dataclasses.fields(obj))
+            tuple(
+                [
+                    (field.name, _hash_of(getattr(obj, field.name), autocast))
+                    for field in dataclasses.fields(obj)
+                ]
+            )
         )
     return hash((obj, autocast))
+
+
+_PLAIN = {type(None), bool, int, float, str}
+_HELD = {HpuTensor, *_PLAIN}
 
 
 def copy_to(dst: Any, src: Any) -> None:
@@ -71,6 +93,8 @@ def copy_to(dst: Any, src: Any) -> None:
     AssertionError
         The two differ in their containers.
     """
+    if dst is src and dst.__class__ in _HELD:
+        return
     if torch.is_tensor(dst):
         assert torch.is_tensor(src)
         if dst is src:
@@ -81,13 +105,15 @@ def copy_to(dst: Any, src: Any) -> None:
             dst.copy_(src, non_blocking=True)
         return
     assert type(dst) is type(src)
-    if isinstance(dst, (dict, UserDict)):
+    if dst.__class__ in _PLAIN:
+        return
+    if isinstance(dst, (list, tuple)):
+        for x, y in zip(dst, src, strict=True):
+            copy_to(x, y)
+    elif isinstance(dst, (dict, UserDict)):
         for name, x in dst.items():
             if name in src:  # what the model put into its own dict at the capture was no input
                 copy_to(x, src[name])
-    elif isinstance(dst, (list, tuple)):
-        for x, y in zip(dst, src, strict=True):
-            copy_to(x, y)
     elif _is_dataclass(dst):
         for field in dataclasses.fields(dst):
             copy_to(getattr(dst, field.name), getattr(src, field.name))

@@ -1,0 +1,102 @@
+"""Measure one model all ways, in turns, and print it as JSON.
+
+Run: python benchmarks/peers/one_case.py tiny --rounds 15 --seconds 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+# Before torch: one thread for everybody, and nothing that was compiled before.
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TORCHINDUCTOR_FORCE_DISABLE_CACHES="1")
+os.environ.setdefault("PT_HPU_LAZY_MODE", "1")
+sys.path.insert(0, str(Path(__file__).parent.parent))
+warnings.simplefilter("ignore")
+
+import gaudi_lab.emulator
+
+gaudi_lab.emulator.install()
+
+import habana_frameworks.torch  # noqa: F401 - the device
+import torch
+
+from gaudi_lab.emulator.lazy import agreement, compilers
+from peers.cases import CASES
+from peers.contenders import Run, contenders, on_the_device
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("--rounds", type=int, default=15, help="how often they take turns (default: 15)")
+    parser.add_argument(
+        "--seconds", type=float, default=120.0, help="no further round after so long (default: 120)"
+    )
+    parser.add_argument("--only", nargs="*", help="these ways only, by name; CPU eager always")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        found = measure(options.case, options.rounds, options.seconds, options.only)
+    print(json.dumps(found))
+
+
+def measure(case: str, rounds: int, seconds: float, only: list[str] | None) -> dict[str, Any]:
+    """Return, for each way, the seconds to the first result and those of every round."""
+    torch.manual_seed(0)
+    label, make, fused = CASES[case]
+    module, inputs = make()
+    module = module.eval().requires_grad_(False)
+    expected = module(*inputs)
+    chosen = [x for x in contenders() if not only or x.name in only or x.name == "CPU eager"]
+    runs: dict[str, Run] = {}
+    ways: dict[str, dict[str, Any]] = {}
+    for contender in chosen:
+        way: dict[str, Any] = {"times": []}
+        ways[contender.name] = way
+        torch.compiler.reset()
+        contender.enter()
+        passed, disagreed = len(compilers.passed_over), len(agreement.disagreements)
+        started = time.perf_counter()
+        try:
+            given = on_the_device(module, inputs, fused) if contender.process else (module, inputs)
+            run = contender.make(*given)
+            result = run()
+        except Exception as error:  # a peer that cannot take it, or is not installed
+            way["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            continue
+        way["first"] = time.perf_counter() - started
+        gap = (result - expected).abs().max() / expected.abs().max()
+        way["differs"] = float(gap)
+        way["notes"] = [str(x) for x in compilers.passed_over[passed:]]
+        way["notes"] += [str(x) for x in agreement.disagreements[disagreed:]]
+        for _ in range(3):  # a graph is captured, and what comes twice is compiled
+            contender.enter()
+            run()
+        runs[contender.name] = run
+    began = time.perf_counter()
+    for number in range(rounds):
+        if number >= 3 and time.perf_counter() - began > seconds:
+            break
+        turns = chosen if number % 2 else chosen[::-1]
+        for contender in turns:
+            if contender.name not in runs:
+                continue
+            contender.enter()
+            started = time.perf_counter()
+            runs[contender.name]()
+            ways[contender.name]["times"].append(time.perf_counter() - started)
+    return {"case": case, "label": label, "ways": ways}
+
+
+if __name__ == "__main__":
+    main()

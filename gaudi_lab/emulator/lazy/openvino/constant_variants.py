@@ -1,0 +1,236 @@
+"""OpenVINO as the compiler of a recorded program: Intel's own graph compiler for the CPU.
+
+It is fast where the weights are constants, so parameters are baked in: they are what a call hardly ever changes. Each
+call looks whether they still are what was baked in, by identity and by PyTorch's own count of writes; if they are not,
+it runs step by step. What a program writes into its other inputs is computed as a result and copied there.
+"""
+
+from __future__ import annotations
+
+import gc
+import operator
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from gaudi_lab.emulator.device.tensor import HpuTensor
+from gaudi_lab.emulator.lazy import compilers, recipes, recorded_graph
+from gaudi_lab.emulator.lazy.compilers import CannotCompile, FirstRun, Program, Runner
+from gaudi_lab.emulator.lazy.openvino.conversion import DTYPES, Converter, explain
+from gaudi_lab.emulator.lazy.openvino.infer_request import InferRequest
+from gaudi_lab.emulator.lazy.program import Step
+from gaudi_lab.emulator.lazy.shared_results import SharedResults
+
+NAME = "OpenVINO"
+
+_MOST = 4
+"""So many sets of constants of one program are compiled."""
+
+
+def why_not(steps: list[Step], hosts: Sequence[Any]) -> str:
+    """Return why OpenVINO may not have this program, as the end of a sentence; empty if it may."""
+    if reason := compilers.why_not_twice(steps, hosts):
+        return reason
+    metas = [meta for step in steps for meta in step.metas()]
+    unknown = next((meta.dtype for meta in metas if meta.dtype not in DTYPES), None)
+    return "" if unknown is None else f"it computes in {unknown}"
+
+
+def compile_program(program: Program, first: FirstRun) -> tuple[Runner, bool] | None:
+    """Return the program with its parameters as constants, and if it was on disk; see `compilers.Compiler`."""
+    run = _Variants(program, find_parameters(first.holders), first.before)
+    return (run, run.cached) if run.add(first.before, first.hosts, first.values) else None
+
+
+def find_parameters(holders: Sequence[Any]) -> list[int]:
+    """Return the positions of those inputs that are parameters of a module.
+
+    A cell does not know whose it is, and to note it would cost at every recording. Who refers to it is asked once.
+    """
+    parameters = set()
+    for referrer in gc.get_referrers(*holders):
+        attributes = vars(referrer) if isinstance(referrer, HpuTensor) else referrer
+        if attributes.__class__ is dict and attributes.get("_is_param"):
+            parameters.add(id(attributes.get("_cell")))
+    # PyTorch does not count the writes into tensors of its inference mode.
+    return [
+        position
+        for position, holder in enumerate(holders)
+        if id(holder) in parameters and not holder.host.is_inference()
+    ]
+
+
+class _Variants:
+    """A program, compiled for one or more sets of constants: models of one build share their programs.
+
+    A set is compiled the second time in a row that it comes, so that a training, whose parameters change at each step,
+    compiles nothing.
+
+    Parameters
+    ----------
+    program
+        What to compile.
+    baked
+        The positions of those inputs that are constants.
+    hosts
+        Inputs of the right shapes.
+
+    Attributes
+    ----------
+    cached
+        Whether the first one was found on disk.
+
+    Raises
+    ------
+    CannotCompile
+        It writes into parameters, or cannot be told without writes.
+    """
+
+    def __init__(self, program: Program, baked: Sequence[int], hosts: Sequence[torch.Tensor]) -> None:
+        self.cached = False
+        self._program = program
+        self._baked = baked
+        self._converter = Converter(program, hosts)
+        self._updated = self._converter.updated
+        if set(self._updated) & set(baked):
+            raise CannotCompile("it writes into parameters")
+        self._variants: list[_Variant] = []
+        self._before: list[tuple[torch.Tensor, int]] = []
+        self._by_steps: Runner | None = None
+
+    def add(
+        self,
+        before: Sequence[torch.Tensor],
+        hosts: Sequence[torch.Tensor],
+        values: Sequence[torch.Tensor],
+    ) -> bool:
+        """Compile for the constants among `hosts`; return whether the results are believed.
+
+        Parameters
+        ----------
+        before, hosts, values
+            As in `compilers.FirstRun`. What the program writes into is written in `before`.
+
+        Raises
+        ------
+        CannotCompile
+            OpenVINO cannot take it.
+        """
+        if self._updated and _share_memory(hosts, self._updated):
+            raise CannotCompile("it writes into memory that two of its inputs share")
+        try:
+            shared = SharedResults(values, hosts)
+        except ValueError as error:
+            raise CannotCompile(str(error)) from error
+        variant = _Variant(self._converter, self._baked, before, shared)
+        found = [*variant(before), *[before[position] for position in self._updated]]
+        if not self._program.agrees(found, [*values, *[hosts[position] for position in self._updated]]):
+            return False
+        self.cached = variant.cached
+        # Those whose constants were written since are of no use any more.
+        self._variants = [old for old in self._variants if not old.outdated] + [variant]
+        return True
+
+    def __call__(self, *hosts: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Run on the program's inputs."""
+        if not self._updated or not _share_memory(hosts, self._updated):
+            for variant in self._variants:
+                if variant.holds(hosts):
+                    return variant(hosts)
+        if self._by_steps is None:
+            self._by_steps = self._program.by_steps()
+        now = [(hosts[position], hosts[position]._version) for position in self._baked]
+        again = len(self._variants) < _MOST and _are_same(now, self._before)
+        before = recorded_graph.keep_written(self._program.steps, hosts) if again else hosts
+        values = self._by_steps(*hosts)
+        if again:
+            self._add_later(before, hosts, values)
+        self._before = now
+        return values
+
+    def _add_later(
+        self,
+        before: Sequence[torch.Tensor],
+        hosts: Sequence[torch.Tensor],
+        values: Sequence[torch.Tensor],
+    ) -> None:
+        started = time.perf_counter()
+        try:
+            believed = self.add(before, hosts, values)
+        except CannotCompile:
+            believed = False
+        if not believed:
+            self._baked = ()  # never the same again: nothing to bake
+        recipes.count_compilation(self._program.name, started, cached=self.cached)
+
+
+class _Variant:
+    """A program compiled for one set of constants.
+
+    Attributes
+    ----------
+    cached
+        Whether it was found on disk.
+    """
+
+    def __init__(
+        self,
+        converter: Converter,
+        baked: Sequence[int],
+        hosts: Sequence[torch.Tensor],
+        shared: SharedResults,
+    ) -> None:
+        self._shared = shared
+        self._positions = list(baked)
+        self._constants = [hosts[position] for position in baked]
+        self._writes = list(map(_count_writes, self._constants))
+        self._updated = converter.updated
+        self._run: Callable[..., tuple[list[torch.Tensor], list[torch.Tensor]]] = _compute_nothing
+        self.cached = False
+        if not shared.own and not self._updated:
+            return  # all of it are views of its inputs
+        try:
+            model = converter.compile(shared.own, baked, hosts)
+            self._run = InferRequest(model, hosts, len(shared.own))
+        except Exception as error:  # whatever it could not do
+            raise CannotCompile(explain(error)) from error
+        self.cached = model.cached
+
+    def holds(self, hosts: Sequence[torch.Tensor]) -> bool:
+        """Return whether its constants are what was baked in."""
+        # At each call, of hundreds of constants: so without a loop in Python.
+        given = map(hosts.__getitem__, self._positions)
+        return all(map(operator.is_, given, self._constants)) and not self.outdated
+
+    @property
+    def outdated(self) -> bool:
+        """Whether its constants were written since, so that it will never hold again."""
+        return list(map(_count_writes, self._constants)) != self._writes
+
+    def __call__(self, hosts: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """Run on the program's inputs, the constants among them."""
+        computed, left = self._run(hosts)
+        for position, value in zip(self._updated, left, strict=True):
+            hosts[position].copy_(value)
+        return self._shared.complete(computed, hosts)
+
+
+_count_writes = operator.attrgetter("_version")
+
+
+def _compute_nothing(hosts: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    return [], []
+
+
+def _are_same(now: list[tuple[torch.Tensor, int]], before: list[tuple[torch.Tensor, int]]) -> bool:
+    return len(now) == len(before) > 0 and all(
+        host is old and writes == then for (host, writes), (old, then) in zip(now, before, strict=True)
+    )
+
+
+def _share_memory(hosts: Sequence[torch.Tensor], positions: Sequence[int]) -> bool:
+    """Return whether the memory of an input at one of `positions` is also that of another input."""
+    memories = [host.untyped_storage().data_ptr() for host in hosts]
+    return any(memories.count(memories[position]) > 1 for position in positions)
