@@ -220,7 +220,11 @@ def _to_openvino(module: fx.GraphModule, examples: Sequence[torch.Tensor], resul
 
 @functools.cache
 def _core() -> Any:
-    """Return OpenVINO at work in this process: each that is made starts threads."""
+    """Return OpenVINO at work in this process, for as long as that lasts.
+
+    Each that is made starts threads, and puts the main thread's signal stack back to what it found when it goes: after
+    two that went in the order in which they came, the next signal ends the process.
+    """
     return import_openvino().Core()
 
 
