@@ -5,7 +5,8 @@ Only this module calls instruments on a user's model, and only the workbench cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -285,11 +286,24 @@ class SwitchedModel:
             )
             for name in self._operators.names()
         ]
-        uses.insert(
-            0,
-            self._operators.use_of_attention(self.name, self._with_inputs(), self.settings, measure=measure),
+        attention_use = self._operators.use_of_attention(
+            self.name, self._with_inputs(), self.settings, self._without_fused_sdpa, measure=measure
         )
+        uses.insert(0, attention_use)
         return [replace(use, plain_calls=self._plain_calls(use.name)) for use in uses]
+
+    @contextmanager
+    def _without_fused_sdpa(self) -> Iterator[None]:
+        """Have FusedSDPA off meanwhile, if it is on."""
+        if not self.settings.fused_sdpa:
+            yield
+            return
+        value, handle = self._installed["attention"]
+        handle.remove()
+        try:
+            yield
+        finally:
+            self._installed["attention"] = (value, self._install("attention", value))
 
     def _plain_calls(self, operator: str | None = None) -> tuple[PlainCall, ...]:
         return tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,6 +24,9 @@ from gaudi_lab.settings import FUSED_SDPA, SdpaOptions, Settings
 
 Parts = Mapping[str, tuple[nn.Module, LastInputs | None]]
 """The modules of a model by name, each with what it was last called with."""
+
+Lifted = Callable[[], AbstractContextManager[None]]
+"""Has something off meanwhile, if it is on."""
 
 Outputs = Mapping[str, list[torch.Tensor]]
 """What parts of a model return, on the host in float64."""
@@ -104,9 +107,11 @@ class ModelOperators:
         """Describe an operator in this model, and measure what it saves if the model may run."""
         return _unless_it_raises(partial(self._use, model, name, parts, on=on), measure)
 
-    def use_of_attention(self, model: str, parts: Parts, settings: Settings, *, measure: bool) -> OperatorUse:
-        """Describe FusedSDPA, which has a switch of its own, as the operators are described."""
-        return _unless_it_raises(partial(self._use_of_attention, model, parts, settings), measure)
+    def use_of_attention(
+        self, model: str, parts: Parts, settings: Settings, off: Lifted, *, measure: bool
+    ) -> OperatorUse:
+        """Describe FusedSDPA, which has a switch of its own, as the operators are described; `off` has it off."""
+        return _unless_it_raises(partial(self._use_of_attention, model, parts, settings, off), measure)
 
     def _use(self, model: str, name: str, parts: Parts, *, on: bool, measure: bool) -> OperatorUse:
         operator = catalogue.find_operator(name)
@@ -124,12 +129,12 @@ class ModelOperators:
         if not use.places and operator.shows_in_a_run:
             return _with_reason(use, parts, measure)
         put_places = lambda: self._put(parts, found)  # noqa: E731
-        return self._with_saving(
-            use, parts, {p: x for p, x in found.items() if _good(x)}, put_places, measure
-        )
+        having = {part: places for part, places in found.items() if _good(places)}
+        off = partial(self._off, name, put_places)
+        return self._with_saving(use, parts, having, put_places, off, measure)
 
     def _use_of_attention(
-        self, model: str, parts: Parts, settings: Settings, *, measure: bool
+        self, model: str, parts: Parts, settings: Settings, off: Lifted, *, measure: bool
     ) -> OperatorUse:
         switch, on = FUSED_SDPA, settings.fused_sdpa
         use = OperatorUse(switch.name, switch.label, switch.meaning, model=model, on=on)
@@ -146,12 +151,9 @@ class ModelOperators:
         options = settings.sdpa_options if on else SdpaOptions()
 
         def put_on() -> Handle:
-            stand_ins = self._stand_ins if on else StandIns()
-            return all_or_none(partial(attention.fused_sdpa, x, options, stand_ins) for x in having.values())
+            return all_or_none(partial(attention.fused_sdpa, x, options, StandIns()) for x in having.values())
 
-        if on:
-            return replace(use, not_measured="because that is done while it is off")
-        return self._with_saving(use, parts, having, put_on, measure)
+        return self._with_saving(use, parts, having, put_on, off, measure)
 
     def _with_saving(
         self,
@@ -159,6 +161,7 @@ class ModelOperators:
         parts: Parts,
         having: Mapping[str, Any],
         put_on: Callable[[], Handle],
+        off: Lifted,
         measure: bool,
     ) -> OperatorUse:
         """Return `use` with what it saves, or with why that was not measured."""
@@ -169,7 +172,7 @@ class ModelOperators:
             return use
         runs = [run for part in having if (run := _run_of(*parts[part])) is not None]
         noted = Counter(self._stand_ins.plain_calls)
-        with self._off(use.name, put_on):
+        with off():
             without = [saving.measure(run) for run in runs]
             with put_on():
                 with_it = [saving.measure(run) for run in runs]

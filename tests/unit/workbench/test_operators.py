@@ -297,11 +297,16 @@ def test_what_it_saves_is_measured(workbench):
     without, with_it = off["rms_norm"].saving.operators
     assert without - with_it >= 5 * 4
     assert off["fused_sdpa"].saving.memory[0] > 0
+    memory = off["fused_sdpa"].saving.memory
     gaudi_lab.use_operator("rms_norm", "net")
+    gaudi_lab.use_operator("fused_sdpa", "net")
     before = snapshot(model)
     on = gaudi_lab.operators("net")
     assert on["rms_norm"].on
-    assert on["rms_norm"].saving.operators == (without, with_it)
+    assert on["fused_sdpa"].on
+    saved = on["rms_norm"].saving.operators
+    assert saved[0] - saved[1] == without - with_it
+    assert on["fused_sdpa"].saving.memory == memory
     assert_same(before, snapshot(model))
     # What the measuring calls came to is not the user's.
     assert gaudi_lab.status().models[0].plain_calls == ()
