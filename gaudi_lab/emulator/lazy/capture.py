@@ -124,7 +124,7 @@ class Capture:
         tape.flush()
         only_compile = flags.get("PT_COMPILE_ONLY_MODE")
         for part in self.segments:
-            if part.__class__ is Repeated:
+            if isinstance(part, Repeated):
                 part.run(instead or {})
                 continue
             program, inputs, outputs = part
