@@ -74,7 +74,7 @@ class TracedByOpenVINO:
         """
         pure = recorded_graph.trace(lambda *given: tuple(self._traced(*given)), hosts, decomposed)
         for node in pure.module.graph.nodes:
-            if isinstance(node.target, torch._ops.OpOverload) and is_random(node.target):
+            if isinstance(node.target, torch._ops.OpOverload) and _draws(node):
                 raise CannotCompile(f"{node.target} draws random numbers")
         if pure.updated:
             raise CannotCompile("it writes into its inputs")
@@ -94,3 +94,10 @@ class TracedByOpenVINO:
             found, expected, computed_in=[x.dtype for x in expected], layout=True
         )
         return agreement.believe(self.name, NAME, difference)
+
+
+def _draws(node: fx.Node) -> bool:
+    """Return whether a node draws random numbers: attention on the host does so for its dropout only."""
+    if node.target is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default:
+        return bool(node.args[3:4] and node.args[3])
+    return is_random(node.target)

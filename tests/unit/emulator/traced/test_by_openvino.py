@@ -72,3 +72,21 @@ def test_what_cannot_be_compared_runs_as_traced_and_is_named(by_openvino):
         "aten.rand_like.default draws random numbers",
     ]
     assert not by_openvino
+
+
+@torch.no_grad()
+def test_attention_without_dropout_is_compiled_also_for_rows_that_see_nothing(by_openvino):
+    attend = nn.functional.scaled_dot_product_attention
+
+    def one_row_for_each_token(q, mask):
+        return attend(q, q, q, attn_mask=mask).transpose(1, 2).reshape(4, 16)
+
+    compiled = torch.compile(one_row_for_each_token, backend="hpu_backend")
+    query, seen = torch.randn(1, 2, 4, 8), torch.zeros(4, 4)
+    hidden = seen.clone()
+    hidden[2] = -torch.inf
+    for mask in (seen, hidden):
+        found = compiled(query.to("hpu"), mask.to("hpu")).cpu()
+        torch.testing.assert_close(found, one_row_for_each_token(query, mask), rtol=1e-5, atol=1e-5)
+    assert len(by_openvino) == 1
+    assert not compilers.passed_over
