@@ -25,6 +25,7 @@ MARK = "<!-- bench -->"
 
 QUICK = ["tiny", "minilm1", "minilm32", "unet"]
 QUICK_SECONDS = 460.0
+QUICK_WITHOUT = ["hpu lazy, replay", "HPU graph, replay", "hpu compile, replay", "hpu compile, inductor"]
 
 
 def main() -> None:
@@ -51,6 +52,8 @@ def main() -> None:
             "--seconds",
             str(seconds),
         ]
+        if options.quick:
+            asked += ["--without", *QUICK_WITHOUT]
         try:
             done = subprocess.run(
                 [sys.executable, *asked],

@@ -43,21 +43,27 @@ def main() -> None:
         "--seconds", type=float, default=120.0, help="no further round after so long (default: 120)"
     )
     parser.add_argument("--only", nargs="*", help="these ways only, by name; CPU eager always")
+    parser.add_argument("--without", nargs="*", default=[], help="these ways not, by name")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with torch.no_grad():
-        found = measure(options.case, options.rounds, options.seconds, options.only)
+        found = measure(options)
     print(json.dumps(found))
 
 
-def measure(case: str, rounds: int, seconds: float, only: list[str] | None) -> dict[str, Any]:
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Return, for each way, the seconds to the first result and those of every round."""
     torch.manual_seed(0)
-    label, make, fused = CASES[case]
+    label, make, fused = CASES[options.case]
     module, inputs = make()
     module = module.eval().requires_grad_(False)
     expected = module(*inputs)
-    chosen = [x for x in contenders() if not only or x.name in only or x.name == "CPU eager"]
+    asked = options.only or [x.name for x in contenders()]
+    chosen = [
+        x
+        for x in contenders()
+        if x.name == "CPU eager" or (x.name in asked and x.name not in options.without)
+    ]
     runs: dict[str, Run] = {}
     ways: dict[str, dict[str, Any]] = {}
     for contender in chosen:
@@ -84,8 +90,8 @@ def measure(case: str, rounds: int, seconds: float, only: list[str] | None) -> d
             run()
         runs[contender.name] = run
     began = time.perf_counter()
-    for number in range(rounds):
-        if number >= 3 and time.perf_counter() - began > seconds:
+    for number in range(options.rounds):
+        if number >= 3 and time.perf_counter() - began > options.seconds:
             break
         turns = chosen if number % 2 else chosen[::-1]
         for contender in turns:
@@ -95,7 +101,7 @@ def measure(case: str, rounds: int, seconds: float, only: list[str] | None) -> d
             started = time.perf_counter()
             runs[contender.name]()
             ways[contender.name]["times"].append(time.perf_counter() - started)
-    return {"case": case, "label": label, "ways": ways}
+    return {"case": options.case, "label": label, "ways": ways}
 
 
 if __name__ == "__main__":

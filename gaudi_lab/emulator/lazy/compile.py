@@ -112,7 +112,7 @@ class CompiledProgram:
         """Run step by step, checking the shapes that recording promised, then compile what was learnt."""
         before = hosts
         if compilers.for_recorded() is not None:
-            before = recorded_graph.keep_written(self.steps, hosts)
+            before = self.keep_written(hosts)
         values = replay.interpret(self.steps, self.wanted, hosts)
         self.compile(compilers.FirstRun(holders, hosts, before, values))
         return values
@@ -156,14 +156,14 @@ class CompiledProgram:
         disk = recipes.disk()
         if disk is None:
             return source.bind(source.compile()), False
-        key = recipes.key_of(("replay", source.text, self.dtype, *self._signature()))
+        key = recipes.key_of(("replay", source.text, self.dtype, *self.identity()))
         kept = disk.load(key)
         code = source.compile() if kept is None else marshal.loads(kept)
         if kept is None:
             disk.store(key, marshal.dumps(code))
         return source.bind(code), kept is not None
 
-    def _signature(self) -> list[str]:
+    def identity(self) -> list[str]:
         """Return what the program computes, in a form that is the same in every process."""
         return [f"{step.func} {step.args} {step.kwargs} {step.result} {step.loose}" for step in self.steps]
 
@@ -180,6 +180,14 @@ class CompiledProgram:
         except compilers.CannotCompile as error:
             compilers.passed_over.append(compilers.PassedOver(self.name, compiler.NAME, str(error)))
             return None
+
+    def as_values(self, hosts: Sequence[Any], decomposed: frozenset[str]) -> recorded_graph.PureGraph:
+        """Return the program without writes, with some operators taken apart; see `compilers.Computation`."""
+        return recorded_graph.without_writes(self.steps, self.wanted, hosts, decomposed)
+
+    def keep_written(self, hosts: Sequence[Any]) -> list[Any]:
+        """Return inputs with copies in the place of those into which the program may write."""
+        return recorded_graph.keep_written(self.steps, hosts)
 
     def by_steps(self) -> Runner:
         """Return straight replay."""

@@ -1,6 +1,11 @@
 """The compilers that a graph can be given to, beside straight replay: which is asked for, and what it has passed over.
 
 Each is a module with `NAME`, with `why_not`, which says what it may not have, and with `compile_program`.
+
+Where none is asked for (``GAUDI_LAB_COMPILER=auto``), everything is replayed step by step, recorded programs and what
+Dynamo traced alike. That is what makes the first hundred calls cheapest, as `benchmarks/peers_table.py` measures it:
+Inductor takes longer to compile than a hundred calls save, and OpenVINO saves more than it takes only where a call is
+long (MiniLM on 32 sentences, not on one), at the price of a second copy of the weights. It needs neither of them.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import torch
 from gaudi_lab.emulator.device.random import is_random
 from gaudi_lab.emulator.device.schema import updated_statistics
 from gaudi_lab.emulator.lazy.program import Step
+from gaudi_lab.emulator.lazy.recorded_graph import PureGraph
 
 Runner = Callable[..., Sequence[torch.Tensor]]
 
@@ -24,20 +30,25 @@ _CHOICES = ("auto", "replay", "inductor", "openvino")
 _MODULES = {"inductor": "inductor", "openvino": "openvino.constant_variants"}
 
 
-class Program(Protocol):
-    """A recorded program, as a compiler sees it.
+class Computation(Protocol):
+    """What can be compiled: a recorded program, or what Dynamo traced.
 
     Attributes
     ----------
     name
         What the counters call it.
-    steps, wanted
-        What it computes, and the slots that it returns, in this order.
     """
 
     name: str
-    steps: list[Step]
-    wanted: tuple[int, ...]
+
+    def identity(self) -> object:
+        """Return what it computes, in a form that is the same in every process."""
+
+    def as_values(self, hosts: Sequence[torch.Tensor], decomposed: frozenset[str]) -> PureGraph:
+        """Return it without writes, for inputs like `hosts`, with some operators taken apart."""
+
+    def keep_written(self, hosts: Sequence[Any]) -> Sequence[Any]:
+        """Return inputs with copies in the place of those into which it may write."""
 
     def by_steps(self) -> Runner:
         """Return straight replay, for calls that compiled code does not suit."""
@@ -47,6 +58,19 @@ class Program(Protocol):
 
         What was written into inputs may follow the results, in both.
         """
+
+
+class Program(Computation, Protocol):
+    """A recorded program, as a compiler sees it.
+
+    Attributes
+    ----------
+    steps, wanted
+        What it computes, and the slots that it returns, in this order.
+    """
+
+    steps: list[Step]
+    wanted: tuple[int, ...]
 
 
 class FirstRun(NamedTuple):
@@ -163,19 +187,41 @@ def for_recorded() -> Compiler | None:
         It is OpenVINO, and that is not installed.
     """
     asked = choice()
-    if asked == "openvino" and importlib.util.find_spec("openvino") is None:
-        raise ImportError(
-            "GAUDI_LAB_COMPILER=openvino, and OpenVINO is not installed. Run: pip install openvino"
-        )
+    if asked == "openvino":
+        _need_openvino()
     if asked in _MODULES:
         compiler: Any = importlib.import_module(f"gaudi_lab.emulator.lazy.{_MODULES[asked]}")
         return compiler
     return None
 
 
-def use_inductor_for_traced() -> bool:
-    """Return True if Inductor shall compile what Dynamo traced: also where nothing else is asked for."""
-    return choice() in ("inductor", "auto", "openvino") and has_cpp_compiler()
+def _need_openvino() -> None:
+    if importlib.util.find_spec("openvino") is None:
+        raise ImportError(
+            "GAUDI_LAB_COMPILER=openvino, and OpenVINO is not installed. Run: pip install openvino"
+        )
+
+
+def for_traced(*, gradients: bool) -> str:
+    """Return what compiles a graph that Dynamo traced: ``"replay"``, ``"inductor"`` or ``"openvino"``.
+
+    Parameters
+    ----------
+    gradients
+        Whether it is differentiated, which OpenVINO's graphs are not.
+
+    Raises
+    ------
+    ValueError
+        ``GAUDI_LAB_COMPILER`` is no compiler.
+    ImportError
+        It is OpenVINO, and that is not installed.
+    """
+    asked = choice()
+    if asked == "openvino":
+        _need_openvino()
+        return "replay" if gradients else "openvino"
+    return "inductor" if asked == "inductor" and has_cpp_compiler() else "replay"
 
 
 @functools.cache

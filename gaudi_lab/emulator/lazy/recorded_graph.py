@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -53,6 +53,13 @@ def without_writes(
         decomposed
     ):
         return PureGraph(to_fx(steps, wanted, hosts), ())
+    return trace(to_fx(steps, wanted), hosts, decomposed)
+
+
+def trace(
+    run: Callable[..., Sequence[Any]], hosts: Sequence[torch.Tensor], decomposed: Collection[str] = ()
+) -> PureGraph:
+    """Return what a function of tensors does, without writes; see `without_writes`."""
     from torch._decomp import decomposition_table
     from torch.func import functionalize
     from torch.fx.experimental.proxy_tensor import make_fx
@@ -62,11 +69,11 @@ def without_writes(
         for func, way in decomposition_table.items()
         if isinstance(func, torch._ops.OpOverload) and func._schema.name in decomposed
     }
-    run = functionalize(to_fx(steps, wanted), remove="mutations")
+    pure = functionalize(run, remove="mutations")
     with warnings.catch_warnings(), torch.no_grad():
         # Of an `out=` that is given another size: recording has refused those that matter.
         warnings.simplefilter("ignore")
-        module: fx.GraphModule = make_fx(run, decomposition_table=table, tracing_mode="fake")(*hosts)
+        module: fx.GraphModule = make_fx(pure, decomposition_table=table, tracing_mode="fake")(*hosts)
     return PureGraph(module, _return_what_is_left(module))
 
 

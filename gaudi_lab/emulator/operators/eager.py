@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.device import wider
+from gaudi_lab.emulator.device import counted_writes, wider
 from gaudi_lab.emulator.device.random import is_random, on_device
-from gaudi_lab.emulator.device.schema import Alias, returned_aliases
+from gaudi_lab.emulator.device.schema import Alias, returned_aliases, writes, written
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.record import tape
@@ -17,17 +17,32 @@ from gaudi_lab.emulator.lazy.record import tape
 
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run one operator and return `hpu` tensors over its results."""
-    call, aliases, sole = _plan(func)
-    hosts = [x._cell.read() if x.__class__ is HpuTensor else _host(x) for x in args]
-    for x in hosts:
-        if x.__class__ is torch.Tensor and x.is_complex():
-            call = functools.partial(_with_signs, call)
-            break
-    named = {name: _host(x) for name, x in kwargs.items()}
+    call, aliases, sole, writing = _plan(func)
+    hosts: list[Any] = []
+    signs = False
+    for x in args:
+        kind = x.__class__
+        if kind is HpuTensor:
+            host = x._cell.host
+            if host is None:
+                host = x._cell.read()
+        elif kind in _PLAIN:
+            hosts.append(x)
+            continue
+        else:
+            host = _host(x)
+        if host.__class__ is torch.Tensor and host.is_complex():
+            signs = True
+        hosts.append(host)
+    if signs:
+        call = functools.partial(_with_signs, call)
+    named = {name: _host(x) for name, x in kwargs.items()} if kwargs else kwargs
     try:
         out = call(*hosts, **named)
     except RuntimeError as error:
         out = wider.rescue(error, func, hosts, named)
+    if writing:
+        counted_writes.note(written(func, hosts, named))
     if sole is not None:
         return sole.of(args, kwargs)
     if out.__class__ is torch.Tensor and not aliases:
@@ -63,12 +78,16 @@ _SIGNS = torch._C.DispatchKeySet(torch._C.DispatchKey.Conjugate) | torch._C.Disp
 
 
 @functools.cache
-def _plan(func: Any) -> tuple[Any, tuple[Alias | None, ...], Alias | None]:
-    call = on_device(func) if is_random(func) else func
+def _plan(func: Any) -> tuple[Any, tuple[Alias | None, ...], Alias | None, bool]:
+    # The overload's own C++ entry saves a Python frame for each operator.
+    call = on_device(func) if is_random(func) else func._op
     aliases = returned_aliases(func)
     if not any(aliases):
         aliases = ()
-    return call, aliases, aliases[0] if len(aliases) == 1 else None
+    return call, aliases, aliases[0] if len(aliases) == 1 else None, bool(writes(func))
+
+
+_PLAIN = {int, float, bool, str, type(None), torch.dtype}
 
 
 def _host(x: Any) -> Any:

@@ -18,8 +18,8 @@ from torch.utils import _pytree as pytree
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
+from gaudi_lab.emulator.lazy import compilers
 from gaudi_lab.emulator.lazy.compile import in_use, next_name
-from gaudi_lab.emulator.lazy.compilers import use_inductor_for_traced
 from gaudi_lab.emulator.process import mode
 from gaudi_lab.emulator.traced import graph_log
 from gaudi_lab.emulator.traced.checked_graph import CheckedGraph
@@ -29,9 +29,9 @@ from gaudi_lab.emulator.traced.host_graph import as_on_device, to_host
 def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any]:
     """Return a function of `hpu` tensors that runs `graph_module`.
 
-    The graph is moved to the host, where Inductor compiles it if a C++ compiler is there. It runs as traced if none
-    is, and, with a warning, if Inductor has no code for it on a CPU, or code whose first results are not those of
-    the graph as traced.
+    The graph is moved to the host, where it runs as traced, or as the compiler makes it that was asked for. It runs as
+    traced too, with a warning, if Inductor has no code for it on a CPU, or a compiler code whose first results are not
+    those of the graph as traced.
 
     Raises
     ------
@@ -48,14 +48,33 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     name = next_name("compiled")
     # A compiler may rewrite what it is given, and is compared with what was traced.
     traced = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
-    compiled = None
-    if use_inductor_for_traced() and not _symbolic(example_inputs):
+    compiled: Callable[..., Any] | None = None
+    by = (
+        "replay"
+        if _symbolic(example_inputs)
+        else compilers.for_traced(gradients=_needs_gradients(example_inputs))
+    )
+    if by == "inductor":
         with as_on_device():
             compiled = _inductor(graph_module, example_inputs)
-    graph = in_use[name] = CheckedGraph(name, traced, compiled, "Inductor")
+    elif by == "openvino":
+        from gaudi_lab.emulator.traced.by_openvino import TracedByOpenVINO
+
+        parameters = [n for n, x in enumerate(example_inputs) if isinstance(x, torch.nn.Parameter)]
+        compiled = TracedByOpenVINO(name, traced, parameters)
+    graph = in_use[name] = CheckedGraph(name, traced, compiled, _NAMES[by])
     micros = (time.perf_counter() - started) * 1e6
     publish(EventId.GRAPH_COMPILATION, duration=round(micros), recipe=name)
     return _on_device(graph, devices)
+
+
+_NAMES = {"replay": "", "inductor": "Inductor", "openvino": "OpenVINO"}
+
+
+def _needs_gradients(example_inputs: Sequence[Any]) -> bool:
+    return torch.is_grad_enabled() and any(
+        isinstance(x, torch.Tensor) and x.requires_grad for x in example_inputs
+    )
 
 
 def _inductor(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any] | None:

@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.device import counted_writes
 from gaudi_lab.emulator.device.tensor import HpuTensor
-from gaudi_lab.emulator.lazy import compilers, recipes, recorded_graph
-from gaudi_lab.emulator.lazy.compilers import CannotCompile, FirstRun, Program, Runner
+from gaudi_lab.emulator.lazy import compilers, recipes
+from gaudi_lab.emulator.lazy.compilers import CannotCompile, Computation, FirstRun, Program, Runner
 from gaudi_lab.emulator.lazy.openvino.conversion import DTYPES, Converter, explain
 from gaudi_lab.emulator.lazy.openvino.infer_request import InferRequest
 from gaudi_lab.emulator.lazy.program import Step
@@ -40,7 +41,7 @@ def why_not(steps: list[Step], hosts: Sequence[Any]) -> str:
 
 def compile_program(program: Program, first: FirstRun) -> tuple[Runner, bool] | None:
     """Return the program with its parameters as constants, and if it was on disk; see `compilers.Compiler`."""
-    run = _Variants(program, find_parameters(first.holders), first.before)
+    run = Variants(program, find_parameters(first.holders), first.before)
     return (run, run.cached) if run.add(first.before, first.hosts, first.values) else None
 
 
@@ -62,7 +63,7 @@ def find_parameters(holders: Sequence[Any]) -> list[int]:
     ]
 
 
-class _Variants:
+class Variants:
     """A program, compiled for one or more sets of constants: models of one build share their programs.
 
     A set is compiled the second time in a row that it comes, so that a training, whose parameters change at each step,
@@ -88,7 +89,7 @@ class _Variants:
         It writes into parameters, or cannot be told without writes.
     """
 
-    def __init__(self, program: Program, baked: Sequence[int], hosts: Sequence[torch.Tensor]) -> None:
+    def __init__(self, program: Computation, baked: Sequence[int], hosts: Sequence[torch.Tensor]) -> None:
         self.cached = False
         self._program = program
         self._baked = baked
@@ -124,7 +125,7 @@ class _Variants:
             shared = SharedResults(values, hosts)
         except ValueError as error:
             raise CannotCompile(str(error)) from error
-        variant = _Variant(self._converter, self._baked, before, shared)
+        variant = _Variant(self._converter, self._baked, before, values, shared)
         found = [*variant(before), *[before[position] for position in self._updated]]
         if not self._program.agrees(found, [*values, *[hosts[position] for position in self._updated]]):
             return False
@@ -143,7 +144,7 @@ class _Variants:
             self._by_steps = self._program.by_steps()
         now = [(hosts[position], hosts[position]._version) for position in self._baked]
         again = len(self._variants) < _MOST and _are_same(now, self._before)
-        before = recorded_graph.keep_written(self._program.steps, hosts) if again else hosts
+        before = self._program.keep_written(hosts) if again else hosts
         values = self._by_steps(*hosts)
         if again:
             self._add_later(before, hosts, values)
@@ -180,11 +181,14 @@ class _Variant:
         converter: Converter,
         baked: Sequence[int],
         hosts: Sequence[torch.Tensor],
+        values: Sequence[torch.Tensor],
         shared: SharedResults,
     ) -> None:
         self._shared = shared
         self._positions = list(baked)
         self._constants = [hosts[position] for position in baked]
+        for host in self._constants:
+            counted_writes.count(host)
         self._writes = list(map(_count_writes, self._constants))
         self._updated = converter.updated
         self._run: Callable[..., tuple[list[torch.Tensor], list[torch.Tensor]]] = _compute_nothing
@@ -192,8 +196,10 @@ class _Variant:
         if not shared.own and not self._updated:
             return  # all of it are views of its inputs
         try:
-            model = converter.compile(shared.own, baked, hosts)
+            model = converter.compile(values, shared.own, baked, hosts)
             self._run = InferRequest(model, hosts, len(shared.own))
+        except CannotCompile:
+            raise
         except Exception as error:  # whatever it could not do
             raise CannotCompile(explain(error)) from error
         self.cached = model.cached

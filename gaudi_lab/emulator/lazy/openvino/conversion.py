@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import fx
 
-from gaudi_lab.emulator.lazy import recipes, replay
-from gaudi_lab.emulator.lazy.compilers import CannotCompile, Program
+from gaudi_lab.emulator.lazy import recipes
+from gaudi_lab.emulator.lazy.compilers import CannotCompile, Computation
 from gaudi_lab.emulator.lazy.openvino.openvino_import import import_openvino
 from gaudi_lab.emulator.lazy.openvino.openvino_operators import name_known_operators
 from gaudi_lab.emulator.lazy.program import Meta
-from gaudi_lab.emulator.lazy.recorded_graph import PureGraph, without_writes
+from gaudi_lab.emulator.lazy.recorded_graph import PureGraph
 
 # What it computes in, and under which names. It has no kernels for wider or complex numbers, and would round.
 DTYPES = {
@@ -76,7 +76,7 @@ class Converter:
         The program cannot be told without writes.
     """
 
-    def __init__(self, program: Program, hosts: Sequence[torch.Tensor]) -> None:
+    def __init__(self, program: Computation, hosts: Sequence[torch.Tensor]) -> None:
         self._program = program
         self._hosts = hosts
         self._pure = self._trace()
@@ -86,13 +86,19 @@ class Converter:
         """The positions of the inputs that the program writes into: their new values follow the results."""
         return self._pure.updated
 
-    def compile(self, own: Sequence[int], baked: Sequence[int], hosts: Sequence[torch.Tensor]) -> Model:
+    def compile(
+        self,
+        values: Sequence[torch.Tensor],
+        own: Sequence[int],
+        baked: Sequence[int],
+        hosts: Sequence[torch.Tensor],
+    ) -> Model:
         """Compile the program.
 
         Parameters
         ----------
-        own
-            Which of the program's results the model returns, by number.
+        values, own
+            Results of a run, and which of them the model returns, by number.
         baked, hosts
             The positions of constants, and the inputs that hold them.
 
@@ -104,8 +110,8 @@ class Converter:
         openvino = import_openvino()
 
         live = [position for position in self._read() if position not in set(baked)]
-        results = [_meta_of(host) for host in [hosts[position] for position in self.updated]]
-        results = [*[self._metas()[self._program.wanted[number]] for number in own], *results]
+        left = [hosts[position] for position in self.updated]
+        results = list(map(_meta_of, [*[values[number] for number in own], *left]))
         if unknown := {hosts[position].dtype for position in live} - DTYPES.keys():
             raise CannotCompile(f"it computes in {unknown.pop()}")
         options = {
@@ -116,29 +122,25 @@ class Converter:
         }
         core, disk = _core(), recipes.disk()
         if disk is None:
-            model = self._convert(own, baked, hosts, live, results)
+            model = self._convert(len(values), own, baked, hosts, live, results)
             return Model(core.compile_model(model, "CPU", options), live, results, False)
-        steps = [(str(step.func), step.args, step.kwargs, step.result) for step in self._program.steps]
         digests = [(position, _digest(hosts[position])) for position in baked]
-        key = recipes.key_of(("OpenVINO", openvino.__version__, options, steps, own, live, *digests))
+        key = recipes.key_of(
+            ("OpenVINO", openvino.__version__, options, self._program.identity(), own, live, *digests)
+        )
         if (blob := disk.load(key)) is not None:
             return Model(core.import_model(blob, "CPU", options), live, results, True)
-        compiled = core.compile_model(self._convert(own, baked, hosts, live, results), "CPU", options)
+        compiled = core.compile_model(
+            self._convert(len(values), own, baked, hosts, live, results), "CPU", options
+        )
         disk.store(key, compiled.export_model())
         return Model(compiled, live, results, False)
 
-    def _metas(self) -> dict[int, Meta]:
-        return {
-            slot: meta
-            for step in self._program.steps
-            for slot, meta in zip(replay.slots_of(step), step.metas(), strict=True)
-        }
-
     def _trace(self) -> PureGraph:
         try:
-            pure = without_writes(
-                self._program.steps, self._program.wanted, self._hosts, frozenset(_taken_apart)
-            )
+            pure = self._program.as_values(self._hosts, frozenset(_taken_apart))
+        except CannotCompile:
+            raise
         except Exception as error:  # whatever an operator's fake kernel raises
             raise CannotCompile(f"it cannot be told without writes: {explain(error)}") from error
         name_known_operators(pure.module)
@@ -153,6 +155,7 @@ class Converter:
 
     def _convert(
         self,
+        count: int,
         own: Sequence[int],
         baked: Sequence[int],
         hosts: Sequence[torch.Tensor],
@@ -161,7 +164,7 @@ class Converter:
     ) -> Any:
         """Return the model in OpenVINO's form; what it does not know is taken apart, as often as that helps."""
         while True:
-            module = _bake(self._pure, len(self._program.wanted), own, baked, hosts)
+            module = _bake(self._pure, count, own, baked, hosts)
             try:
                 return _to_openvino(module, [hosts[position] for position in live], results)
             except Exception as error:  # of a class that is not public
@@ -229,7 +232,7 @@ def _core() -> Any:
 
 
 def _meta_of(host: torch.Tensor) -> Meta:
-    return Meta(host.shape, host.stride(), 0, host.dtype)
+    return Meta(host.shape, host.stride(), int(host.storage_offset()), host.dtype)
 
 
 def _digest(host: torch.Tensor) -> str:
@@ -239,8 +242,6 @@ def _digest(host: torch.Tensor) -> str:
 
 def explain(error: Exception) -> str:
     """Return what OpenVINO complains of, out of a text of many lines."""
-    if isinstance(error, CannotCompile):
-        return str(error)
     text = str(error)
     if missing := _UNKNOWN.search(text):
         return f"it does not know {missing[1].strip()}"

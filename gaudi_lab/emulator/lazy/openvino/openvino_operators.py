@@ -87,6 +87,19 @@ def _spread(x: Any, repeats: int) -> Any:
     return x.unsqueeze(2).expand(batch, heads, repeats, length, width).reshape(batch, -1, length, width)
 
 
+def _host_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: Any = None,
+    scale: float | None = None,
+) -> Any:
+    return _attention(query, key, value, attn_mask, scale or query.shape[-1] ** -0.5, is_causal)
+
+
 def _layer_norm(x: Any, shape: Any, weight: Any, bias: Any, eps: float) -> Any:
     return F.layer_norm(x, shape, weight, bias, eps)
 
@@ -154,6 +167,8 @@ def _slice_scatter(
 
 
 _SAME: dict[Any, Callable[..., Any]] = {
+    # A function that stands for another may lay its result out otherwise.
+    _aten.view.default: lambda x, shape: x.reshape(shape),
     _aten._unsafe_view.default: lambda x, shape: x.reshape(shape),
     _aten._safe_softmax.default: _safe_softmax,
     _aten._softmax.default: lambda x, dim, half_to_float: torch.softmax(x, dim),
@@ -165,6 +180,7 @@ _SAME: dict[Any, Callable[..., Any]] = {
     _aten.slice_scatter.default: _slice_scatter,
 }
 _FIRST: dict[Any, Callable[..., Any]] = {
+    _aten._scaled_dot_product_flash_attention_for_cpu.default: _host_attention,
     _aten.native_layer_norm.default: _layer_norm,
     _aten.native_group_norm.default: _group_norm,
     _aten.native_batch_norm.default: _batch_norm,

@@ -70,3 +70,29 @@ def test_arguments_that_do_not_suit_raise_what_the_host_raises(mode):
 def test_sparse_results_are_refused_in_words(mode):
     with pytest.raises(NotImplementedError, match="to_dense"):
         torch.eye(3).to("hpu").to_sparse()
+
+
+def test_what_is_equal_is_inferred_once(lazy, monkeypatch):
+    asked = []
+    infer_anew = infer._infer
+    monkeypatch.setattr(infer, "_infer", lambda *call: asked.append(call) or infer_anew(*call))
+    monkeypatch.setattr(infer, "_known", {})
+    x, same, other = torch.ones(2, 3).to("hpu"), torch.zeros(2, 3).to("hpu"), torch.ones(3, 2).to("hpu").t()
+    asked.clear()
+
+    for given in (x, same):
+        assert infer.result(aten.add.Tensor, (given, 1.5), {}).stride == (3, 1)
+    assert len(asked) == 1
+    assert infer.result(aten.add.Tensor, (other, 1.5), {}).stride == (1, 2)
+    for number in (2.5, 2, True):  # a scalar's class decides of the dtype
+        infer.result(aten.add.Tensor, (x, number), {})
+    assert len(asked) == 5
+
+
+def test_what_was_distrusted_since_is_not_recorded(lazy, monkeypatch):
+    monkeypatch.setattr(infer, "_DISTRUSTED", set())
+    x = torch.ones(2).to("hpu")
+    infer.result(aten.neg.default, (x,), {})
+    infer.distrust(aten.neg.default)
+    with pytest.raises(infer.NotRecordable):
+        infer.result(aten.neg.default, (x,), {})
