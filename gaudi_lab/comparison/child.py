@@ -26,13 +26,18 @@ def main(folder: Path) -> None:
     kept = folder / fresh.REFERENCE
     candidate, number, plan = pickle.loads((folder / fresh.ASKED).read_bytes())
 
-    def load() -> Any:
-        return pickle.loads((folder / fresh.SUBJECT).read_bytes())
-
     def reference() -> Any:
         return torch.load(kept, weights_only=False) if kept.exists() else None
 
-    outputs = attempt(load, candidate, number, plan, Journal(folder / fresh.RECORDS), FRESH, reference)
+    outputs = attempt(
+        lambda: fresh.unpacked(folder),
+        candidate,
+        number,
+        plan,
+        Journal(folder / fresh.RECORDS),
+        FRESH,
+        reference,
+    )
     if outputs is not None and not kept.exists():
         made = kept.with_suffix(".part")
         torch.save(outputs, made)

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_lab import bridge
-from gaudi_lab.comparison import folding, fresh, records
+from gaudi_lab.comparison import folding, fresh, on_ray, packing, records
 from gaudi_lab.comparison.candidates import ENVIRONMENT, Candidate, make_candidates, parse_settings
 from gaudi_lab.comparison.plan import FRESH_ROUNDS, ROUNDS, Estimate, Procedure, estimate
 from gaudi_lab.comparison.records import Journal, Record
 from gaudi_lab.comparison.resident import compare_resident
 from gaudi_lab.comparison.result import Comparison
-from gaudi_lab.comparison.row import FRESH, RESIDENT
-from gaudi_lab.comparison.whereabouts import take_fingerprint
+from gaudi_lab.comparison.row import FRESH, RAY, RESIDENT
+from gaudi_lab.comparison.whereabouts import take_fingerprint, variables
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings, combinations
 from gaudi_lab.workbench import lab
 from gaudi_lab.workbench.comparing_progress import Progress
 from gaudi_lab.workbench.subjects import SwitchedSubject
 
-METHODS = {"resident": RESIDENT, "fresh": FRESH}
+METHODS = {"resident": RESIDENT, "fresh": FRESH, "ray": RAY}
 
 
 def compare(
@@ -48,7 +48,7 @@ def compare(
     candidates = tuple(make_candidates(chosen, over))
     chosen_method = _choose_method(candidates, method)
     if rounds is None:
-        rounds = FRESH_ROUNDS if chosen_method == FRESH else ROUNDS
+        rounds = ROUNDS if chosen_method == RESIDENT else FRESH_ROUNDS
     if rounds < 1 or (calls is not None and calls < 1):
         raise LabValueError(
             "rounds and calls are 1 at least.", python="gaudi_lab.compare(model, rounds=5, calls=10)"
@@ -60,6 +60,9 @@ def compare(
         if chosen_method == FRESH:
             fresh.refuse_held_device(candidates)
             _go(journal, lambda: _in_fresh_processes(subject, plan, journal))
+        elif chosen_method == RAY:
+            with on_ray.cluster(bridge.device_count()) as devices:
+                _go(journal, lambda: _on_ray(subject, plan, journal, devices))
         else:
             _go(journal, lambda: compare_resident(subject, candidates, plan, journal))
     subject.rewind()
@@ -165,6 +168,21 @@ def _in_fresh_processes(subject: SwitchedSubject, plan: Procedure, journal: Jour
         finally:
             workbench.take_up(aside)
         fresh.compare_fresh(folder, plan.candidates, plan, journal)
+
+
+def _on_ray(subject: SwitchedSubject, plan: Procedure, journal: Journal, devices: int) -> None:
+    """Try every candidate in workers of Ray, with nothing of the workbench on what travels there."""
+    workbench = lab.current()
+    aside = workbench.set_aside()
+    try:
+        packed = packing.pack(subject)
+    finally:
+        workbench.take_up(aside)
+    environments = [
+        {**variables(), **bridge.environment_for(one.settings.mode.is_lazy), **dict(one.environment)}
+        for one in plan.candidates
+    ]
+    on_ray.compare_on_ray(packed, plan.candidates, plan, journal, environments, devices)
 
 
 def _go(journal: Journal, run: Callable[[], None]) -> None:
