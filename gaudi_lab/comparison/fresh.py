@@ -20,11 +20,10 @@ from typing import Any
 
 from gaudi_lab import bridge
 from gaudi_lab.comparison.candidates import Candidate
-from gaudi_lab.comparison.packing import Packed, pack, unpack
+from gaudi_lab.comparison.packing import Packed, unpack
 from gaudi_lab.comparison.plan import Procedure
 from gaudi_lab.comparison.records import Journal
 from gaudi_lab.comparison.row import FRESH
-from gaudi_lab.comparison.subject import Subject
 from gaudi_lab.errors import LabError
 
 SUBJECT, WEIGHTS, REFERENCE, RECORDS, ASKED, STARTED, SAID = (
@@ -48,19 +47,12 @@ _TAIL = 4000
 
 
 @contextlib.contextmanager
-def packed(subject: Subject) -> Iterator[Path]:
-    """Write what runs into a folder of its own, from which other processes read it, and take that away afterwards.
-
-    Raises
-    ------
-    LabError
-        Something cannot travel.
-    """
+def packed(what: Packed) -> Iterator[Path]:
+    """Write what runs into a folder of its own, from which other processes read it, and take that away afterwards."""
     with tempfile.TemporaryDirectory(prefix="gaudi-lab-compare-") as name:
         folder = Path(name)
-        packed = pack(subject)
-        (folder / SUBJECT).write_bytes(packed.code)
-        (folder / WEIGHTS).write_bytes(packed.weights)
+        (folder / SUBJECT).write_bytes(what.code)
+        (folder / WEIGHTS).write_bytes(what.weights)
         yield folder
 
 
