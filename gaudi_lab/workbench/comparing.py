@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_lab import bridge
-from gaudi_lab.comparison import folding, fresh, on_ray, packing, records
+from gaudi_lab.comparison import folding, records
 from gaudi_lab.comparison.candidates import ENVIRONMENT, Candidate, make_candidates, parse_settings
-from gaudi_lab.comparison.packing import Packed
+from gaudi_lab.comparison.methods import fresh, on_ray, packing
+from gaudi_lab.comparison.methods.packing import Packed
+from gaudi_lab.comparison.methods.resident import compare_resident
 from gaudi_lab.comparison.plan import FRESH_ROUNDS, ROUNDS, Estimate, Procedure, estimate
 from gaudi_lab.comparison.records import Journal, Record
-from gaudi_lab.comparison.resident import compare_resident
 from gaudi_lab.comparison.result import Comparison
 from gaudi_lab.comparison.row import FRESH, RAY, RESIDENT
 from gaudi_lab.comparison.whereabouts import take_fingerprint, variables
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings, combinations
 from gaudi_lab.workbench import lab
-from gaudi_lab.workbench.comparing_progress import Progress
+from gaudi_lab.workbench.comparing_progress import ComparingProgress
 from gaudi_lab.workbench.subjects import SwitchedSubject
 
 METHODS = {"resident": RESIDENT, "fresh": FRESH, "ray": RAY}
@@ -200,7 +201,7 @@ def _go(journal: Journal, run: Callable[[], None]) -> None:
         journal.add("end", interrupted=interrupted, seconds=time.perf_counter() - started)
 
 
-def _progress(plan: Procedure, method: str, journal: Journal, disk: int, *, quiet: bool) -> Progress:
+def _progress(plan: Procedure, method: str, journal: Journal, disk: int, *, quiet: bool) -> ComparingProgress:
     resident = method == RESIDENT
     fresh_ones = 0 if resident else len(plan.candidates)
     # One that runs in this process is warmed up and compared before the first turn.
@@ -210,4 +211,4 @@ def _progress(plan: Procedure, method: str, journal: Journal, disk: int, *, quie
     def better(call: float | None) -> Estimate:
         return estimate(plan, fresh_ones, call, disk, plan.rounds)
 
-    return Progress(better(None), better, turns, ends, journal, quiet=quiet)
+    return ComparingProgress(better(None), better, turns, ends, journal, quiet=quiet)

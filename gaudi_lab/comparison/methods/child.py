@@ -1,4 +1,4 @@
-"""The side of the process that tries one candidate once: ``python -m gaudi_lab.comparison.child FOLDER``."""
+"""The side of the process that tries one candidate once: ``python -m gaudi_lab.comparison.methods.child FOLDER``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def main(folder: Path) -> None:
     import torch
 
     from gaudi_lab import bridge
-    from gaudi_lab.comparison import fresh
-    from gaudi_lab.comparison.attempt import attempt
+    from gaudi_lab.comparison.methods import fresh
+    from gaudi_lab.comparison.methods.attempt import attempt
     from gaudi_lab.comparison.records import Journal
     from gaudi_lab.comparison.row import FRESH
 

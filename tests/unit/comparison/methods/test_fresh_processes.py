@@ -12,9 +12,9 @@ import torch
 
 import gaudi_lab
 from gaudi_lab import bridge
-from gaudi_lab.comparison import child, fresh
 from gaudi_lab.comparison.candidates import Candidate, make_candidates, parse_settings
-from gaudi_lab.comparison.packing import pack
+from gaudi_lab.comparison.methods import child, fresh
+from gaudi_lab.comparison.methods.packing import pack
 from gaudi_lab.comparison.plan import Procedure
 from gaudi_lab.comparison.records import Journal
 from gaudi_lab.errors import LabError

@@ -20,7 +20,7 @@ from gaudi_lab.comparison.row import RAY
 from gaudi_lab.errors import LabError
 
 if TYPE_CHECKING:
-    from gaudi_lab.comparison.packing import Packed
+    from gaudi_lab.comparison.methods.packing import Packed
 
 HPU = "HPU"
 """What Ray calls the device among the resources of a node."""
@@ -193,9 +193,9 @@ def run_turn(
     import torch
 
     from gaudi_lab import bridge
-    from gaudi_lab.comparison.attempt import attempt
     from gaudi_lab.comparison.measuring import limited
-    from gaudi_lab.comparison.packing import unpack
+    from gaudi_lab.comparison.methods.attempt import attempt
+    from gaudi_lab.comparison.methods.packing import unpack
 
     bridge.load()
     candidate, number, plan = pickle.loads(asked)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from gaudi_lab.comparison.packing import pack, unpack
+from gaudi_lab.comparison.methods.packing import pack, unpack
 
 
 class Tied(nn.Module):

@@ -20,7 +20,7 @@ from typing import Any
 
 from gaudi_lab import bridge
 from gaudi_lab.comparison.candidates import Candidate
-from gaudi_lab.comparison.packing import Packed, unpack
+from gaudi_lab.comparison.methods.packing import Packed, unpack
 from gaudi_lab.comparison.plan import Procedure
 from gaudi_lab.comparison.records import Journal
 from gaudi_lab.comparison.row import FRESH
@@ -131,7 +131,7 @@ def _try(folder: Path, candidate: Candidate, number: int, plan: Procedure, journ
         left.unlink(missing_ok=True)
     with (folder / SAID).open("wb") as said:
         child = subprocess.Popen(
-            [sys.executable, "-m", "gaudi_lab.comparison.child", str(folder)],
+            [sys.executable, "-m", "gaudi_lab.comparison.methods.child", str(folder)],
             env=_environment(candidate),
             stdin=subprocess.PIPE,
             stdout=said,
