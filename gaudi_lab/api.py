@@ -561,7 +561,8 @@ def compare(
     limit
         Seconds that one turn of one setting may take.
     method
-        "resident" or "fresh"; None chooses.
+        "resident", "fresh", or "ray" for tasks of Ray on whatever machine of a cluster has a free HPU; None chooses
+        one of the first two.
     path
         A file to which JSON lines are written as it goes.
     resume

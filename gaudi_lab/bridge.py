@@ -374,6 +374,12 @@ def holds_only_device() -> bool:
     return int(_torch().hpu.device_count()) < 2
 
 
+def device_count() -> int:
+    """Return how many devices this machine has."""
+    load()
+    return int(_torch().hpu.device_count())
+
+
 def wrap_in_hpu_graph(module: nn.Module, **options: Any) -> nn.Module:
     """Call the bridge's `wrap_in_hpu_graph`, which changes `module` in place.
 

@@ -33,7 +33,6 @@ from pathlib import Path
 
 import torch
 import transformers
-from IPython.display import Markdown
 
 from gaudi_lab.transformers import GaudiTrainer, GaudiTrainingArguments
 
@@ -240,114 +239,56 @@ except ValueError as refused:
 # ## Every configuration side by side
 #
 # Now the real question: which configuration for *this* model? One size for all batches, 8 sentences of 80 tokens,
-# so that only the switches differ. No configuration has met this size, so each pays its whole warm-up. A new trainer
-# takes the model from the workbench, with the switches that its own arguments ask for.
+# so that only the switches differ. `%gaudi_compare` tries them in turn, holds their predictions against those of the
+# first one before it times anything, and tells a difference only if it is larger than the noise. A call is one
+# evaluation of 16 sentences: enough to time, and few enough to do often.
 
 # %%
-whole = held_out[:96]  # twelve full batches
-data = samples(whole, padding="max_length")
-results, predictions = {}, {}
-
-
-def measure(name, **arguments):
-    args = GaudiTrainingArguments(disable_tqdm=True, **{**shared, **arguments})
-    one = GaudiTrainer(model=model, args=args, eval_dataset=data, compute_metrics=accuracy)
-    one.remove_callback(transformers.PrinterCallback)
-    first = one.predict(data)
-    warm = sum(not batch.steady for batch in one.warmup.iterations)
-    # A second pass over warm switches gives a steadier figure for the steady state.
-    again = one.predict(data)
-    results[name] = {
-        "accuracy": first.metrics["test_accuracy"],
-        "graphs": first.metrics["test_graph_compilations"],
-        "warm-up": first.metrics["test_warmup_runtime"],
-        "warm batches": warm,
-        "batch": one.warmup.steady_median,
-        "samples/s": again.metrics["test_steady_samples_per_second"],
-    }
-    predictions[name] = first.predictions
-    one.release()
-    r = results[name]
-    print(f"{name:<36} warm-up {r['warm-up']:6.2f} s   then {r['samples/s']:6.1f} samples/s")
-
-
-measure("stock, on the CPU", use_habana=False)
+whole = held_out[:16]  # two full batches
+fixed_size = GaudiTrainer(
+    model=model,
+    args=GaudiTrainingArguments(use_habana=True, use_lazy_mode=True, **shared),
+    eval_dataset=samples(whole, padding="max_length"),
+    compute_metrics=accuracy,
+)
 
 # %%
-measure("lazy", use_habana=True)
-measure("lazy + HPU graphs", use_habana=True, use_hpu_graphs_for_inference=True)
-fused = {"attn_implementation": "gaudi_fused_sdpa", "use_hpu_graphs_for_inference": True}
-measure("lazy + HPU graphs + FusedSDPA", use_habana=True, **fused)
-measure("lazy + HPU graphs + FusedSDPA + bf16", use_habana=True, bf16=True, **fused)
+# %gaudi_compare --settings "lazy; lazy + HPU graphs + FusedSDPA; eager; compile" --rounds 2 fixed_size.evaluate()
 
 # %%
-# %gaudi_mode eager
-
-# %%
-measure("eager", use_habana=True)
-measure("eager + FusedSDPA", use_habana=True, attn_implementation="gaudi_fused_sdpa")
-measure("eager + compiled regions", use_habana=True, torch_compile=True, use_regional_compilation=True)
+comparison = _  # the last result of a notebook
 
 # %% [markdown]
-# `use_regional_compilation` compiles the layer that repeats once instead of the whole model.
-
-# %%
-reference = predictions["stock, on the CPU"]
-rows = [
-    "| | accuracy | logits off by | graphs compiled | warm-up | a batch | samples/s |",
-    "|:--|--:|--:|--:|--:|--:|--:|",
-]
-for name, r in results.items():
-    off = np.abs(predictions[name] - reference).max()
-    rows.append(
-        f"| {name} | {r['accuracy']:.3f} | {off:.0e} | {r['graphs']} | {r['warm-up']:.2f} s "
-        f"| {1000 * r['batch']:.1f} ms | {r['samples/s']:.0f} |"
-    )
-Markdown("\n".join([*rows, "", "*emulated on CPU, these are not Gaudi times*"]))
+# A star marks warm-ups that found what another setting had compiled in this process.
 
 # %% [markdown]
-# The accuracy is the same in every float32 configuration, and far above the 0.25 of guessing:
+# Is it right at all? All held-out sentences, on the device and on the CPU, have the same accuracy, far above the 0.25 of
+# guessing:
 
 # %%
-exact = [name for name in results if "bf16" not in name]
-assert len({results[name]["accuracy"] for name in exact}) == 1
-assert all(np.abs(predictions[name] - reference).max() < 1e-4 for name in exact)
-assert results["lazy"]["accuracy"] > 0.5
+on_cpu = GaudiTrainer(
+    model=model,
+    args=GaudiTrainingArguments(use_habana=False, disable_tqdm=True, **shared),
+    eval_dataset=trainer.eval_dataset,
+    data_collator=trainer.data_collator,
+    compute_metrics=accuracy,
+)
+on_cpu.remove_callback(transformers.PrinterCallback)
+expected = on_cpu.predict(on_cpu.eval_dataset)
+found = trainer.predict(trainer.eval_dataset)
+assert found.metrics["test_accuracy"] == expected.metrics["test_accuracy"] > 0.5
+print(
+    f"accuracy {found.metrics['test_accuracy']:.3f}, logits off by {np.abs(found.predictions - expected.predictions).max():.0e}"
+)
 
 # %% [markdown]
-# ## Which one wins for 50 batches, which for 5000?
+# ## Which one wins for 10 evaluations, which for 1000?
 #
-# A configuration with a long warm-up and quick batches overtakes one without warm-up at some number of batches:
-# its break-even. Total time is warm-up plus steady batches, all measured above, for the configurations that give the
-# same logits as the CPU.
-
+# A configuration with a long warm-up and quick batches overtakes one without warm-up at some number of evaluations:
+# its break-even, which the column "pays" has. `best` says who wins for how many, and the picture shows it.
 
 # %%
-def total(name, batches):
-    r = results[name]
-    return r["warm-up"] + max(batches - r["warm batches"], 0) * r["batch"]
-
-
-on_hpu = [name for name in exact if name != "stock, on the CPU"]
-best = {batches: min(on_hpu, key=lambda name: total(name, batches)) for batches in (50, 5000)}
-for batches, name in best.items():
-    print(f"{batches:>5} batches: {name}, {total(name, batches):.0f} s")
-
-short, long = best.values()
-overtaken = next((n for n in range(1, 5001) if total(long, n) <= total(short, n)), None)
-if short == long:
-    print(f"{short} wins from 50 batches on; nothing overtakes it by 5000.")
-else:
-    print(f"Break-even: {long} overtakes {short} after {overtaken} batches.")
-
-# %%
-import matplotlib.pyplot as plt
-
-counts = np.unique(np.geomspace(1, 5000, 60).astype(int))
-figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-for name in on_hpu:
-    axes.plot(counts, [total(name, n) / n * 1000 for n in counts], label=name)
-axes.set(xscale="log", yscale="log", xlabel="batches", ylabel="ms a batch, warm-up included")
-axes.set_title("emulated on CPU, these are not Gaudi times", fontsize=9, loc="right")
-axes.legend(frameon=False, fontsize=8)
-plt.show()
+for calls in (10, 1000):
+    best = comparison.best(calls)
+    print(f"{calls:>5} evaluations: {best.candidate}, {comparison.total(best, calls):.0f} s in all")
+comparison.plot()

@@ -16,6 +16,9 @@ RESIDENT = "resident"
 FRESH = "fresh process"
 """In a process of its own, so that its warm-up is a cold one."""
 
+RAY = "Ray"
+"""In a worker of Ray of its own, on whatever machine of a cluster: as cold."""
+
 
 @dataclass(frozen=True)
 class OutputDifference:
@@ -60,7 +63,7 @@ class Row(Rendered):
     candidate
         The settings.
     method
-        `RESIDENT` or `FRESH`; empty if it was not reached.
+        `RESIDENT`, `FRESH` or `RAY`; empty if it was not reached.
     warmups
         What its warm-up took, the first call included, once a fresh process; once in all if resident.
     warmup_calls
@@ -121,7 +124,7 @@ class Row(Rendered):
     @property
     def cold(self) -> bool:
         """Whether its warm-up found nothing compiled by another."""
-        return self.method == FRESH
+        return self.method in (FRESH, RAY)
 
     @property
     def median(self) -> float | None:

@@ -24,12 +24,16 @@ def take_fingerprint() -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
     }
     installed = {name: version for name in _LIBRARIES if (version := _version(name))}
-    variables = {
+    return {**found, **installed, **variables()}
+
+
+def variables() -> dict[str, str]:
+    """Return the variables of the environment that a bridge or what runs on it reads."""
+    return {
         name: value
         for name, value in sorted(os.environ.items())
         if name.startswith(_VARIABLES) and "TOKEN" not in name and "KEY" not in name
     }
-    return {**found, **installed, **variables}
 
 
 def _version(library: str) -> str:

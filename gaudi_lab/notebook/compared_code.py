@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
+from gaudi_lab import api
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.handover.bindings import bindings_of
 from gaudi_lab.notebook import namespace
@@ -113,14 +114,9 @@ def compare(shell: InteractiveShell, source: str, **options: Any) -> Comparison:
     **options
         As in `gaudi_lab.compare`.
     """
-    from gaudi_lab.workbench import comparing
-
     subject = subject_of(source, shell.user_ns)
-    over = options.pop("over", None) or {}
-    setup = setup_of(source, shell)
-    return comparing.compare(
-        subject, options.pop("settings", None), over, source=source.strip(), setup=setup, **options
-    )
+    subject.source, subject.setup = source.strip(), setup_of(source, shell)
+    return api.compare(subject, **options)
 
 
 def _arguments_of(call: ast.Call) -> str:

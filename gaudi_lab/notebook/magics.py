@@ -250,7 +250,11 @@ class GaudiMagics(Magics):
     )
     @argument("--rounds", type=int, help="How many turns each has.")
     @argument("--limit", type=float, help="Seconds that one turn of one setting may take.")
-    @argument("--method", choices=["resident", "fresh"], help="In this process, or in one each.")
+    @argument(
+        "--method",
+        choices=["resident", "fresh", "ray"],
+        help="In this process, in one each, or on a cluster.",
+    )
     @argument("--path", help="A file for the records, written as it goes.")
     @argument("--resume", help="Such a file, to go on with.")
     @argument(

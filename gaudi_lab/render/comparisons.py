@@ -7,7 +7,7 @@ from typing import Any
 
 from gaudi_lab.comparison.plan import Estimate
 from gaudi_lab.comparison.result import FASTER, NO_DIFFERENCE, Beside, Comparison, crossings
-from gaudi_lab.comparison.row import FRESH, RESIDENT, OutputDifference, Row
+from gaudi_lab.comparison.row import FRESH, RAY, RESIDENT, OutputDifference, Row
 from gaudi_lab.comparison.subject import WhatRan
 from gaudi_lab.errors import LabError
 from gaudi_lab.render import layout, units
@@ -275,6 +275,8 @@ def _notes(comparison: Comparison) -> list[str]:
         notes.append("settings in turn in this process (resident); * what others had compiled was there")
     if FRESH in methods:
         notes.append("a fresh process for each setting and round: warm-ups are cold")
+    if RAY in methods:
+        notes.append("a worker of Ray for each setting and round: warm-ups are cold")
     return notes
 
 

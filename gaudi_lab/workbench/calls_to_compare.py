@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -65,13 +65,14 @@ class FunctionCall:
             return self.function(*self.args, **{**self.kwargs, **own})
 
     def outputs(self, result: Any) -> Any:
-        """Return all that it returned."""
-        return result
+        """Return all that it returned, but for times: pictures of a pipeline, metrics of a Trainer."""
+        return without_times(result)
 
-    def samples(self, result: Any, values: Values) -> int | None:  # noqa: ARG002 - the protocol's
-        """Return the batch size, if that is varied."""
+    def samples(self, result: Any, values: Values) -> int | None:
+        """Return how many pictures came out, or the batch size if that is varied."""
         size = values.get("batch_size")
-        return size if isinstance(size, int) else None
+        pictures = count_pictures(result)
+        return pictures if pictures is not None else size if isinstance(size, int) else None
 
     def check(self, names: Values) -> None:
         """Raise if it has no argument of such a name."""
@@ -186,8 +187,7 @@ class EvaluationCall:
 
     def outputs(self, result: Any) -> Any:
         """Return predictions, and the metrics that are not of time."""
-        metrics = {name: x for name, x in result["metrics"].items() if not _OF_TIME.search(name)}
-        return {**result, "metrics": metrics}
+        return {**result, "metrics": without_times(result["metrics"])}
 
     def samples(self, result: Any, values: Values) -> int | None:  # noqa: ARG002 - the protocol's
         """Return the size of the data set."""
@@ -247,12 +247,11 @@ class PicturesCall:
 
     def outputs(self, result: Any) -> Any:
         """Return the pictures."""
-        return getattr(result, "images", result)
+        return without_times(result)
 
     def samples(self, result: Any, values: Values) -> int | None:  # noqa: ARG002 - the protocol's
         """Return how many pictures there are."""
-        pictures = getattr(result, "images", None)
-        return len(pictures) if pictures is not None else None
+        return count_pictures(result)
 
     def check(self, names: Values) -> None:
         """Raise for what the pipeline is not called with."""
@@ -278,6 +277,27 @@ class PicturesCall:
             pipeline.set_progress_bar_config(**before)
             if preview is not None:
                 pipeline.preview = preview
+
+
+def without_times(result: Any) -> Any:
+    """Return what was computed of a result, without what says how long that took.
+
+    Of what a pipeline returns these are the pictures; of a Trainer's metrics, also in what `predict` returns, all that
+    are not of time.
+    """
+    if hasattr(result, "images"):
+        return result.images
+    if isinstance(metrics := getattr(result, "metrics", None), Mapping) and hasattr(result, "_replace"):
+        return result._replace(metrics=without_times(metrics))
+    if isinstance(result, Mapping) and any(str(name).endswith("_runtime") for name in result):
+        return {name: value for name, value in result.items() if not _OF_TIME.search(str(name))}
+    return result
+
+
+def count_pictures(result: Any) -> int | None:
+    """Return how many pictures a pipeline has returned; None if it was no pipeline."""
+    pictures = getattr(result, "images", None)
+    return len(pictures) if isinstance(pictures, Sized) else None
 
 
 def autocast(values: Values) -> AbstractContextManager[Any]:

@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_lab import bridge
-from gaudi_lab.comparison import folding, fresh, records
+from gaudi_lab.comparison import folding, records
 from gaudi_lab.comparison.candidates import ENVIRONMENT, Candidate, make_candidates, parse_settings
+from gaudi_lab.comparison.methods import fresh, on_ray, packing
+from gaudi_lab.comparison.methods.packing import Packed
+from gaudi_lab.comparison.methods.resident import compare_resident
 from gaudi_lab.comparison.plan import FRESH_ROUNDS, ROUNDS, Estimate, Procedure, estimate
 from gaudi_lab.comparison.records import Journal, Record
-from gaudi_lab.comparison.resident import compare_resident
 from gaudi_lab.comparison.result import Comparison
-from gaudi_lab.comparison.row import FRESH, RESIDENT
-from gaudi_lab.comparison.whereabouts import take_fingerprint
+from gaudi_lab.comparison.row import FRESH, RAY, RESIDENT
+from gaudi_lab.comparison.whereabouts import take_fingerprint, variables
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings, combinations
 from gaudi_lab.workbench import lab
-from gaudi_lab.workbench.comparing_progress import Progress
+from gaudi_lab.workbench.comparing_progress import ComparingProgress
 from gaudi_lab.workbench.subjects import SwitchedSubject
 
-METHODS = {"resident": RESIDENT, "fresh": FRESH}
+METHODS = {"resident": RESIDENT, "fresh": FRESH, "ray": RAY}
 
 
 def compare(
@@ -31,16 +33,14 @@ def compare(
     settings: Iterable[Settings | str] | None,
     over: Mapping[str, Sequence[Any]],
     *,
-    rounds: int | None = None,
-    calls: int | None = None,
-    tolerance: float | None = None,
-    limit: float | None = None,
-    method: str | None = None,
-    path: str | Path | None = None,
-    resume: str | Path | Comparison | None = None,
-    quiet: bool = False,
-    source: str = "",
-    setup: str = "",
+    rounds: int | None,
+    calls: int | None,
+    tolerance: float | None,
+    limit: float | None,
+    method: str | None,
+    path: str | Path | None,
+    resume: str | Path | Comparison | None,
+    quiet: bool,
 ) -> Comparison:
     """Compare settings; parameters as in `gaudi_lab.compare`."""
     subject.call.check({name: None for name in over if name != ENVIRONMENT})
@@ -48,22 +48,55 @@ def compare(
     candidates = tuple(make_candidates(chosen, over))
     chosen_method = _choose_method(candidates, method)
     if rounds is None:
-        rounds = FRESH_ROUNDS if chosen_method == FRESH else ROUNDS
+        rounds = ROUNDS if chosen_method == RESIDENT else FRESH_ROUNDS
     if rounds < 1 or (calls is not None and calls < 1):
         raise LabValueError(
             "rounds and calls are 1 at least.", python="gaudi_lab.compare(model, rounds=5, calls=10)"
         )
     plan = Procedure(candidates, rounds, calls, tolerance, limit)
-    head = _head(subject, plan, notes, source, setup)
-    journal = _open_journal(head, path, resume)
-    with _progress(plan, chosen_method, journal, quiet=quiet), lab.current().compiles.no_live_line():
-        if chosen_method == FRESH:
-            fresh.refuse_held_device(candidates)
-            _go(journal, lambda: _in_fresh_processes(subject, plan, journal))
-        else:
-            _go(journal, lambda: compare_resident(subject, candidates, plan, journal))
+    with ExitStack() as opened:
+        # All that may be refused comes before the first record is written.
+        carry_out, disk = _prepare(subject, plan, chosen_method, opened)
+        journal = _open_journal(_head(subject, plan, notes), path, resume)
+        opened.enter_context(_progress(plan, chosen_method, journal, disk, quiet=quiet))
+        opened.enter_context(lab.current().compiles.no_live_line())
+        _go(journal, lambda: carry_out(journal))
     subject.rewind()
     return folding.fold(journal.records, journal.path)
+
+
+def _prepare(
+    subject: SwitchedSubject, plan: Procedure, method: str, opened: ExitStack
+) -> tuple[Callable[[Journal], None], int]:
+    """Return what carries a plan out, writing to a journal, and the bytes it has on disk meanwhile."""
+    if method == RESIDENT:
+        return lambda journal: compare_resident(subject, plan.candidates, plan, journal), 0
+    if method == FRESH:
+        fresh.refuse_held_device(plan.candidates)
+        folder = opened.enter_context(fresh.packed(_without_switches(subject)))
+        disk = fresh.packed_size(folder)
+        return lambda journal: fresh.compare_fresh(folder, plan.candidates, plan, journal), disk
+    what = _without_switches(subject)
+    devices = opened.enter_context(on_ray.cluster(bridge.device_count()))
+    environments = [
+        {**variables(), **bridge.environment_for(one.settings.mode.is_lazy), **dict(one.environment)}
+        for one in plan.candidates
+    ]
+
+    def on_cluster(journal: Journal) -> None:
+        on_ray.compare_on_ray(what, plan.candidates, plan, journal, environments, devices)
+
+    return on_cluster, 0
+
+
+def _without_switches(subject: SwitchedSubject) -> Packed:
+    """Return what travels to other processes, with nothing of the workbench on it."""
+    workbench = lab.current()
+    aside = workbench.set_aside()
+    try:
+        return packing.pack(subject)
+    finally:
+        workbench.take_up(aside)
 
 
 def _choose(
@@ -102,7 +135,7 @@ def _needs_fresh_process(candidate: Candidate) -> bool:
     return bool(candidate.environment) or bridge.needs_fresh_process(candidate.settings.mode.is_lazy)
 
 
-def _head(subject: SwitchedSubject, plan: Procedure, notes: list[str], source: str, setup: str) -> Record:
+def _head(subject: SwitchedSubject, plan: Procedure, notes: list[str]) -> Record:
     return {
         "kind": "comparison",
         "format": records.FORMAT,
@@ -112,8 +145,8 @@ def _head(subject: SwitchedSubject, plan: Procedure, notes: list[str], source: s
         "fingerprint": take_fingerprint(),
         "emulated": bridge.identity().emulated,
         "notes": notes,
-        "source": source,
-        "setup": setup,
+        "source": subject.source,
+        "setup": subject.setup,
     }
 
 
@@ -155,18 +188,6 @@ def _open_journal(head: Record, path: str | Path | None, resume: str | Path | Co
     return journal
 
 
-def _in_fresh_processes(subject: SwitchedSubject, plan: Procedure, journal: Journal) -> None:
-    """Try every candidate in processes of its own, with nothing of the workbench on what travels there."""
-    workbench = lab.current()
-    aside = workbench.set_aside()
-    with ExitStack() as opened:
-        try:
-            folder = opened.enter_context(fresh.packed(subject))
-        finally:
-            workbench.take_up(aside)
-        fresh.compare_fresh(folder, plan.candidates, plan, journal)
-
-
 def _go(journal: Journal, run: Callable[[], None]) -> None:
     """Run, and write down how it ended. An interrupt keeps what is there."""
     started = time.perf_counter()
@@ -180,7 +201,7 @@ def _go(journal: Journal, run: Callable[[], None]) -> None:
         journal.add("end", interrupted=interrupted, seconds=time.perf_counter() - started)
 
 
-def _progress(plan: Procedure, method: str, journal: Journal, *, quiet: bool) -> Progress:
+def _progress(plan: Procedure, method: str, journal: Journal, disk: int, *, quiet: bool) -> ComparingProgress:
     resident = method == RESIDENT
     fresh_ones = 0 if resident else len(plan.candidates)
     # One that runs in this process is warmed up and compared before the first turn.
@@ -188,6 +209,6 @@ def _progress(plan: Procedure, method: str, journal: Journal, *, quiet: bool) ->
     ends = ("evidence", "timed", "error") if resident else ("timed", "error")
 
     def better(call: float | None) -> Estimate:
-        return estimate(plan, fresh_ones, call, 0, plan.rounds)
+        return estimate(plan, fresh_ones, call, disk, plan.rounds)
 
-    return Progress(better(None), better, turns, ends, journal, quiet=quiet)
+    return ComparingProgress(better(None), better, turns, ends, journal, quiet=quiet)

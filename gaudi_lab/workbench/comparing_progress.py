@@ -59,7 +59,7 @@ def _(comparing: Comparing) -> str:
     return " · ".join(filter(None, parts))
 
 
-class Progress:
+class ComparingProgress:
     """Shows how far a comparison is while it runs.
 
     Parameters
@@ -95,7 +95,7 @@ class Progress:
         self._output: Any = None
         self._bar: Any = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ComparingProgress:
         self._started = time.monotonic()
         self._journal.told = self._see
         if not self._quiet and not frontend.in_notebook():

@@ -43,7 +43,12 @@ class SwitchedSubject:
     ----------
     name, call, models
         The same.
+    source, setup
+        The code of what is run, and of the cells that made it; empty if it is known as objects only.
     """
+
+    source = ""
+    setup = ""
 
     def __init__(self, name: str, call: ComparedCall, models: dict[str, Any]) -> None:
         self.name = name
@@ -123,7 +128,7 @@ def make_subject(what: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name:
     ----------
     what
         A torch module, Trainer, `trainer.evaluate`, pipeline, or a function. What is run by a function uses the
-        attached models, whose switches are moved.
+        attached models, whose switches are moved. A subject is returned as it is.
     args, kwargs
         What it is called with.
     name
@@ -134,6 +139,8 @@ def make_subject(what: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name:
     LabError
         It is none of these.
     """
+    if isinstance(what, SwitchedSubject):
+        return what
     owner = getattr(what, "__self__", None)
     if components.is_trainer(owner) and getattr(what, "__name__", "") == "evaluate":
         what = owner

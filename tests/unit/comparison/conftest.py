@@ -10,9 +10,9 @@ import torch
 
 from gaudi_lab.comparison import folding, records
 from gaudi_lab.comparison.candidates import Candidate
+from gaudi_lab.comparison.methods.resident import compare_resident
 from gaudi_lab.comparison.plan import Procedure
 from gaudi_lab.comparison.records import Journal
-from gaudi_lab.comparison.resident import compare_resident
 from gaudi_lab.comparison.subject import WhatRan
 from gaudi_lab.settings import Mode, Settings
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from torch import nn
 import gaudi_lab
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings
+from gaudi_lab.workbench.calls_to_compare import FunctionCall
 
 
 def test_all_settings_of_a_model(bert):
@@ -116,6 +119,21 @@ def test_a_function_uses_the_attached_models(net, workbench):
     assert found.rows[2].ran.replays > 0
     with pytest.raises(LabValueError, match="no argument of that name"):
         gaudi_lab.compare(lambda: net(x), over={"scale": [1]}, quiet=True)
+
+
+def test_what_a_function_returns_is_compared_without_the_times_in_it():
+    from transformers.trainer_utils import PredictionOutput
+
+    pictures = SimpleNamespace(images=["one", "two"], throughput=3.0)
+    call = FunctionCall(lambda: None)
+    assert call.outputs(pictures) == ["one", "two"]
+    assert call.samples(pictures, {}) == 2
+    metrics = {"eval_loss": 0.5, "eval_runtime": 0.1, "eval_samples_per_second": 80.0}
+    assert call.outputs(metrics) == {"eval_loss": 0.5}
+    predicted = PredictionOutput("logits", None, metrics)
+    assert call.outputs(predicted) == PredictionOutput("logits", None, {"eval_loss": 0.5})
+    own = {"memory": 1, "logits": 2}
+    assert call.outputs(own) is own
 
 
 def test_random_numbers_are_the_same_in_every_run(workbench):

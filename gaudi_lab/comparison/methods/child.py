@@ -1,4 +1,4 @@
-"""The side of the process that tries one candidate once: ``python -m gaudi_lab.comparison.child FOLDER``."""
+"""The side of the process that tries one candidate once: ``python -m gaudi_lab.comparison.methods.child FOLDER``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def main(folder: Path) -> None:
     import torch
 
     from gaudi_lab import bridge
-    from gaudi_lab.comparison import fresh
-    from gaudi_lab.comparison.attempt import attempt
+    from gaudi_lab.comparison.methods import fresh
+    from gaudi_lab.comparison.methods.attempt import attempt
     from gaudi_lab.comparison.records import Journal
     from gaudi_lab.comparison.row import FRESH
 
@@ -26,13 +26,18 @@ def main(folder: Path) -> None:
     kept = folder / fresh.REFERENCE
     candidate, number, plan = pickle.loads((folder / fresh.ASKED).read_bytes())
 
-    def load() -> Any:
-        return pickle.loads((folder / fresh.SUBJECT).read_bytes())
-
     def reference() -> Any:
         return torch.load(kept, weights_only=False) if kept.exists() else None
 
-    outputs = attempt(load, candidate, number, plan, Journal(folder / fresh.RECORDS), FRESH, reference)
+    outputs = attempt(
+        lambda: fresh.unpacked(folder),
+        candidate,
+        number,
+        plan,
+        Journal(folder / fresh.RECORDS),
+        FRESH,
+        reference,
+    )
     if outputs is not None and not kept.exists():
         made = kept.with_suffix(".part")
         torch.save(outputs, made)

@@ -12,8 +12,9 @@ import torch
 
 import gaudi_lab
 from gaudi_lab import bridge
-from gaudi_lab.comparison import child, fresh
 from gaudi_lab.comparison.candidates import Candidate, make_candidates, parse_settings
+from gaudi_lab.comparison.methods import child, fresh
+from gaudi_lab.comparison.methods.packing import pack
 from gaudi_lab.comparison.plan import Procedure
 from gaudi_lab.comparison.records import Journal
 from gaudi_lab.errors import LabError
@@ -108,7 +109,7 @@ def test_what_raises_costs_its_row(tmp_path, monkeypatch, workbench):
         raise ValueError("asked for it")
 
     candidate = Candidate(Settings(Mode.EAGER))
-    with fresh.packed(make_subject(work, (), {})) as folder:
+    with fresh.packed(pack(make_subject(work, (), {}))) as folder:
         (folder / fresh.ASKED).write_bytes(pickle.dumps((candidate, 0, Procedure((candidate,), 1))))
         monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"path": sys.path})))
         child.main(folder)
@@ -170,7 +171,7 @@ def test_the_order_goes_round(monkeypatch):
 
     monkeypatch.setattr(fresh, "_try", note)
     candidates = make_candidates([parse_settings(x) for x in ("eager", "lazy", "compile")], {})
-    with fresh.packed(_Nothing()) as folder:
+    with fresh.packed(pack(_Nothing())) as folder:
         fresh.compare_fresh(folder, candidates, Procedure(tuple(candidates), 3), Journal())
     assert [name for number, name in tried if number == 1] == ["lazy", "compile", "eager"]
     assert sorted({number for number, _ in tried}) == [0, 1, 2]

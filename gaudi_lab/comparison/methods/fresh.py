@@ -1,6 +1,6 @@
 """A new process for each candidate and turn, with its environment set before anything is imported.
 
-What runs travels by cloudpickle, and what the notebook defined with it.
+What runs travels as `packing` says, and what the notebook defined with it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,20 +16,19 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import cloudpickle
+from typing import Any
 
 from gaudi_lab import bridge
 from gaudi_lab.comparison.candidates import Candidate
-from gaudi_lab.comparison.measuring import first_line
+from gaudi_lab.comparison.methods.packing import Packed, unpack
 from gaudi_lab.comparison.plan import Procedure
 from gaudi_lab.comparison.records import Journal
 from gaudi_lab.comparison.row import FRESH
-from gaudi_lab.comparison.subject import Subject
 from gaudi_lab.errors import LabError
 
-SUBJECT, REFERENCE, RECORDS, ASKED, STARTED, SAID = (
+SUBJECT, WEIGHTS, REFERENCE, RECORDS, ASKED, STARTED, SAID = (
     "subject.pickle",
+    "weights.safetensors",
     "reference.pt",
     "records.jsonl",
     "asked.pickle",
@@ -47,30 +47,23 @@ _TAIL = 4000
 
 
 @contextlib.contextmanager
-def packed(subject: Subject) -> Iterator[Path]:
-    """Write what runs into a folder of its own, from which other processes read it, and take that away afterwards.
-
-    Raises
-    ------
-    LabError
-        Something cannot travel.
-    """
+def packed(what: Packed) -> Iterator[Path]:
+    """Write what runs into a folder of its own, from which other processes read it, and take that away afterwards."""
     with tempfile.TemporaryDirectory(prefix="gaudi-lab-compare-") as name:
         folder = Path(name)
-        try:
-            (folder / SUBJECT).write_bytes(cloudpickle.dumps(subject))
-        except Exception as error:
-            raise LabError(
-                f"{subject.name} cannot travel into a process of its own, which these settings need: "
-                f"{first_line(error)}.",
-                python='gaudi_lab.compare(..., method="resident")',
-            ) from error
+        (folder / SUBJECT).write_bytes(what.code)
+        (folder / WEIGHTS).write_bytes(what.weights)
         yield folder
 
 
 def packed_size(folder: Path) -> int:
     """Return the bytes that what runs takes on disk."""
-    return (folder / SUBJECT).stat().st_size
+    return (folder / SUBJECT).stat().st_size + (folder / WEIGHTS).stat().st_size
+
+
+def unpacked(folder: Path) -> Any:
+    """Return what runs, in the process that reads it."""
+    return unpack(Packed((folder / SUBJECT).read_bytes(), (folder / WEIGHTS).read_bytes()))
 
 
 def refuse_held_device(candidates: Sequence[Candidate]) -> None:
@@ -132,13 +125,13 @@ def _make_reference(folder: Path, candidates: Sequence[Candidate], plan: Procedu
 def _try(folder: Path, candidate: Candidate, number: int, plan: Procedure, journal: Journal) -> None:
     """Run one turn in a process of its own."""
     journal.begin(candidate)
-    (folder / ASKED).write_bytes(cloudpickle.dumps((candidate, number, plan)))
+    (folder / ASKED).write_bytes(pickle.dumps((candidate, number, plan)))
     written = folder / RECORDS
     for left in (written, folder / STARTED):
         left.unlink(missing_ok=True)
     with (folder / SAID).open("wb") as said:
         child = subprocess.Popen(
-            [sys.executable, "-m", "gaudi_lab.comparison.child", str(folder)],
+            [sys.executable, "-m", "gaudi_lab.comparison.methods.child", str(folder)],
             env=_environment(candidate),
             stdin=subprocess.PIPE,
             stdout=said,
