@@ -43,6 +43,7 @@ def fold(found: list[Record], path: Path | None = None) -> Comparison:
         source=head.get("source", ""),
         setup=head.get("setup", ""),
         kind=head.get("what", "function"),
+        models=tuple(head.get("models", ())),
     )
 
 
@@ -88,6 +89,7 @@ def unfold(comparison: Comparison) -> list[Record]:
             "notes": list(comparison.notes),
             "source": comparison.source,
             "setup": comparison.setup,
+            "models": list(comparison.models),
         }
     ]
     for row in comparison.rows:

@@ -45,6 +45,8 @@ class Comparison(Framed, Plotted):
         The code that it needs before, from the notebook's cells; empty if that is not known.
     kind
         What was compared: "model", "trainer", "pipeline" or "function".
+    models
+        What the attached models are called whose switches were moved for a function.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Comparison(Framed, Plotted):
     source: str = ""
     setup: str = ""
     kind: str = "function"
+    models: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> Row | None:

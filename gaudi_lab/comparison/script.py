@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from gaudi_lab.comparison.result import Comparison
@@ -69,16 +69,15 @@ def _in_gaudi_lab(comparison: Comparison, row: Row, setup: list[str]) -> list[st
         for name, value in settings.switches.items()
         if name != "mode" and value not in (None, False, ())
     ]
-    attach = [f"gaudi_lab.attach({name})" for name in _models(comparison)]
     return [
         "import gaudi_lab",
-        "import torch",
+        *([] if "import torch" in setup else ["import torch"]),
         "",
         f'gaudi_lab.mode("{Mode.of_process(settings.mode.is_lazy)}")',
         "",
         *setup,
         "",
-        *attach,
+        *_attach(comparison, setup),
         f"gaudi_lab.apply(gaudi_lab.Settings({', '.join(given)}))",
         "",
         *_run(comparison, row),
@@ -93,7 +92,7 @@ def _in_plain_bridge(comparison: Comparison, row: Row, setup: list[str]) -> list
             python='comparison.to_code("gaudi_lab")',
         )
     _refuse_options(settings, "the plain bridge")
-    (name,) = _models(comparison)
+    name = _model(comparison)
     model = f"{name}.model" if comparison.kind == "trainer" else name
     lines = [
         "import torch",
@@ -130,7 +129,7 @@ def _for_optimum(comparison: Comparison, row: Row, setup: list[str]) -> list[str
                         python='comparison.to_code("gaudi_lab")',
                     )
                 arguments.append(option.arguments[value])
-    (name,) = _models(comparison)
+    name = _model(comparison)
     if (size := row.candidate.values.get(_BATCH_SIZE)) is not None:
         arguments.append(f"per_device_eval_batch_size={size}")
     else:
@@ -171,7 +170,7 @@ def _run(comparison: Comparison, row: Row, after: list[str] | None = None) -> li
     lines = []
     size = values.pop(_BATCH_SIZE, None)
     if size is not None and comparison.kind == "trainer":
-        (name,) = _models(comparison)
+        name = _model(comparison)
         lines.append(f"{name}.args.per_device_eval_batch_size = {size}")
     elif size is not None and comparison.kind == "model":
         lines.append(f"# It won with {size} samples a call.")
@@ -198,15 +197,29 @@ def _with_arguments(source: str, values: dict[str, Any]) -> str:
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def _models(comparison: Comparison) -> Iterator[str]:
-    """Yield the names of what the switches are put on: what is called, without its method."""
-    if comparison.kind == "function":
-        return
+def _attach(comparison: Comparison, setup: list[str]) -> list[str]:
+    """Return the lines that put on the workbench what the switches were moved of."""
+    if comparison.kind != "function":
+        return [f"gaudi_lab.attach({_model(comparison)})"]
+    code = "\n".join(setup)
+    for name in comparison.models:
+        if not re.search(rf"\b{re.escape(name)}\b", code):
+            raise LabError(
+                f"The switches were those of {name}, which none of the cells makes that {comparison.source} needs. A "
+                "model is known by the name of its variable when it is attached by that.",
+                python=f'gaudi_lab.attach({name}, "{name}")',
+                magic=f"%gaudi_attach {name}",
+            )
+    return [f'gaudi_lab.attach({name}, "{name}")' for name in comparison.models]
+
+
+def _model(comparison: Comparison) -> str:
+    """Return the name of what the switches are put on: what is called, without its method."""
     tree = ast.parse(comparison.source, mode="eval").body
     called = tree.func if isinstance(tree, ast.Call) else tree
     while isinstance(called, ast.Attribute) and called.attr in ("evaluate", "__call__"):
         called = called.value
-    yield ast.unparse(called)
+    return ast.unparse(called)
 
 
 def _refuse_options(settings: Settings, where: str) -> None:

@@ -147,6 +147,7 @@ def _head(subject: SwitchedSubject, plan: Procedure, notes: list[str]) -> Record
         "notes": notes,
         "source": subject.source,
         "setup": subject.setup,
+        "models": list(subject.models) if subject.kind == "function" else [],
     }
 
 

@@ -117,6 +117,7 @@ def test_a_function_uses_the_attached_models(net, workbench):
     )
     assert [row.differs for row in found.rows] == [False, True, False, True]
     assert found.rows[2].ran.replays > 0
+    assert found.models == ("net",)
     with pytest.raises(LabValueError, match="no argument of that name"):
         gaudi_lab.compare(lambda: net(x), over={"scale": [1]}, quiet=True)
 

@@ -48,9 +48,9 @@ trainer = GaudiTrainer(
 WINS = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True)
 
 
-def compared(kind, source, setup, settings=WINS, **values):
+def compared(kind, source, setup, settings=WINS, models=(), **values):
     row = Row(Candidate(settings, tuple(values.items())), RESIDENT, (0.1,), 1, turns=((0, (0.1,) * 5),))
-    return Comparison("it", (row,), kind=kind, source=source, setup=setup)
+    return Comparison("it", (row,), kind=kind, source=source, setup=setup, models=models)
 
 
 def run(code, folder, *, more="", path=""):
@@ -78,6 +78,14 @@ def test_for_gaudi_lab(tmp_path):
     assert code.index('os.environ["PT_HPU_LAZY_MODE"] = "1"') < code.index("import torch")
     more = "\nprint(gaudi_lab.status().models[0].settings, result[0].dtype)\n"
     assert run(code, tmp_path, more=more).endswith("lazy + HPU graphs + FusedSDPA torch.bfloat16\n")
+
+
+def test_a_function_has_the_models_that_were_attached(tmp_path):
+    setup = f"{ATTENTION}\ndef work():\n    return model(x, x, x, need_weights=False)\n"
+    code = compared("function", "work()", setup, models=("model",)).to_code()
+    assert code.count("import torch\n") == 1
+    more = "\nprint(gaudi_lab.status().models[0].settings)\n"
+    assert run(code, tmp_path, more=more).endswith("lazy + HPU graphs + FusedSDPA\n")
 
 
 def test_for_the_plain_bridge(tmp_path):
@@ -118,6 +126,7 @@ print(args.eval_batch_size, args.use_hpu_graphs_for_inference, len(trainer.warmu
         (compared("model", "", ""), "gaudi_lab", "as objects and not as code"),
         (compared("model", "model(**batch)", MODEL), "optimum-habana", "for a Trainer"),
         (compared("function", "work()", MODEL), "habana_frameworks", "for a model"),
+        (compared("function", "work()", MODEL, models=("net",)), "gaudi_lab", "those of net, which none"),
         (
             compared("model", "model(**batch)", MODEL, WINS.replace(recompute=True)),
             "habana_frameworks",
