@@ -202,7 +202,6 @@ PARTS: tuple[Surrounding, ...] = (
     Surrounding("working directory", "os", os.getcwd, os.chdir),
     Surrounding("module search path", "sys", _get_path, _put_path),
     Surrounding("state of random", "random", random.getstate, random.setstate),
-    Surrounding("warning filters", "warnings", lambda: list(warnings.filters), _put_filters),
     Surrounding("source of the cells", "linecache", _get_sources, _put_sources),
     Surrounding(
         "random state of NumPy",
@@ -220,5 +219,9 @@ PARTS: tuple[Surrounding, ...] = (
     ),
     Surrounding("settings of matplotlib", "matplotlib", _get_matplotlib, _put_matplotlib),
     Surrounding("callbacks of IPython", "IPython.core.interactiveshell", _get_callbacks, _put_callbacks),
+    Surrounding("warning filters", "warnings", lambda: list(warnings.filters), _put_filters),
 )
-"""All parts that are known here, in the order in which they are put back: random states after what might use them."""
+"""All parts that are known here, in the order in which they are put back.
+
+Random states come after what might use them, and warning filters after what might import a module that adds its own.
+"""
