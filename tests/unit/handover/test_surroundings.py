@@ -11,12 +11,12 @@ import os, random, sys, warnings, linecache
 import numpy as np, torch, matplotlib
 os.chdir({folder!r})
 sys.path.insert(0, '/somewhere')
-warnings.filterwarnings("error", message="a message")
 random.seed(3); np.random.seed(4); torch.manual_seed(5)
 random.random(); np.random.rand(); torch.rand(1)
 np.set_printoptions(precision=2); np.seterr(divide="raise")
 torch.set_default_dtype(torch.float64); torch.set_grad_enabled(False); torch.set_num_threads(2)
 torch.use_deterministic_algorithms(True); torch.set_printoptions(precision=3)
+warnings.filterwarnings("error", message="a message")
 matplotlib.rcParams["lines.linewidth"] = 7.5
 linecache.cache["<cell 3>"] = (4, None, ["1 / 0"], "<cell 3>")
 from gaudi_lab.handover.surroundings import gather as gather_
