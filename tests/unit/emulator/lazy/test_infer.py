@@ -70,3 +70,15 @@ def test_arguments_that_do_not_suit_raise_what_the_host_raises(mode):
 def test_sparse_results_are_refused_in_words(mode):
     with pytest.raises(NotImplementedError, match="to_dense"):
         torch.eye(3).to("hpu").to_sparse()
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+def test_quantized_tensors_keep_their_dtype_and_value(mode):
+    x = torch.arange(6.0)
+    for make in (
+        lambda x: torch.quantize_per_tensor(x, 0.5, 10, torch.qint8),
+        lambda x: torch.quantize_per_tensor_dynamic(x, torch.qint8, False),
+    ):
+        quantized = make(x.to("hpu") + 0)
+        assert quantized.dtype == torch.qint8
+        assert torch.equal(quantized.dequantize().cpu(), make(x).dequantize())
