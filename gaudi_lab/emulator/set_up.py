@@ -21,9 +21,11 @@ from gaudi_lab.emulator.torch_patches import (
     accelerator,
     assigned_data,
     backward_errors,
+    exchange,
     generator,
     module_moves,
     storage,
+    streams_and_events,
 )
 from gaudi_lab.emulator.traced import constants, description, higher_order
 
@@ -53,10 +55,12 @@ def set_up(backend: ModuleType) -> None:
     backward_errors.register()
     generator.set_up()
     storage.register()
+    exchange.register()
     higher_order.register()
     constants.register()
     description.register()
     module_moves.register()
     assigned_data.register()
     accelerator.register()
+    streams_and_events.register()
     device_generator.manual_seed(torch.initial_seed())

@@ -121,6 +121,10 @@ _DISTRUSTED = {
     torch.ops.aten.multilabel_margin_loss_forward.default,
     torch.ops.aten.multilabel_margin_loss_forward.output,
     torch.ops.aten._embedding_bag_forward_only.default,
+    torch.ops.aten.quantize_per_tensor.default,
+    torch.ops.aten.quantize_per_tensor.tensor_qparams,
+    torch.ops.aten.quantize_per_tensor_dynamic.default,
+    torch.ops.aten.quantize_per_channel.default,
 }
 
 
@@ -216,8 +220,13 @@ def fake_mode() -> FakeTensorMode:
     return FakeTensorMode(allow_fallback_kernels=True, allow_non_fake_inputs=True)
 
 
+_QUANTIZED = {torch.qint8, torch.quint8, torch.qint32, torch.quint4x2, torch.quint2x4}
+
+
 def _stand_in(x: Any) -> Any:
     if isinstance(x, HpuTensor):
+        if x.dtype in _QUANTIZED:
+            raise NotRecordable(f"a {x.dtype} operand, of which PyTorch makes no fake")
         offset = x.storage_offset()
         size, stride = x.size(), x.stride()
         if offset == 0:

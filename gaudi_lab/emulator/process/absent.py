@@ -84,7 +84,6 @@ TABLE: dict[str, Absent] = {
     f"{_TORCH}.dynamo.compile_backend.recipe_compiler": _PASSES,
     f"{_TORCH}.dynamo.compile_backend.symbolic_execution": _PASSES,
     f"{_TORCH}.dynamo.debug_utils": _DUMPS,
-    f"{_TORCH}.dynamo.device_interface": Absent("what Dynamo asks a device"),
     f"{_TORCH}.dynamo.trace_rules": Absent("what Dynamo is to leave out"),
     f"{_TORCH}.dynamo.utils": _PASSES,
     f"{_TORCH}.hpex.experimental.transformer_engine": Absent(

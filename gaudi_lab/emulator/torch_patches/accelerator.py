@@ -33,8 +33,18 @@ def _info(index: int) -> tuple[int, int]:
     return limit() - ledger.in_use, limit()
 
 
+def _capability(index: int) -> dict[str, Any]:
+    return {"supported_dtypes": set(_DTYPES)}
+
+
+# Of which tensors are made on the device, as PyTorch says what a capability is.
+_DTYPES = (
+    torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16,
+    torch.float32, torch.float64, torch.complex64, torch.complex128, torch.float8_e4m3fn, torch.float8_e5m2,
+)  # fmt: skip
 _FUNCTIONS = {
     "setDeviceIndex": _choose,
+    "getDeviceCapability": _capability,
     "synchronizeDevice": lambda index: tape.flush(),
     "isAllocatorInitialized": lambda: True,
     "emptyCache": lambda: None,  # nothing is kept back

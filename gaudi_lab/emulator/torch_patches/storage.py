@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.device.acquire import check_index
+from gaudi_lab.emulator.device.acquire import check_index, module_of_process
 from gaudi_lab.emulator.device.tensor import HpuTensor, adopt, wrap
 from gaudi_lab.emulator.lazy.record import tape
 
@@ -101,14 +101,17 @@ def _tag(storage: Any) -> str | None:
     return "hpu" if isinstance(storage, HpuStorage) else None
 
 
-def _restore(storage: Any, location: str) -> HpuStorage | None:
+def _restore(storage: Any, location: str) -> Any:
     if location == "hpu" or location.startswith("hpu:"):
         index = torch.device(location).index
-        if index not in (None, 0):
+        # A process that a launcher gave a device loads to it by the number that the launcher says.
+        if index not in (None, 0, module_of_process()):
             raise RuntimeError(
                 f"Attempting to deserialize object on HPU device {index} but this process has hpu:0 only. "
                 "Please use torch.load with map_location to map your storages to an existing device."
             )
+        if isinstance(storage, torch.TypedStorage):
+            return _typed(storage)
         return on_device(storage.clone() if isinstance(storage, HpuStorage) else storage)
     return None
 

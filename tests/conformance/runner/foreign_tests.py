@@ -120,6 +120,7 @@ def run_tests(
     failed = verdict.known + len(verdict.new)
     notes = [f"{failed} failed, {skipped} skipped"]
     notes += [f"{verdict.known} known"] if verdict.known else []
+    notes += [f"{verdict.left_out} more do not apply"] if verdict.left_out else []
     notes += [f"new: {', '.join(x.partition(': ')[0] for x in verdict.new)}"] if verdict.new else []
     return Row(database, mode, verdict.passed, verdict.passed + failed, "; ".join(notes)), verdict
 

@@ -37,6 +37,8 @@ class Known:
         A regular expression that every failing sample's text matches.
     reason
         Why it fails, for people.
+    applies
+        False if the case asks for what the device is not meant to have: it is left out of what is counted.
     """
 
     database: str
@@ -44,6 +46,7 @@ class Known:
     cases: tuple[str, ...]
     raises: str
     reason: str
+    applies: bool = True
 
 
 class Verdict(NamedTuple):
@@ -57,12 +60,15 @@ class Verdict(NamedTuple):
         What failed and is not known to, one line each.
     healed
         Cases that are known to fail and passed: their entries have to go.
+    left_out
+        How many failed that do not apply.
     """
 
     passed: int
     known: int
     new: list[str]
     healed: list[str]
+    left_out: int = 0
 
     def complaints(self, where: str) -> list[str]:
         """Return what the file did not expect, one line each, for the run `where`."""
@@ -78,7 +84,14 @@ def entries() -> tuple[Known, ...]:
     read = tomllib.loads(FILE.read_text())
     return tuple(
         [
-            Known(x["database"], tuple(x["modes"]), tuple(x["cases"]), x["raises"], x["reason"])
+            Known(
+                x["database"],
+                tuple(x["modes"]),
+                tuple(x["cases"]),
+                x["raises"],
+                x["reason"],
+                x.get("applies", True),
+            )
             for x in read.get("known", [])
         ]
     )
@@ -88,16 +101,17 @@ def judge(database: str, mode: str, outcomes: Iterable[Outcome], *, all_samples:
     """Hold `outcomes` against the entries; with only some of the samples a known failure may well pass."""
     known = [entry for entry in entries() if fnmatchcase(database, entry.database) and mode in entry.modes]
     verdict = Verdict(0, 0, [], [])
-    passed = failed = 0
+    passed = failed = left_out = 0
     for outcome in outcomes:
         entry = next((x for x in known if any(fnmatchcase(outcome.case, case) for case in x.cases)), None)
         unexpected = [x for x in outcome.problems if entry is None or not re.search(entry.raises, x)]
         if unexpected:
             verdict.new.append(f"{outcome.case}: {unexpected[0]}")
-        elif outcome.problems:
-            failed += 1
+        elif entry is not None and outcome.problems:
+            failed += entry.applies
+            left_out += not entry.applies
         else:
             passed += 1
             if entry is not None and all_samples:
                 verdict.healed.append(outcome.case)
-    return verdict._replace(passed=passed, known=failed)
+    return verdict._replace(passed=passed, known=failed, left_out=left_out)

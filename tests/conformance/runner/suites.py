@@ -1,11 +1,11 @@
 """Other people's programs and test suites, fetched and run unmodified on the emulated device.
 
-    python tests/conformance/runner/suites.py [transformers] [optimum] [bridge] [bridge_python] [programs]
+    python tests/conformance/runner/suites.py [transformers] [optimum] [bridge] [bridge_python] [openreg] [programs]
 
 What it needs, it makes or fetches: an environment for each suite (`.venv-transformers`, `.venv-optimum`) and
 checkouts from GitHub, because no package on PyPI carries the tests. ``GAUDI_LAB_SUITES`` names a folder that may
 hold the checkouts already, as ``optimum-habana`` and ``transformers``. The bridge's own tests, ``gaudi-pytorch-bridge``
-there, are not fetched. What is not run is said in the table.
+there, and PyTorch's for openreg, ``openreg/tests``, are not fetched. What is not run is said in the table.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 
 import bridge_python_suite
 import bridge_suite
+import openreg_suite
 import optimum_suite
 import programs_suite
 import transformers_suite
@@ -24,6 +25,7 @@ SUITES = {
     "optimum": optimum_suite,
     "bridge": bridge_suite,
     "bridge_python": bridge_python_suite,
+    "openreg": openreg_suite,
     "programs": programs_suite,
 }
 

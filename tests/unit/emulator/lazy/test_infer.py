@@ -96,3 +96,15 @@ def test_what_was_distrusted_since_is_not_recorded(lazy, monkeypatch):
     infer.distrust(aten.neg.default)
     with pytest.raises(infer.NotRecordable):
         infer.result(aten.neg.default, (x,), {})
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+def test_quantized_tensors_keep_their_dtype_and_value(mode):
+    x = torch.arange(6.0)
+    for make in (
+        lambda x: torch.quantize_per_tensor(x, 0.5, 10, torch.qint8),
+        lambda x: torch.quantize_per_tensor_dynamic(x, torch.qint8, False),
+    ):
+        quantized = make(x.to("hpu") + 0)
+        assert quantized.dtype == torch.qint8
+        assert torch.equal(quantized.dequantize().cpu(), make(x).dequantize())

@@ -31,3 +31,9 @@ def test_a_device_that_is_not_there_cannot_be_chosen(mode):
         torch.accelerator.set_device_index(1)
     torch.accelerator.set_device_index(0)
     assert torch.accelerator.current_device_index() == 0
+
+
+def test_a_capability_names_the_dtypes_of_which_tensors_are_made(mode):
+    dtypes = torch.accelerator.get_device_capability("hpu:0")["supported_dtypes"]
+    assert {torch.bfloat16, torch.float8_e4m3fn, torch.int64} <= dtypes
+    assert all(torch.zeros(2, device="hpu").to(dtype).cpu().dtype == dtype for dtype in dtypes)

@@ -45,6 +45,19 @@ def test_another_device_that_is_not_there():
         through_a_file(torch.ones(1), map_location="hpu:3")
 
 
+def test_a_process_loads_to_the_device_that_its_launcher_gave_it(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert through_a_file(torch.ones(1), map_location="hpu:3").device == torch.device("hpu:0")
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated:UserWarning")
+def test_a_typed_storage_is_restored_to_the_device():
+    storage = torch.arange(3.0).storage()
+    restored = torch.serialization.default_restore_location(storage, "hpu:0")
+    assert restored.device.type == "hpu"
+    assert restored.tolist() == [0.0, 1.0, 2.0]
+
+
 def test_tied_weights_stay_tied():
     model = nn.ModuleDict({"a": nn.Linear(3, 3, bias=False), "b": nn.Linear(3, 3, bias=False)}).to("hpu")
     model["b"].weight = model["a"].weight

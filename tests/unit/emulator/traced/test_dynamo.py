@@ -38,6 +38,18 @@ def test_a_compiled_function_agrees_with_the_cpu_and_is_counted():
     assert compiles() == before + 1
 
 
+def test_dynamo_knows_the_device():
+    from torch._dynamo.device_interface import get_interface_for_device
+
+    known = get_interface_for_device("hpu")
+    assert known.is_available()
+    assert (known.device_count(), known.current_device()) == (torch.hpu.device_count(), 0)
+    assert known.get_device_properties().name == known.Worker.get_device_properties().name == "GAUDI2"
+    assert not known.is_triton_capable()
+    with known.device(0):
+        assert known.exchange_device(0) == 0
+
+
 def test_gradients_flow_through_compiled_code():
     on_cpu = torch.nn.Linear(4, 2)
     x = torch.randn(3, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from gaudi_lab.emulator.traced import dynamo
@@ -30,4 +31,10 @@ def _register() -> None:
     register_backend(hpu_backend)
 
 
-when_loaded("torch._dynamo", _register)  # the first `torch.compile` loads it
+def _describe() -> None:
+    importlib.import_module("habana_frameworks.torch.dynamo.device_interface")  # which registers itself
+
+
+# The first `torch.compile` loads both.
+when_loaded("torch._dynamo", _register)
+when_loaded("torch._dynamo.device_interface", _describe)
