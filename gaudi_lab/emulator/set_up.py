@@ -27,7 +27,7 @@ from gaudi_lab.emulator.torch_patches import (
     storage,
     streams_and_events,
 )
-from gaudi_lab.emulator.traced import constants, description, higher_order
+from gaudi_lab.emulator.traced import constants, description, higher_order, one_size
 
 _libraries: list[torch.library.Library] = []
 
@@ -59,6 +59,7 @@ def set_up(backend: ModuleType) -> None:
     higher_order.register()
     constants.register()
     description.register()
+    one_size.register()
     module_moves.register()
     assigned_data.register()
     accelerator.register()

@@ -216,6 +216,10 @@ class HpuTensor(torch.Tensor):
 
 def no_sparse(x: torch.Tensor) -> NotImplementedError:
     """Return the error that says that the device cannot hold `x`."""
+    if x.layout == torch.jagged:
+        return NotImplementedError(
+            "hpu makes no torch.jagged tensor itself. Make it on the host and move it: nested.to('hpu')"
+        )
     return NotImplementedError(
         f"hpu has no {x.layout} tensors, only dense ones. Keep it on the host, or call .to_dense() first."
     )

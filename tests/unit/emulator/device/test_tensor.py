@@ -1,5 +1,6 @@
 """What an `hpu` tensor is to Python."""
 
+import pytest
 import torch
 
 
@@ -24,3 +25,14 @@ def test_a_module_offloaded_to_the_host_computes_on_the_device(mode):
         got = cpu_offload(model, execution_device="hpu")(x.to("hpu"))
     assert model[0].weight.device.type == "meta"
     torch.testing.assert_close(got.cpu(), expected)
+
+
+def test_a_jagged_tensor_is_made_on_the_host_and_moved(mode):
+    rows = [torch.ones(2, 3), torch.ones(4, 3)]
+    moved = torch.nested.nested_tensor(rows, layout=torch.jagged).to("hpu")
+    assert moved.values().device.type == "hpu"
+    assert (moved * 2).sum().item() == 36.0
+    assert moved.to_padded_tensor(0.0).shape == (2, 4, 3)
+    assert torch.equal(moved.cpu().unbind()[1], rows[1])
+    with pytest.raises(NotImplementedError, match=r"Make it on the host and move it: nested\.to\('hpu'\)"):
+        torch.nested.nested_tensor(rows, layout=torch.jagged, device="hpu")
