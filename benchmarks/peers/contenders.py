@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch._dynamo import lookup_backend
 
 import gaudi_lab.emulator
 from gaudi_lab.emulator.lazy import record
@@ -90,7 +91,7 @@ def _hpu_graph(module: nn.Module, inputs: Inputs) -> Run:
 def _hpu_compile(module: nn.Module, inputs: Inputs) -> Run:
     def backend(graph: Any, examples: Any) -> Any:
         # Of its own: Dynamo finds again what an equal backend has made, whichever compiler was asked for.
-        return torch._dynamo.lookup_backend("hpu_backend")(graph, examples)
+        return lookup_backend("hpu_backend")(graph, examples)
 
     compiled = torch.compile(module, backend=backend)
     return lambda: compiled(*inputs).cpu()
