@@ -200,11 +200,19 @@ class HpuTensor(torch.Tensor):
             )
         return self.detach().cpu().numpy()
 
-    def __dlpack__(self, **options: Any) -> Any:
-        """Refuse: no other library knows the device, and the capsule would hold no memory."""
-        raise ValueError(
-            "Unknown device type hpu for Dlpack. Use Tensor.cpu() to copy the tensor to host memory first."
+    def __dlpack__(self, *args: Any, **options: Any) -> Any:
+        """Refuse: no other library knows the device, and the capsule would hold no memory.
+
+        Raises
+        ------
+        BufferError
+            As the protocol says where a tensor cannot be exported.
+        """
+        raise BufferError(
+            "DLPack cannot hand over an hpu tensor: its memory is the emulated device's. Hand over tensor.cpu() instead"
         )
+
+    __dlpack_device__ = __dlpack__
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         return self.numpy()
