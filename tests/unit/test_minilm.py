@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import gaudi_lab
 from gaudi_lab import bridge
 from gaudi_lab.settings import Mode, Settings, combinations
 
@@ -69,3 +70,14 @@ def test_the_model_is_the_one_it_was(encoder, attached):
     embed(encoder, SENTENCES, "hpu")
     attached.close()
     assert (set(vars(encoder[1])), dict(vars(encoder[1].config))) == before
+
+
+def test_four_settings_are_compared(encoder, attached):
+    tokenizer, model = encoder
+    batch = tokenizer(SENTENCES, padding=True, return_tensors="pt").to("hpu")
+    settings = ["eager", "lazy", "lazy + HPU graphs", "lazy + HPU graphs + FusedSDPA"]
+    found = gaudi_lab.compare(model, batch, settings=settings, rounds=2, calls=3, quiet=True)
+    assert [str(row.candidate) for row in found.rows] == settings
+    assert all(row.median and not row.error and not row.differs for row in found.rows)
+    assert [bool(row.ran.replays) for row in found.rows] == [False, False, True, True]
+    assert "FusedSDPA" in found.rows[3].ran.attention
