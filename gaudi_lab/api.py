@@ -142,7 +142,7 @@ def restore(
 ) -> None:
     """Bind again what a relaunch has saved: names that were dropped, or a notebook that did not arrive.
 
-    The last snapshot is kept until the next relaunch. Prints what came.
+    The last snapshot is kept until the next relaunch or the end of the kernel. Prints what came.
 
     Parameters
     ----------

@@ -125,6 +125,7 @@ class Arrival:
         if not self.missing:
             kept.arrived(self.coming.snapshot)
             kept.clean_up(keep=self.coming.snapshot)
+            kept.remove_at_exit(self.coming.snapshot)
         report = account.remember(self._account())
         self.requests.let_through()
         if request is not None:

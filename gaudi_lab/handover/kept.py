@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -39,6 +40,17 @@ def orphans(parent: str | Path | None = None) -> tuple[Standing, ...]:
 def arrived(path: str | Path) -> None:
     """Take note that a snapshot has been loaded by the process that it was made for."""
     mark_arrived(Path(path))
+
+
+def remove_at_exit(path: str | Path) -> None:
+    """Remove a snapshot when this process ends by itself: it is in memory, and nobody asks for it any more."""
+    process = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == process:  # and not a child that was forked
+            shutil.rmtree(path, ignore_errors=True)
+
+    atexit.register(remove)
 
 
 def clean_up(keep: str | Path | None = None, parent: str | Path | None = None) -> tuple[Path, ...]:

@@ -1,5 +1,8 @@
 """What a relaunch has saved can be asked for afterwards, and the line that an error gives is one that runs."""
 
+import time
+from pathlib import Path
+
 import pytest
 
 pytestmark = pytest.mark.kernel
@@ -17,3 +20,11 @@ def test_names_come_back_and_nothing_is_lost_for_them(kernel):
     assert kernel.value("b") == 3
     assert kernel.run(refused.partition("Run: ")[2]).status == "ok"
     assert kernel.value("b") == 2
+    # It lies in memory: with the kernel it goes.
+    path = Path(refused.partition("restore('")[2].partition("'")[0])
+    assert path.is_dir()
+    kernel.client.shutdown()
+    end = time.monotonic() + 30
+    while path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
