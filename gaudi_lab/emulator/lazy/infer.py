@@ -103,7 +103,7 @@ def _facts(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
         return kind, tuple([_facts(y) for y in x])
     if isinstance(x, torch.Tensor):
-        return "host", x.dtype
+        return "host", x.dtype, x.shape
     return "generator" if isinstance(x, torch.Generator) else x
 
 
