@@ -21,6 +21,7 @@ from gaudi_lab.measure.causes import explaining, signature
 from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.measure.causes.fallbacks import Fallbacks
 from gaudi_lab.measure.causes.graph_uses import GraphUses
+from gaudi_lab.measure.causes.passing import Passing
 from gaudi_lab.measure.causes.watched.captured_graphs import CapturedGraphs
 from gaudi_lab.measure.causes.watched.following import Call, Followed
 from gaudi_lab.measure.causes.watched.recorded_programs import RecordedPrograms
@@ -154,9 +155,11 @@ class Watching(Telling):
             if note is not None:
                 note(self.running[-1])
             return _NOTHING
-        call = Call(followed, module, signature.read(module, args, kwargs), self.running, self._finished)
+        values = call_shapes.read_values(module.forward, args, kwargs, most=signature.MOST_VALUES)
+        now, passed = signature.read(module, values), Passing(len(args), tuple(kwargs))
+        call = Call(followed, module, now, passed, self.running, self._finished)
         if lazy:
-            self._programs.name_tensors(call_shapes.read_values(module.forward, args, kwargs))
+            self._programs.name_tensors(values)
         if note is not None:
             note(call)
         return call
@@ -168,8 +171,7 @@ class Watching(Telling):
 
     def _finished(self, call: Call) -> None:
         self._captures.call_is_over()
-        if bridge.is_lazy():
-            self._programs.call_is_over(call)
+        self._programs.call_is_over(call)
 
 
 class _Nothing:
