@@ -24,6 +24,7 @@ from gaudi_lab.settings import (
     FUSED_SDPA,
     HPU_GRAPHS,
     OPERATORS,
+    Dynamic,
     Mode,
     Settings,
     Softmax,
@@ -267,7 +268,13 @@ def fused_sdpa(
     return _switch(FUSED_SDPA, model, on, recompute=recompute, softmax=softmax)
 
 
-def compile(model: Any = None, on: bool = True) -> ChangeHandle:  # noqa: A001 - the field's name for it
+def compile(  # noqa: A001 - the field's name for it
+    model: Any = None,
+    on: bool = True,
+    *,
+    dynamic: Dynamic | None = None,
+    backend_options: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None,
+) -> ChangeHandle:
     """Compile calls of a model in place with `torch.compile`. In a notebook: `%gaudi_compile on`.
 
     Parameters
@@ -276,13 +283,18 @@ def compile(model: Any = None, on: bool = True) -> ChangeHandle:  # noqa: A001 -
         A model or its name; attached if it is not yet. None for all attached models.
     on
         False takes it off.
+    dynamic
+        True takes sizes for symbols from the start; "auto", which is torch's own default, once they have changed. None
+        and False compile for each size.
+    backend_options
+        Options of `hpu_backend` by name, such as `{"force_static_compile": True}`. None leaves the bridge's own.
 
     Raises
     ------
     LabError
-        In lazy mode, or if there is no such model. Nothing has changed.
+        In lazy mode, or if there is no such model or option. Nothing has changed.
     """
-    return _switch(COMPILE, model, on)
+    return _switch(COMPILE, model, on, dynamic=dynamic, backend_options=backend_options)
 
 
 def operators(model: Any = None, *, measure: bool = True) -> Operators:

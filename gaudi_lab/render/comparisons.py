@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from gaudi_lab.comparison import noise
 from gaudi_lab.comparison.plan import Estimate
 from gaudi_lab.comparison.result import FASTER, NO_DIFFERENCE, Beside, Comparison, crossings
 from gaudi_lab.comparison.row import FRESH, RAY, RESIDENT, OutputDifference, Row
@@ -164,6 +165,8 @@ def _summary(comparison: Comparison) -> list[str]:
 
 def _winning(comparison: Comparison) -> str:
     best, *tied = comparison.winners()
+    if any(comparison.between(best, row) is None for row in tied):
+        return f"nothing is said to win: that takes {noise.FEWEST} timed calls of each"
     if len(tied) + 1 == sum(row.median is not None for row in comparison.rows) and tied:
         return "no difference between them"
     ratio = comparison.ratio(best)

@@ -10,7 +10,7 @@ from typing import Any
 
 from gaudi_lab import bridge
 from gaudi_lab.comparison import folding, records
-from gaudi_lab.comparison.candidates import ENVIRONMENT, Candidate, make_candidates, parse_settings
+from gaudi_lab.comparison.candidates import ENVIRONMENT, Candidate, make_candidates, vary_options
 from gaudi_lab.comparison.methods import fresh, on_ray, packing
 from gaudi_lab.comparison.methods.packing import Packed
 from gaudi_lab.comparison.methods.resident import compare_resident
@@ -19,6 +19,7 @@ from gaudi_lab.comparison.records import Journal, Record
 from gaudi_lab.comparison.result import Comparison
 from gaudi_lab.comparison.row import FRESH, RAY, RESIDENT
 from gaudi_lab.comparison.whereabouts import take_fingerprint, variables
+from gaudi_lab.comparison.written_settings import parse_settings
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings, combinations
 from gaudi_lab.workbench import lab
@@ -43,9 +44,14 @@ def compare(
     quiet: bool,
 ) -> Comparison:
     """Compare settings; parameters as in `gaudi_lab.compare`."""
-    subject.call.check({name: None for name in over if name != ENVIRONMENT})
     chosen, notes = _choose(subject, settings)
-    candidates = tuple(make_candidates(chosen, over))
+    own = {name: values for name, values in over.items() if subject.call.has_argument(name)}
+    chosen, others = vary_options(chosen, {name: x for name, x in over.items() if name not in own})
+    others = {
+        name: over[name] for name in over if name in own or name in others
+    }  # in the order they were given
+    subject.call.check({name: None for name in others if name != ENVIRONMENT})
+    candidates = tuple(make_candidates(chosen, others))
     chosen_method = _choose_method(candidates, method)
     if rounds is None:
         rounds = ROUNDS if chosen_method == RESIDENT else FRESH_ROUNDS

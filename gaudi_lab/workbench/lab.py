@@ -382,7 +382,7 @@ class Lab:
         if mode is not None and lazy != was_lazy:
             # Lazy or not is the process's: models that were not named go along.
             for attached in self._models.values():
-                plan.setdefault(attached, attached.requested.replace(mode=mode))
+                plan.setdefault(attached, attached.requested.to_mode(mode))
             notes += planning.how_switched()
         after = {attached: requested.in_mode(requested.mode) for attached, requested in plan.items()}
         changed = {

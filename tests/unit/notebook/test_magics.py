@@ -249,3 +249,34 @@ def test_graphs_that_would_lie_are_told_by_the_status(shell, capsys):
     told = str(run(shell, "%gaudi_status").__repr__())
     assert "asks runs without a graph: the host reads a value of the device" in told
     assert "Instead: keep it on the device" in told
+
+
+def test_compile_takes_its_options(shell, net, workbench, capsys):
+    shell.user_ns["net"] = net
+    run(
+        shell,
+        "%gaudi_compile on net --auto-dynamic --option force_static_compile=True --option inference=False",
+    )
+    settings = workbench.models["net"].settings
+    assert (settings.dynamic, dict(settings.backend_options)) == (
+        "auto",
+        {"force_static_compile": True, "inference": False},
+    )
+    told = "net: torch.compile (auto dynamic, force_static_compile=True, inference=False) on"
+    assert told in capsys.readouterr().out
+    assert "Run: %gaudi_compile on --option" in refused(shell, "%gaudi_compile on net --option inference")
+    assert "no option speed" in refused(shell, "%gaudi_compile on net --option speed=2")
+    assert workbench.models["net"].settings == settings
+
+
+def test_settings_to_compare_take_options_and_may_vary_them(shell, net):
+    shell.user_ns |= {"net": net, "x": torch.ones(2, 4).to("hpu")}
+    found = run(
+        shell,
+        '%gaudi_compare --rounds 1 --settings "eager; compile (inference=True)" --over dynamic=[None,True] net(x)',
+    )
+    assert [str(row.candidate) for row in found.rows] == [
+        "eager",
+        "compile (inference=True)",
+        "compile (dynamic, inference=True)",
+    ]
