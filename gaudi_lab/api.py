@@ -540,7 +540,7 @@ def compare(
     rounds: int | None = None,
     calls: int | None = None,
     tolerance: float | None = None,
-    limit: float | None = None,
+    limit: str | float | None = None,
     method: str | None = None,
     path: str | Path | None = None,
     resume: str | Path | Comparison | None = None,
@@ -571,7 +571,9 @@ def compare(
         How far outputs may be from the first, in parts of the largest number. None for 0.001, and 0.03 for types of 16
         bits. Tokens have to be equal.
     limit
-        Seconds that one turn of one setting may take.
+        What it may take: time and disk for all of it ("20 min", "4 GiB", or "20 min, 4 GiB"), and "90 s a turn", which
+        may also be a number, for one turn of one setting. One that takes longer costs its row; at the end of the others
+        it stops with the rows that there are, and `resume` goes on.
     method
         "resident", "fresh", or "ray" for tasks of Ray on whatever machine of a cluster has a free HPU; None chooses
         one of the first two.
