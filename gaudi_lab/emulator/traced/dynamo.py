@@ -38,7 +38,7 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     torch._dynamo.exc.InvalidBackend
         In lazy mode, where the bridge has no such backend.
     """
-    if mode.lazy():
+    if mode.is_lazy():
         from torch._dynamo.exc import InvalidBackend
 
         raise InvalidBackend(name="hpu_backend")

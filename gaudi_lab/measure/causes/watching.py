@@ -141,9 +141,10 @@ class Watching(Telling):
             if note is not None:
                 note(self.running[-1])
             return _NOTHING
-        call = Call(followed, module, signature.read(module, args, kwargs), self.running, self._finished)
+        values = call_shapes.read_values(module.forward, args, kwargs, most=signature.MOST_VALUES)
+        call = Call(followed, module, signature.read(module, values), self.running, self._finished)
         if bridge.is_lazy():
-            self._programs.name_tensors(call_shapes.read_values(module.forward, args, kwargs))
+            self._programs.name_tensors(values)
         if note is not None:
             note(call)
         return call
@@ -155,8 +156,7 @@ class Watching(Telling):
 
     def _finished(self, call: Call) -> None:
         self._captures.call_is_over()
-        if bridge.is_lazy():
-            self._programs.call_is_over(call)
+        self._programs.call_is_over(call)
 
 
 class _Nothing:
