@@ -201,11 +201,14 @@ def attach(model: Any, name: str | None = None) -> ChangeHandle:
     LabError
         If it is no model or not on `hpu`.
     """
+    lab.current().kept_off.discard(model)
     return lab.current().attach(model, name)
 
 
 def detach(model: Any) -> Change:
     """Take a model off the workbench, as it was before. In a notebook: `%gaudi_attach --detach model`.
+
+    It stays off until it is named again: magics that find models by themselves pass it over.
 
     Parameters
     ----------
@@ -217,7 +220,9 @@ def detach(model: Any) -> Change:
     LabError
         If it is not attached.
     """
-    return lab.current().detach(_name(model))
+    name = _name(model)
+    lab.current().kept_off.add(lab.current().get(name).model)
+    return lab.current().detach(name)
 
 
 def hpu_graphs(model: Any = None, on: bool = True, *, verify: bool | None = None) -> ChangeHandle:
@@ -701,7 +706,7 @@ def attached_name(model: Any) -> str:
     if isinstance(model, str):
         return workbench.get(model).name
     if workbench.find(model) is None:
-        workbench.attach(model)
+        attach(model)
     return _name(model)
 
 

@@ -132,7 +132,7 @@ class GaudiMagics(Magics):
         arguments = parse_argstring(self.gaudi_attach, line)
         if arguments.detach:
             for name in [arguments.model] if arguments.model else list(lab.current().models):
-                self._show(namespace.detach(name))
+                self._show(api.detach(name))
         elif arguments.model:
             self._show(namespace.attach(arguments.model, self.shell.user_ns).change)
         else:

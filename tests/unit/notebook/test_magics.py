@@ -222,6 +222,18 @@ def test_a_model_that_was_detached_stays_off_until_it_is_named(shell, net, workb
     assert workbench.models["net"].settings.hpu_graphs
 
 
+def test_a_model_that_python_has_detached_stays_off_too(shell, net, workbench):
+    shell.user_ns |= {"net": net, "torch": torch}
+    run(shell, "%gaudi_status")
+    run(shell, "import gaudi_lab\ngaudi_lab.detach(net)\n%gaudi_status")
+    assert not workbench.models
+    run(shell, "%gaudi_compare --rounds 1 --settings eager net(torch.ones(2, 4).to('hpu'))")
+    run(shell, "%gaudi_status")
+    assert not workbench.models
+    run(shell, "gaudi_lab.fused_sdpa(net, False)")
+    assert list(workbench.models) == ["sequential"]
+
+
 def test_unloading_leaves_everything_as_it_was(shell, bert, workbench):
     before = set(vars(bert)), bert.forward, dict(vars(bert.config)), list(bert.state_dict())
     matchers = list(shell.Completer.custom_matchers)
