@@ -274,7 +274,7 @@ class Settings:
     Parameters
     ----------
     mode
-        Execution mode.
+        Execution mode, or its name.
     hpu_graphs
         Capture each model's forward once per input shape and replay it.
     fused_sdpa
@@ -305,6 +305,8 @@ class Settings:
     backend_options: tuple[tuple[str, Any], ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.mode.__class__ is not Mode:  # its name
+            object.__setattr__(self, "mode", Mode.parse(self.mode))
         given: Any = self.backend_options
         if isinstance(given, (Mapping, list, tuple)):
             pairs = given.items() if isinstance(given, Mapping) else given

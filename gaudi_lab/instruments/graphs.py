@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import os
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only
 
-from gaudi_lab import bridge
+from gaudi_lab import bridge, origin
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import call_shapes
 from gaudi_lab.instruments.guard import call_arguments, graph_check, graph_refusals
@@ -409,7 +408,7 @@ class _GuardedForward:
             self.refusals[known_as] = reason
             for watcher in watchers:
                 watcher.refused(reason)
-            warnings.warn(f"Gaudi Lab: a call of {type(self._module).__name__} {reason}", stacklevel=4)
+            origin.warn(f"Gaudi Lab: a call of {type(self._module).__name__} {reason}")
 
     def _tried_of(self, key: int, args: tuple[Any, ...], given: dict[str, Any]) -> _Tried:
         tried = self._tried.get(key)

@@ -256,6 +256,11 @@ class Lab:
 
     def apply(self, settings: Settings, models: Iterable[str] | None = None) -> ChangeHandle:
         """Put all switches into one position; otherwise as `change`."""
+        if not isinstance(settings, Settings):
+            raise LabValueError(
+                f"{settings!r} is not a position of all switches.",
+                python='gaudi_lab.apply(gaudi_lab.Settings("lazy", hpu_graphs=True))',
+            )
         settings.check()
         return self.change(models, **settings.switches)
 

@@ -67,3 +67,10 @@ def test_options_of_torch_compile_are_told_behind_the_mode_and_go_with_it():
     for given in ("inference", 3, [("inference",)]):
         with pytest.raises(LabValueError, match="backend_options are values by name"):
             Settings(Mode.COMPILE, backend_options=given).check()
+
+
+def test_settings_take_the_name_of_a_mode():
+    assert Settings("lazy", hpu_graphs=True) == Settings(Mode.LAZY, hpu_graphs=True)
+    assert Settings("lazy").mode is Mode.LAZY
+    with pytest.raises(LabValueError, match="there are lazy, eager, compile"):
+        Settings("Lazy")

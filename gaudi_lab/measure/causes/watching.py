@@ -21,6 +21,7 @@ from gaudi_lab.measure.causes import explaining, signature
 from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.measure.causes.fallbacks import Fallbacks
 from gaudi_lab.measure.causes.graph_uses import GraphUses
+from gaudi_lab.measure.causes.passing import Passing
 from gaudi_lab.measure.causes.watched.captured_graphs import CapturedGraphs
 from gaudi_lab.measure.causes.watched.following import Call, Followed
 from gaudi_lab.measure.causes.watched.recorded_programs import RecordedPrograms
@@ -142,7 +143,8 @@ class Watching(Telling):
                 note(self.running[-1])
             return _NOTHING
         values = call_shapes.read_values(module.forward, args, kwargs, most=signature.MOST_VALUES)
-        call = Call(followed, module, signature.read(module, values), self.running, self._finished)
+        now, passed = signature.read(module, values), Passing(len(args), tuple(kwargs))
+        call = Call(followed, module, now, passed, self.running, self._finished)
         if bridge.is_lazy():
             self._programs.name_tensors(values)
         if note is not None:

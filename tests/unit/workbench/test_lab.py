@@ -282,3 +282,10 @@ def test_an_option_that_the_backend_does_not_have_changes_nothing(net, workbench
     expected = Settings(Mode.COMPILE, backend_options={"inference": True})
     assert workbench.models["net"].settings == expected
     assert is_compiled(net)
+
+
+def test_what_is_no_position_of_the_switches_is_refused_with_one_that_is(workbench):
+    with pytest.raises(
+        LabValueError, match=r"'lazy' is not a position of all switches. Run: gaudi_lab.apply\("
+    ):
+        workbench.apply("lazy")
