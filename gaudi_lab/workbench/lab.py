@@ -411,6 +411,8 @@ class Lab:
         ]
         notes += [remark for attached, settings in changed.items() for remark in attached.remarks(settings)]
         _move(changed, was_lazy, None if mode is None else lazy)
+        if was_lazy and not lazy:
+            self.compiles.watch_dynamo()
         for attached, settings in changed.items():
             if settings.operators:
                 notes += attached.operator_outcomes()
