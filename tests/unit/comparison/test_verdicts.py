@@ -154,3 +154,18 @@ def test_what_is_not_told_from_the_first_does_not_win_over_what_is():
     found = Comparison("it", (first, unsteady, quick))
     assert found.verdict(unsteady) == found.between(quick, unsteady) == "no difference"
     assert found.winners() == (quick,)
+
+
+def test_nothing_wins_that_is_not_told_from_the_first(compare):
+    planted = Planted({"eager": 1.0, "lazy": 1.0, "lazy + HPU graphs": 3.0}, seed=1, warmups={"eager": 5.0})
+    found = str(compare(planted, EAGER, LAZY, GRAPHS))
+    assert "none is known to be quicker than the first, and lazy has the shortest warm-up" in found
+    assert "wins" not in found
+
+
+def test_the_picture_marks_only_crossings_that_lie_in_it(compare):
+    planted = Planted({"eager": 2.0, "lazy": 1.0, "lazy + HPU graphs": 0.5}, noise=0, warmups={"lazy": 100.0})
+    axes = compare(planted, EAGER, LAZY, GRAPHS).plot().axes[0]
+    marks = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert marks == [pytest.approx(100, rel=0.02)]
+    assert [text.get_text() for text in axes.texts] == ["100 calls"]
