@@ -33,8 +33,12 @@ class Comparison(Framed, Plotted):
         Whether the device was emulated on the CPU: its times are then not a Gaudi's.
     interrupted
         Whether it was stopped before its end.
+    stopped
+        What limit stopped it; empty if none did.
     seconds
         What it took in all.
+    disk
+        The most bytes that were on disk meanwhile, what was compiled and kept included.
     notes
         What else is worth knowing.
     path
@@ -54,7 +58,9 @@ class Comparison(Framed, Plotted):
     fingerprint: dict[str, str] = field(default_factory=dict)
     emulated: bool = False
     interrupted: bool = False
+    stopped: str = ""
     seconds: float = 0.0
+    disk: int = 0
     notes: tuple[str, ...] = ()
     path: Path | None = None
     source: str = ""
@@ -158,7 +164,10 @@ class Comparison(Framed, Plotted):
         return self.winners(calls)[0]
 
     def winners(self, calls: int | None = None) -> tuple[Row, ...]:
-        """Return the row that wins, as `best`, and those that the noise does not tell from the quickest."""
+        """Return the row that wins, as `best`, and those that the noise does not tell from the quickest.
+
+        If the quickest is told from the first, only those are among them that are too.
+        """
         timed = [row for row in self.rows if row.median is not None]
         if not timed:
             raise LabError("Nothing wins: no setting ran to its end with the same results.")
@@ -167,6 +176,9 @@ class Comparison(Framed, Plotted):
             tied = [
                 row for row in timed if row is quickest or self.between(quickest, row) not in (SLOWER, FASTER)
             ]
+            if self.verdict(quickest) == FASTER:
+                # A row that is not even told from the first is no match for one that is.
+                tied = [row for row in tied if row is quickest or self.verdict(row) == FASTER]
             return tuple(sorted(tied, key=lambda row: row.warmup if row.warmup is not None else math.inf))
         least = min(timed, key=lambda row: self._total_or_never(row, calls))
         return (least,)
@@ -313,6 +325,6 @@ class Beside(Plotted):
 
 
 def crossings(comparison: Comparison, rows: Sequence[Row]) -> list[tuple[Row, float]]:
-    """Return the rows that overtake the baseline, each with the calls after which they have."""
+    """Return the rows that overtake the baseline after the first call, each with the calls after which they have."""
     found = [(row, comparison.break_even(row)) for row in rows]
-    return [(row, pays) for row, pays in found if pays is not None and 0 < pays < math.inf]
+    return [(row, pays) for row, pays in found if pays is not None and 1 < pays < math.inf]

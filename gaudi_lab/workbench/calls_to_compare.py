@@ -35,7 +35,10 @@ class ComparedCall(Protocol):
         """Return how many samples that was; None if it is not known."""
 
     def check(self, names: Values) -> None:
-        """Raise if one of `names` cannot be varied here."""
+        """Raise if one of `names`, each with all its values, cannot be varied here."""
+
+    def has_argument(self, name: str) -> bool:
+        """Whether an argument of its own has this name, so that it does not mean an option of a switch."""
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -82,18 +85,28 @@ class FunctionCall:
                     f"{name} cannot be varied: the function has no argument of that name.",
                     python=f"gaudi_lab.compare(lambda {name}: ..., over={{{name!r}: [...]}})",
                 )
+        if not self._takes("dtype"):
+            _check_dtypes(names)
 
     @property
     def generators(self) -> list[torch.Generator]:
         """The generators among its arguments."""
         return _generators((self.args, self.kwargs))
 
+    def has_argument(self, name: str) -> bool:
+        """Whether it names such an argument."""
+        return name in self._parameters
+
     def _takes(self, name: str) -> bool:
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in self._parameters.values())
+        return takes_all or self.has_argument(name)
+
+    @property
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
         try:
-            parameters = inspect.signature(self.function).parameters
+            return inspect.signature(self.function).parameters
         except (TypeError, ValueError):
-            return False
-        return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+            return {}
 
     def _autocast(self, values: Values) -> AbstractContextManager[Any]:
         return nullcontext() if self._takes("dtype") else autocast(values)
@@ -138,6 +151,10 @@ class ModelCall:
                 "batch_size cannot be varied: the tensors that go in have no first dimension in common.",
                 python='gaudi_lab.compare(function, over={"batch_size": [1, 8]})',
             )
+
+    def has_argument(self, name: str) -> bool:  # noqa: ARG002 - the protocol's
+        """No: it varies nothing by names of its own that an option has."""
+        return False
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -197,6 +214,10 @@ class EvaluationCall:
     def check(self, names: Values) -> None:
         """Raise for what is neither `batch_size` nor `dtype`."""
         _check_known(names, ("batch_size", "dtype"), "a Trainer")
+
+    def has_argument(self, name: str) -> bool:  # noqa: ARG002 - the protocol's
+        """No: it varies nothing by names of its own that an option has."""
+        return False
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -258,6 +279,10 @@ class PicturesCall:
         known = (*inspect.signature(self.pipeline.__call__).parameters, "dtype")
         _check_known(names, known, f"a {type(self.pipeline).__name__}")
 
+    def has_argument(self, name: str) -> bool:
+        """Whether the pipeline is called with it."""
+        return name in inspect.signature(self.pipeline.__call__).parameters
+
     @property
     def generators(self) -> list[torch.Generator]:
         """The generators among its arguments."""
@@ -311,15 +336,36 @@ def autocast(values: Values) -> AbstractContextManager[Any]:
     given = values.get("dtype")
     if given is None:
         return nullcontext()
-    dtype = getattr(torch, str(given).removeprefix("torch."), None)
-    if not isinstance(dtype, torch.dtype):
-        raise LabValueError(
-            f"{given!r} is no type of torch.", python='gaudi_lab.compare(model, over={"dtype": ["bfloat16"]})'
-        )
+    dtype = read_dtype(given)
     return nullcontext() if dtype is torch.float32 else torch.autocast("hpu", dtype)
 
 
+def read_dtype(given: Any) -> torch.dtype:
+    """Return the type that is given, as such or by its name.
+
+    Raises
+    ------
+    LabValueError
+        If it is no type of torch.
+    """
+    dtype = getattr(torch, str(given).removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype):
+        raise LabValueError(
+            f"{given!r} is no type of torch; there are bfloat16, float16, float32.",
+            python='gaudi_lab.compare(model, over={"dtype": [None, "bfloat16"]})',
+            magic="%gaudi_compare --over dtype=None,bfloat16 model(**batch)",
+        )
+    return dtype
+
+
+def _check_dtypes(values: Values) -> None:
+    for given in values.get("dtype") or ():
+        if given is not None:
+            read_dtype(given)
+
+
 def _check_known(names: Values, known: tuple[str, ...], what: str) -> None:
+    _check_dtypes(names)
     for name in names:
         if name not in known:
             raise LabValueError(

@@ -40,6 +40,7 @@ trainer = GaudiTrainer(
     eval_dataset=data,
 )
 """
+OPTIONS = (("inference", False),)
 WINS = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True)
 
 
@@ -67,6 +68,19 @@ def test_for_gaudi_lab(tmp_path):
     assert code.index('os.environ["PT_HPU_LAZY_MODE"] = "1"') < code.index("import torch")
     more = "\nprint(gaudi_lab.status().models[0].settings, result[0].dtype)\n"
     assert run(code, tmp_path, more=more).endswith("lazy + HPU graphs + FusedSDPA torch.bfloat16\n")
+
+
+def test_options_of_a_switch_are_in_the_script(tmp_path):
+    settings = Settings(Mode.COMPILE, fused_sdpa=True, recompute=False, dynamic=True, backend_options=OPTIONS)
+    call = "model(x, x, x, need_weights=False)"
+    switches = {**settings.switches, "mode": "compile"}
+    more = "\nprint(gaudi_lab.status().models[0].settings == gaudi_lab.Settings(**"
+    code = compared("model", call, ATTENTION, settings).to_code()
+    assert run(code, tmp_path, more=f"{more}{switches!r}))\n").endswith("True\n")
+    plain = compared("model", call, ATTENTION, settings.replace(fused_sdpa=False, recompute=None))
+    code = plain.to_code("habana_frameworks")
+    assert "model.compile(backend=\"hpu_backend\", dynamic=True, options={'inference': False})" in code
+    run(code, tmp_path)
 
 
 def test_a_function_has_the_models_that_were_attached(tmp_path):
@@ -101,11 +115,38 @@ def test_for_optimum_habana(tmp_path):
     (package / "__init__.py").write_text(names)
     code = compared("trainer", "trainer.evaluate()", TRAINER, batch_size=5).to_code("optimum-habana")
     assert "gaudi_lab" not in code
+    # Without one optimum-habana asks the hub for it.
+    assert code.count("gaudi_config=GaudiConfig()") == 2
     more = """
 args = trainer.args
 print(args.eval_batch_size, args.use_hpu_graphs_for_inference, len(trainer.warmup.iterations))
+print(trainer.model.config._attn_implementation)
 """
-    assert run(code, tmp_path, more=more, path=str(tmp_path / "names")).endswith("5 True 2\n")
+    printed = run(code, tmp_path, more=more, path=str(tmp_path / "names"))
+    assert printed.endswith("5 True 2\nfused_sdpa_of_the_bridge\n")
+
+
+def test_a_gaudi_config_is_added_wherever_there_is_none():
+    setup = """
+first = GaudiTrainer()
+second = optimum.habana.GaudiTrainer(model, args=make(GaudiTrainer(model, **rest)),  # a comment
+)
+third = GaudiTrainer(model, gaudi_config=config, args="é"); fourth = GaudiTrainer("é")
+"""
+    code = compared("trainer", "third.evaluate()", setup).to_code("optimum-habana")
+    assert "first = GaudiTrainer(gaudi_config=GaudiConfig())" in code
+    assert "args=make(GaudiTrainer(model, **rest)), gaudi_config=GaudiConfig(),  # a comment" in code
+    assert 'args="é"); fourth = GaudiTrainer("é", gaudi_config=GaudiConfig())' in code
+
+
+def test_options_of_the_fused_attention_reach_the_kernel_in_its_order():
+    settings = Settings(Mode.EAGER, fused_sdpa=True, recompute=True)
+    code = compared("model", "model(**batch)", MODEL, settings).to_code("habana_frameworks")
+    assert 'dropout, causal, scaling, "None", True)' in code
+    code = compared("model", "model(**batch)", MODEL, settings.replace(softmax="fast")).to_code(
+        "habana_frameworks"
+    )
+    assert 'dropout, causal, scaling, "fast", True)' in code
 
 
 @pytest.mark.parametrize(
@@ -117,9 +158,16 @@ print(args.eval_batch_size, args.use_hpu_graphs_for_inference, len(trainer.warmu
         (compared("function", "work()", MODEL), "habana_frameworks", "for a model"),
         (compared("function", "work()", MODEL, models=("net",)), "gaudi_lab", "those of net, which none"),
         (
-            compared("model", "model(**batch)", MODEL, WINS.replace(recompute=True)),
+            compared("model", "model(**batch)", MODEL, WINS.replace(verify=True)),
             "habana_frameworks",
-            "without recompute",
+            "without verify",
+        ),
+        (
+            compared(
+                "trainer", "trainer.evaluate()", TRAINER, Settings(Mode.COMPILE, backend_options=OPTIONS)
+            ),
+            "optimum-habana",
+            "no argument for inference=False",
         ),
     ],
 )
