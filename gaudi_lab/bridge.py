@@ -335,9 +335,9 @@ def compiled_since(number: int) -> tuple[str, ...]:
 def recording() -> tuple[int, int]:
     """Return the number of the program in the making, as `watch_programs` names it, and how many operators it has.
 
-    Zeros where nothing is recorded, or nobody tells.
+    Where nothing is recorded, or nobody tells, it stays the same.
     """
-    return emulator.recording() if emulator.active() and is_lazy() else (0, 0)
+    return emulator.recording()
 
 
 def holder_of(tensor: Any) -> Any:

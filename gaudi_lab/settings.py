@@ -280,7 +280,7 @@ class Settings:
     Parameters
     ----------
     mode
-        Execution mode.
+        Execution mode, or its name.
     hpu_graphs
         Capture each model's forward once per input shape and replay it.
     fused_sdpa
@@ -302,6 +302,10 @@ class Settings:
     softmax: Softmax | None = None
     verify: bool | None = None
     operators: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.mode.__class__ is not Mode:  # its name
+            object.__setattr__(self, "mode", Mode.parse(self.mode))
 
     def replace(self, **changes: Any) -> Settings:
         """Return a copy with some fields changed."""

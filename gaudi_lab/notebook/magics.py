@@ -373,6 +373,11 @@ class GaudiMagics(Magics):
                 raise UsageError(
                     f"After {words[0]} comes an operator, then a model or none. Run: %gaudi_ops {words[0]} rms_norm"
                 )
+            if hasattr(self.shell.user_ns.get(words[1]), "stand_in"):
+                raise UsageError(
+                    f"{words[1]} is an operator of your own, which stands in where you say. "
+                    f"Run: {words[1]}.stand_in(model, *inputs, for_=nn.GELU)"
+                )
             name = self._name(words[2] if len(words) == 3 else None)
             self._show(api.use_operator(words[1], name, words[0] == "on").change)
             return None

@@ -120,14 +120,7 @@ def _(comparison: Comparison) -> Any:
     rows = [row for row in comparison.rows if row.median is not None]
     if not rows:
         raise LabError("There is nothing to draw: no setting has times that count.")
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise LabError(
-            "A picture needs matplotlib.", python="pip install matplotlib", magic="%pip install matplotlib"
-        ) from error
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    pyplot.close(figure)  # whoever gets it shows it: a notebook would otherwise do so twice
+    figure, axes = layout.draw_on(8, 4.5)
     marked = crossings(comparison, rows)
     last = max([1000.0, *(10 * pays for _, pays in marked)])
     counts = [last ** (step / 200) for step in range(201)]

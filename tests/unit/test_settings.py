@@ -48,3 +48,10 @@ def test_settings_read_as_people_say_them():
     assert str(Settings()) == "eager"
     settings = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True, recompute=True, softmax="fast")
     assert str(settings) == "lazy + HPU graphs + FusedSDPA (recompute, softmax fast)"
+
+
+def test_settings_take_the_name_of_a_mode():
+    assert Settings("lazy", hpu_graphs=True) == Settings(Mode.LAZY, hpu_graphs=True)
+    assert Settings("lazy").mode is Mode.LAZY
+    with pytest.raises(LabValueError, match="there are lazy, eager, compile"):
+        Settings("Lazy")

@@ -42,7 +42,7 @@ def dispatch(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
     try:
         return route(func, args, {} if kwargs is None else kwargs)
     except infer.OnAnotherDevice:
-        taken = host_operands.take(func, args, kwargs or {}) if mode.lazy() else None
+        taken = host_operands.take(func, args, kwargs or {}) if mode.is_lazy() else None
         if taken is None:
             raise
     return route(func, *taken)
@@ -69,7 +69,7 @@ def _computing(func: Any) -> Route:
     record = tape.record
 
     def compute_it(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        if not mode.lazy():
+        if not mode.is_lazy():
             return run(args, kwargs)
         try:
             return record(func, args, kwargs)
@@ -96,7 +96,7 @@ def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     RuntimeError
         An HPU graph is being captured: it can hold only what the device itself runs.
     """
-    if not mode.lazy():
+    if not mode.is_lazy():
         return in_place_views.refresh(func, eager.run(func, args, kwargs), args, kwargs)
     if tape.capture is not None:
         raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
@@ -110,7 +110,7 @@ def _counted(route: Route) -> Route:
     """Return the way of an operator that may run on the host, which in eager mode nobody else notices."""
 
     def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        if mode.lazy() or _is_tracing():
+        if mode.is_lazy() or _is_tracing():
             return route(func, args, kwargs)
         on_host = fallback.falls_back(func, args, kwargs)
         out = route(func, args, kwargs)
@@ -156,7 +156,7 @@ def alias(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
 
 def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run or record an operator with `out=`, which may give the tensor another size."""
-    if mode.lazy():
+    if mode.is_lazy():
         return compute(func, args, kwargs)
     return in_place_views.refresh(func, eager.run(func, args, kwargs), args, kwargs)
 

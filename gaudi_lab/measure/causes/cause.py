@@ -40,7 +40,7 @@ class Difference:
         What it is about: an argument, an attribute, an operator, a mode.
     kind
         "shape", "dtype", "strides", "scalar", "optional", "attribute", "global", "mode", "object", "operator",
-        "results", "gradient" or "guard".
+        "results", "gradient", "passing" or "guard".
     before, now
         How it was and how it is, for people; empty where there is nothing to say.
     """

@@ -76,6 +76,11 @@ def test_models_are_found_without_being_named(shell, net, workbench):
         ("", "%gaudi_ops rotary", "%gaudi_ops on rotary"),
         ("", "%gaudi_ops on rms_norm net", "net(**batch)"),
         ("", "%gaudi_ops nett", "%gaudi_attach net"),
+        (
+            "import gaudi_lab, torch\n@gaudi_lab.custom_op\ndef own(x: torch.Tensor) -> torch.Tensor:\n    return -x",
+            "%gaudi_ops on own",
+            "own.stand_in(model, *inputs, for_=nn.GELU)",
+        ),
     ],
 )
 def test_what_cannot_be_done_names_the_line_to_run_and_changes_nothing(

@@ -260,3 +260,10 @@ def test_a_flip_of_the_mode_reads_the_mode_once(net, workbench, monkeypatch):
     monkeypatch.setattr(bridge, "is_lazy", lambda: read.append(1) or is_lazy())
     workbench.change(mode=Mode.LAZY)
     assert len(read) == 1
+
+
+def test_what_is_no_position_of_the_switches_is_refused_with_one_that_is(workbench):
+    with pytest.raises(
+        LabValueError, match=r"'lazy' is not a position of all switches. Run: gaudi_lab.apply\("
+    ):
+        workbench.apply("lazy")
