@@ -551,8 +551,9 @@ class plain_errors:  # noqa: N801 - reads as a statement
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        known = isinstance(error, (RuntimeError, AssertionError)) and not isinstance(error, LabError)
-        if known and (explained := explain(error)) is not None:
+        if not isinstance(error, (RuntimeError, AssertionError)) or isinstance(error, LabError):
+            return
+        if (explained := explain(error)) is not None:
             raise explained from error
 
 
