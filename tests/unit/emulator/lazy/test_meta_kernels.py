@@ -86,7 +86,16 @@ def compared():
     for op in op_db:
         if packets.isdisjoint({op.name.rpartition(".")[2].strip("_"), op.aten_name.strip("_")}):
             continue
-        for dtype in (torch.float32, torch.int64):
+        for dtype in (
+            torch.float32,
+            torch.bfloat16,
+            torch.float16,
+            torch.float64,
+            torch.int64,
+            torch.int32,
+            torch.bool,
+            torch.complex64,
+        ):
             if not op.supports_dtype(dtype, "cpu") or "sparse" in op.name:
                 continue
             for sample in itertools.islice(op.sample_inputs("cpu", dtype), 20):
