@@ -335,9 +335,9 @@ def compiled_since(number: int) -> tuple[str, ...]:
 def recording() -> tuple[int, int]:
     """Return the number of the program in the making, as `watch_programs` names it, and how many operators it has.
 
-    Zeros where nothing is recorded, or nobody tells.
+    Where nothing is recorded, or nobody tells, it stays the same.
     """
-    return emulator.recording() if emulator.active() and is_lazy() else (0, 0)
+    return emulator.recording()
 
 
 def holder_of(tensor: Any) -> Any:
@@ -432,6 +432,12 @@ def random_state() -> Any:
 def set_random_state(state: Any) -> None:
     """Put the device's generator where it stood: the same numbers come again."""
     _module("hpu.random").set_rng_state(state)
+
+
+def compile_option_names() -> frozenset[str]:
+    """Return what `options` the backend of `torch.compile` takes; nothing where that is not known."""
+    config = importlib.import_module(f"{_BRIDGE}.dynamo.compile_backend.config")
+    return frozenset(getattr(config, "_config", ()))  # what PyTorch makes of a module of settings
 
 
 def fused_sdpa_kernel() -> Any:

@@ -203,7 +203,7 @@ def set_lazy(lazy: bool) -> None:
     from gaudi_lab.emulator.lazy.record import tape
     from gaudi_lab.emulator.process import mode
 
-    if mode.lazy() == lazy:
+    if mode.is_lazy() == lazy:
         return
     if mode.keeps():
         raise RuntimeError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -33,24 +34,30 @@ def read_shapes(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapp
 
 
 def read_values(
-    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Iterator[tuple[str, Any]]:
-    """Yield what a call is given, by argument name: tensors and other values, containers taken apart.
+    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], *, most: int | None = None
+) -> list[tuple[str, Any]]:
+    """Return what a call is given, by argument name: tensors and other values, containers taken apart.
 
     Parameters
     ----------
     forward, args, kwargs
         As for `read_shapes`.
+    most
+        Stop at so many.
     """
-    names = _signature(forward).positional
-    for position, value in enumerate(args):
-        yield from _values_in(names[position] if position < len(names) else f"argument {position}", value)
-    for name, value in kwargs.items():
-        yield from _values_in(name, value)
+    found: list[tuple[str, Any]] = []
+    for name, value in named(forward, args, kwargs).items():
+        if value.__class__ in _PLAIN or isinstance(value, torch.Tensor):
+            found.append((name, value))
+        else:
+            found += itertools.islice(_values_in(name, value), most)
+    return found if most is None else found[:most]
 
 
 def named(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a call by name, containers whole; `argument 3` where the signature has no name for it."""
+    if not args:
+        return dict(kwargs)
     names = list(read_positional(forward))
     names += [f"argument {position}" for position in range(len(names), len(args))]
     return {**dict(zip(names, args, strict=False)), **kwargs}
@@ -85,9 +92,10 @@ def _signature(forward: Callable[..., Any]) -> _Signature:
     # A method is a new object each time it is asked for; its function stays.
     function = getattr(forward, "__func__", forward)
     try:
-        if function not in _SIGNATURES:
-            _SIGNATURES[function] = _read_signature(forward)
-        return _SIGNATURES[function]
+        found = _SIGNATURES.get(function)
+        if found is None:
+            found = _SIGNATURES[function] = _read_signature(forward)
+        return found
     except TypeError:  # not every callable can be a key
         return _read_signature(forward)
 

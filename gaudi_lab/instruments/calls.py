@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -43,15 +43,7 @@ class _CallSlot:
         # Dynamo looks away but for the call itself: what watchers do is nothing to compile.
         looking = _set_eval_frame(None)
         try:
-            with ExitStack() as watching:
-                for watcher in tuple(self.watchers):
-                    if (around := watcher(module, args, kwargs)) is not None:
-                        watching.enter_context(around)
-                _set_eval_frame(looking)
-                try:
-                    return call(*args, **kwargs)
-                finally:
-                    _set_eval_frame(None)
+            return _call_inside(tuple(self.watchers), call, looking, module, args, kwargs)
         finally:
             _set_eval_frame(looking)
 
@@ -108,6 +100,26 @@ def is_compiled(module: nn.Module) -> bool:
     """Whether calls of `module` go through `torch.compile`."""
     here = vars(module).get(_PLACE)
     return bool(here) if isinstance(here, _CallSlot) else here is not None
+
+
+def _call_inside(
+    watchers: tuple[Watcher, ...],
+    call: Call,
+    looking: Any,
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    # Each watcher is asked inside what those before it have entered. An ExitStack would cost more than the rest.
+    for number, watcher in enumerate(watchers, 1):
+        if (around := watcher(module, args, kwargs)) is not None:
+            with around:
+                return _call_inside(watchers[number:], call, looking, module, args, kwargs)
+    _set_eval_frame(looking)
+    try:
+        return call(*args, **kwargs)
+    finally:
+        _set_eval_frame(None)
 
 
 _set_eval_frame = torch._C._dynamo.eval_frame.set_eval_frame  # noqa: SLF001 - importing torch._dynamo takes seconds

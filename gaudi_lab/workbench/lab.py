@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
@@ -63,6 +64,8 @@ class Lab:
         Every model with switches, those of Trainers and pipelines too, and whose switches a module has.
     compiles
         What watches over the compiles for attached models.
+    kept_off
+        Models that the user has detached: they are attached by name only.
     """
 
     def __init__(self) -> None:
@@ -74,6 +77,7 @@ class Lab:
         self._seen = SeenShapes()
         self.entries = Entries(self._models, self.detach)
         self.compiles = Compiles()
+        self.kept_off: WeakSet[Any] = WeakSet()
 
     @property
     def models(self) -> Mapping[str, SwitchedModel]:
@@ -135,7 +139,7 @@ class Lab:
         if attached.name in self._models:
             self.detach(attached.name)
         requested = planning.join(attached, own.in_process(lazy), self._requested.in_process(lazy))
-        planning.move({attached: requested.in_mode(requested.mode)}, lazy)
+        _move({attached: requested.in_mode(requested.mode)}, lazy)
         attached.requested = requested
         attached.watch_for_uncomputed()
         attached.keep_inputs()
@@ -216,7 +220,9 @@ class Lab:
         chosen = [self.get(name) for name in (self._models if models is None else models)]
         before = {attached: attached.requested.in_process(lazy) for attached in self._models.values()}
         plan = {attached: before[attached].move(switches) for attached in chosen}
-        notes = [] if models is not None else planning.leave_out_without_attention(plan, switches)
+        notes = []
+        if models is None and switches.get(FUSED_SDPA.name):
+            notes += planning.leave_out_without_attention(plan)
         if models is None and isinstance(switches.get(OPERATORS.field), Mapping):
             notes += planning.leave_out_without_places(plan, switches[OPERATORS.field])
         # Operators are of one model each: they are checked on its own inputs.
@@ -250,6 +256,11 @@ class Lab:
 
     def apply(self, settings: Settings, models: Iterable[str] | None = None) -> ChangeHandle:
         """Put all switches into one position; otherwise as `change`."""
+        if not isinstance(settings, Settings):
+            raise LabValueError(
+                f"{settings!r} is not a position of all switches.",
+                python='gaudi_lab.apply(gaudi_lab.Settings("lazy", hpu_graphs=True))',
+            )
         settings.check()
         return self.change(models, **settings.switches)
 
@@ -382,8 +393,9 @@ class Lab:
         if mode is not None and lazy != was_lazy:
             # Lazy or not is the process's: models that were not named go along.
             for attached in self._models.values():
-                plan.setdefault(attached, attached.requested.replace(mode=mode))
-            notes += planning.how_switched()
+                plan.setdefault(attached, attached.requested.to_mode(mode))
+            if bridge.loaded() and bridge.identity().emulated:
+                notes.append("switched in place, where a Gaudi needs a fresh process")
         after = {attached: requested.in_mode(requested.mode) for attached, requested in plan.items()}
         changed = {
             attached: settings for attached, settings in after.items() if settings != attached.settings
@@ -398,13 +410,18 @@ class Lab:
             for attached, settings in changed.items()
         ]
         notes += [remark for attached, settings in changed.items() for remark in attached.remarks(settings)]
-        planning.move(changed, was_lazy, None if mode is None else lazy)
-        notes += [outcome for attached in plan for outcome in attached.operator_outcomes()]
+        _move(changed, was_lazy, None if mode is None else lazy)
+        if was_lazy and not lazy:
+            self.compiles.watch_dynamo()
+        for attached, settings in changed.items():
+            if settings.operators:
+                notes += attached.operator_outcomes()
         for attached, requested in plan.items():
             attached.requested = requested
         self._requested = default
-        change = self._change(before, default.in_process(lazy).mode, changes, notes)
-        if change:
+        now = default.in_process(lazy).mode
+        change = self._change(before, now, changes, notes)
+        if changes or notes or now is not before:
             self._tell(change)
         return change
 
@@ -424,6 +441,29 @@ class Lab:
     def _unused(self, name: str) -> str:
         names = (name, *(f"{name}_{number}" for number in range(2, len(self._models) + 3)))
         return next(candidate for candidate in names if candidate not in self._models)
+
+
+def _move(plan: Mapping[SwitchedModel, Settings], was_lazy: bool, lazy: bool | None = None) -> None:
+    """Install and remove instruments to reach `plan`, or put everything back and raise."""
+    for attached in plan:
+        attached.require_on_hpu()
+    before = {attached: attached.settings for attached in plan}
+    was_loaded = bridge.loaded()
+    try:
+        _install(plan, lazy)
+    except BaseException:
+        _install(before, was_lazy if was_loaded else None)
+        raise
+
+
+def _install(plan: Mapping[SwitchedModel, Settings], lazy: bool | None) -> None:
+    # All that does not exist in the new mode goes before it, all that exists only there comes after.
+    for attached, settings in plan.items():
+        attached.take_off(settings)
+    if lazy is not None:
+        bridge.set_lazy(lazy)
+    for attached, settings in plan.items():
+        attached.put_on(settings)
 
 
 def _inputs_of(attached: SwitchedModel) -> Mapping[str, Any]:

@@ -84,7 +84,7 @@ def test_bridge_config():
     from habana_frameworks.torch.internal import bridge_config as bc
     from habana_frameworks.torch.utils.internal import is_lazy
 
-    assert bc.get_pt_hpu_lazy_mode() == int(is_lazy())
+    assert bc.get_pt_hpu_lazy_mode() == int(is_lazy()) == int(is_lazy._is_lazy)
     with pytest.raises(AttributeError):
         bc.set_pt_hpu_lazy_mode(1)
     with pytest.raises(KeyError), bc.env_setting("PT_HPU_LAZY_MODE", 1):

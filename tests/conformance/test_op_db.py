@@ -19,6 +19,15 @@ def test_cases_that_pytorch_wrote_agree_with_the_cpu(database, every, mode, caps
     assert row.passed / row.total >= {"eager": 0.99, "lazy": 0.97}[mode]
 
 
+def test_cases_that_openvino_compiles_agree_with_the_cpu(capsys):
+    pytest.importorskip("openvino")
+    row, verdict = op_db_rows.row("op_db", "lazy", compiler="openvino", every=97)
+    with capsys.disabled():
+        print("\n" + text([row]))
+    assert verdict.new == []
+    assert not row.note.startswith("0 programs compiled")
+
+
 def test_no_known_failure_is_a_wrong_number():
     assert [x for x in entries() if "wrong" in x.raises] == []
     assert all(x.reason and x.raises for x in entries())

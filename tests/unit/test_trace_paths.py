@@ -52,3 +52,9 @@ def test_it_writes_between_the_markers_and_nowhere_else(script, tmp_path, monkey
     assert (first, mark, rest) == ("before", "<!-- ways -->", ["<!-- ways -->", "after"])
     assert line.startswith(f"- **{ADD}** (")
     assert capsys.readouterr().out.strip() == line
+
+
+def test_a_change_of_the_mode_runs_no_more_than_twelve_files(script):
+    ((_, files),) = script.trace(["%gaudi_mode lazy, to its effect"])
+    assert "workbench/lab.py" in files
+    assert len(files) <= 12

@@ -86,8 +86,8 @@ def acquire() -> None:
     global _acquired
     if _acquired:
         return
-    if not mode.is_forced() and mode.from_environment() != mode.lazy():
-        problem = "Expected was EAGER, got LAZY." if mode.lazy() else "Expected LAZY, got EAGER."
+    if not mode.is_forced() and mode.from_environment() != mode.is_lazy():
+        problem = "Expected was EAGER, got LAZY." if mode.is_lazy() else "Expected LAZY, got EAGER."
         raise RuntimeError(f"Wrong PT plugin library loaded in the system. {problem}")
     if device_count() == 0:
         raise RuntimeError("synStatus=8 [Device not found] Device acquire failed.")

@@ -109,8 +109,13 @@ class DiskCache:
         """Keep `recipe` under `key`. Where the folder has become unusable nothing is kept: it is only a cache."""
         try:
             with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as file:
-                file.write(recipe)
-            os.replace(file.name, self._path(key))
+                part = Path(file.name)
+                try:
+                    file.write(recipe)
+                    file.close()
+                    part.replace(self._path(key))
+                finally:
+                    part.unlink(missing_ok=True)
             self._trim()
         except OSError:
             return

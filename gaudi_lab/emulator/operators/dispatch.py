@@ -44,7 +44,7 @@ def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     try:
         return route(func, args, kwargs)
     except infer.OnAnotherDevice:
-        taken = host_operands.take(func, args, kwargs) if mode.lazy() else None
+        taken = host_operands.take(func, args, kwargs) if mode.is_lazy() else None
         if taken is None:
             raise
     return route(func, *taken)
@@ -52,7 +52,7 @@ def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Record in lazy mode, run in eager mode."""
-    if not mode.lazy():
+    if not mode.is_lazy():
         return eager.run(func, args, kwargs)
     try:
         out = tape.record(func, args, kwargs)
@@ -80,7 +80,7 @@ def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     RuntimeError
         An HPU graph is being captured: it can hold only what the device itself runs.
     """
-    if not mode.lazy():
+    if not mode.is_lazy():
         return in_place_views.refresh(func, eager.run(func, args, kwargs), args, kwargs)
     if tape.capture is not None:
         raise RuntimeError("cpu fallback is not supported during hpu graph capturing")
@@ -94,7 +94,7 @@ def _counted(route: Route) -> Route:
     """Return the way of an operator that may run on the host, which in eager mode nobody else notices."""
 
     def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        if mode.lazy() or _is_tracing():
+        if mode.is_lazy() or _is_tracing():
             return route(func, args, kwargs)
         on_host = fallback.falls_back(func, args, kwargs)
         out = route(func, args, kwargs)
@@ -135,7 +135,7 @@ def alias(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
 
 def fill(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run or record an operator with `out=`, which may give the tensor another size."""
-    if mode.lazy():
+    if mode.is_lazy():
         return compute(func, args, kwargs)
     return in_place_views.refresh(func, eager.run(func, args, kwargs), args, kwargs)
 

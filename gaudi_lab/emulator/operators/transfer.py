@@ -94,7 +94,7 @@ def move(target: HpuTensor, source: torch.Tensor) -> None:
 
 
 def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    if mode.lazy():
+    if mode.is_lazy():
         try:
             return tape.record(func, args, kwargs)
         except infer.BeingTraced:

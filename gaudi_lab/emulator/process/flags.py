@@ -71,7 +71,7 @@ def get(name: str) -> Any:
     """
     flag = FLAGS[name]
     if name == "PT_HPU_LAZY_MODE":
-        return int(mode.lazy())
+        return int(mode.is_lazy())
     if name in _set:
         return _set[name]
     asked = os.environ.get(name)

@@ -10,12 +10,20 @@ _lazy: bool | None = None
 _forced = False
 
 
-def lazy() -> bool:
+def is_lazy() -> bool:
     """Return True in lazy mode. The first call decides, from ``PT_HPU_LAZY_MODE``, and the answer then stays."""
-    global _lazy
     if _lazy is None:
-        _lazy = from_environment()
+        return _keep(from_environment())
     return _lazy
+
+
+def _keep(lazy: bool) -> bool:
+    global _lazy
+    _lazy = vars(is_lazy)["_is_lazy"] = lazy  # there too, where the bridge keeps it
+    return lazy
+
+
+vars(is_lazy)["_is_lazy"] = None
 
 
 def from_environment() -> bool:
@@ -25,8 +33,8 @@ def from_environment() -> bool:
 
 def force(lazy: bool) -> None:
     """Set the mode, whatever the environment says. No bridge on hardware can do this."""
-    global _lazy, _forced
-    _lazy = lazy
+    global _forced
+    _keep(lazy)
     _forced = True
 
 

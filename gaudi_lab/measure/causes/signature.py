@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -43,16 +44,12 @@ class Signature(NamedTuple):
     modes: tuple[tuple[str, Any], ...]
 
 
-def read(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature:
-    """Return the signature of a call of `module`."""
-    values = []
-    for name, value in call_shapes.read_values(module.forward, args, kwargs):
-        values.append((name, _facts(value)))
-        if len(values) == MOST_VALUES:
-            break
-    given = {name for name, _ in values}
-    values += [x for x in call_shapes.read_defaults(module.forward).items() if x[0] not in given]
-    return Signature(tuple(values), _modes(module))
+def read(module: nn.Module, values: Sequence[tuple[str, Any]]) -> Signature:
+    """Return the signature of a call of `module`, given the values that `call_shapes.read_values` found."""
+    found = {name: _facts(value) for name, value in values}
+    # Each call has all that it did not give, so it is the same as one that gave it.
+    defaults = call_shapes.read_defaults(module.forward)
+    return Signature(tuple(({**defaults, **found} if defaults else found).items()), _modes(module))
 
 
 def read_attributes(module: nn.Module) -> dict[str, Any]:
@@ -166,11 +163,17 @@ class _Class(str):
 def _facts(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return TensorFacts(
-            tuple(value.shape), value.stride(), value.dtype, value.device.type, value.requires_grad
+            tuple(value.shape), value.stride(), value.dtype, _kind_of(value.device), value.requires_grad
         )
     if value is None or isinstance(value, (bool, int, float, str, torch.dtype)):
         return value
     return _Class(type(value).__name__)
+
+
+@functools.cache
+def _kind_of(device: torch.device) -> str:
+    # PyTorch makes the name of our kind of device anew each time it is asked for.
+    return device.type
 
 
 def _modes(module: nn.Module) -> tuple[tuple[str, Any], ...]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from op_db_compare import Mover, difference
+from op_db_compare import COMPILED, Mover, Tolerance, difference
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.testing._internal.common_modules import module_db
 
@@ -32,10 +32,18 @@ def cases() -> dict[str, tuple[Any, torch.dtype, bool]]:
     return found
 
 
-def run(name: str, repeats: int, limit: int | None = None) -> Iterator[tuple[int, str | None]]:
-    """Yield, for each sample of a case that the CPU accepts, its number and what is wrong; None if nothing is."""
+def run(
+    name: str, repeats: int, limit: int | None = None, compiled: bool = False
+) -> Iterator[tuple[int, str | None]]:
+    """Yield, for each sample of a case that the CPU accepts, its number and what is wrong; None if nothing is.
+
+    Parameters
+    ----------
+    name, repeats, limit, compiled
+        As in `op_db_cases.run`. It is the same module each time: its parameters are constants of what was compiled.
+    """
     info, dtype, training = cases()[name]
-    tolerance = TOLERANCE.get(info.name)
+    tolerance: Tolerance = COMPILED if compiled else TOLERANCE.get(info.name)
     torch.manual_seed(3)
     samples = info.module_inputs_func(info, device="cpu", dtype=dtype, requires_grad=False, training=training)
     for number, sample in enumerate(samples):
@@ -51,11 +59,11 @@ def run(name: str, repeats: int, limit: int | None = None) -> Iterator[tuple[int
         except Exception:
             continue  # the CPU does not take this sample either
         problem = None
+        on_hpu = copy.deepcopy(built)
         for attempt in range(repeats):
             try:
-                problem = difference(
-                    _step(copy.deepcopy(built), sample, "hpu"), expected, tolerance=tolerance
-                )
+                problem = difference(_step(on_hpu, sample, "hpu"), expected, tolerance=tolerance)
+                _put_back(on_hpu, built)
             except Exception as error:
                 problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             if problem:
@@ -76,6 +84,13 @@ def _step(module: torch.nn.Module, sample: Any, device: str) -> Any:
         loss.backward()
     grads = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
     return out, grads, dict(module.named_buffers())
+
+
+def _put_back(module: torch.nn.Module, before: torch.nn.Module) -> None:
+    """Give buffers what they held before a step, and take the gradients away."""
+    module.zero_grad()
+    for buffer, held in zip(module.buffers(), before.buffers(), strict=True):
+        buffer.copy_(held)
 
 
 def _floats(x: Any) -> Iterator[torch.Tensor]:

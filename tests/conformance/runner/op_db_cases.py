@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from op_db_compare import Mover, difference
+from op_db_compare import COMPILED, Mover, Tolerance, difference
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.testing._internal.common_methods_invocations import op_db
 
@@ -53,7 +53,9 @@ def _variants(op: Any) -> list[str]:
     return variants
 
 
-def run(name: str, repeats: int, limit: int | None = None) -> Iterator[tuple[int, str | None]]:
+def run(
+    name: str, repeats: int, limit: int | None = None, compiled: bool = False
+) -> Iterator[tuple[int, str | None]]:
     """Yield, for each sample of a case that the CPU accepts, its number and what is wrong; None if nothing is.
 
     Parameters
@@ -64,6 +66,8 @@ def run(name: str, repeats: int, limit: int | None = None) -> Iterator[tuple[int
         How often each sample runs: in lazy mode the second time replays what the first compiled.
     limit
         At most so many samples.
+    compiled
+        Whether a compiler runs what was recorded, which rounds elsewhere.
     """
     op, dtype, variant = cases()[name]
     call = _call(op, variant)
@@ -75,7 +79,9 @@ def run(name: str, repeats: int, limit: int | None = None) -> Iterator[tuple[int
             continue
         expected = _on_cpu(call, sample)
         if expected is not None:
-            check = functools.partial(_on_device, op, call, sample, expected, contents)
+            check = functools.partial(
+                _on_device, op, call, sample, expected, contents, COMPILED if compiled else None
+            )
             yield number, _first(check, repeats)
 
 
@@ -135,15 +141,22 @@ def _on_cpu(call: Callable[..., Any], sample: Any) -> tuple[Any, Any] | None:
         return None  # the CPU does not take this sample either
 
 
-def _on_device(op: Any, call: Callable[..., Any], sample: Any, expected: Any, contents: bool) -> str | None:
+def _on_device(
+    op: Any,
+    call: Callable[..., Any],
+    sample: Any,
+    expected: Any,
+    contents: bool,
+    tolerance: Tolerance,
+) -> str | None:
     move = Mover("hpu")
     rest = Mover("cpu") if op.name in HOST_ARGUMENTS else move
     args, kwargs = [move(sample.input), *rest(list(sample.args))], rest(sample.kwargs)
     torch.hpu.synchronize()
     torch.manual_seed(7)
     got = call(*args, **kwargs)
-    problem = difference(got, expected[0], contents)
+    problem = difference(got, expected[0], contents, tolerance)
     if problem is None:
-        changed = difference(_tensors((args, kwargs)), _tensors(expected[1]))
+        changed = difference(_tensors((args, kwargs)), _tensors(expected[1]), tolerance=tolerance)
         problem = changed and f"an argument afterwards: {changed}"
     return problem

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 
@@ -30,12 +31,28 @@ class Outcome:
         One line for each sample that failed.
     seconds
         How long it took.
+    compiled, passed_over
+        How many of its programs the compiler asked for has compiled, and how many ran step by step instead.
+    disagreements
+        Programs that were compiled and not believed, one line each.
     """
 
     case: str
     samples: int
     problems: tuple[str, ...]
     seconds: float = 0.0
+    compiled: int = 0
+    passed_over: int = 0
+    disagreements: tuple[str, ...] = ()
+
+
+class Worker(NamedTuple):
+    """What a child process is asked for: see `run`."""
+
+    database: str
+    mode: str
+    compiler: str
+    samples: int | None
 
 
 def names(database: str) -> list[str]:
@@ -54,6 +71,7 @@ def run(
     mode: str,
     cases: Sequence[str],
     *,
+    compiler: str = "replay",
     workers: int = 1,
     shard: int = 250,
     samples: int | None = None,
@@ -69,6 +87,8 @@ def run(
         ``"eager"`` or ``"lazy"``.
     cases
         Names, as `names` returns them.
+    compiler
+        What compiles recorded programs: ``"replay"``, ``"openvino"`` or ``"inductor"``.
     workers, shard
         How many processes at a time, and how many cases one of them gets.
     samples
@@ -76,18 +96,19 @@ def run(
     seconds_each
         A case that takes longer is stopped, and has failed.
     """
+    worker = Worker(database, mode, compiler, samples)
     count = max(1, -(-len(cases) // shard))
     shards = [list(cases[first::count]) for first in range(count)]
     with ThreadPoolExecutor(workers) as pool:
-        done = pool.map(lambda part: _shard(database, mode, part, samples, seconds_each), shards)
+        done = pool.map(lambda part: _shard(worker, part, seconds_each), shards)
         return sorted((outcome for part in done for outcome in part), key=lambda outcome: outcome.case)
 
 
-def _shard(database: str, mode: str, cases: list[str], samples: int | None, limit: float) -> list[Outcome]:
+def _shard(worker: Worker, cases: list[str], limit: float) -> list[Outcome]:
     outcomes: list[Outcome] = []
     left = cases
     while left:
-        done, reason = _child(database, mode, left, samples, limit)
+        done, reason = _child(worker, left, limit)
         outcomes += done
         finished = {outcome.case for outcome in done}
         left = [case for case in left if case not in finished]
@@ -97,18 +118,21 @@ def _shard(database: str, mode: str, cases: list[str], samples: int | None, limi
     return outcomes
 
 
-def _child(
-    database: str, mode: str, cases: list[str], samples: int | None, limit: float
-) -> tuple[list[Outcome], str | None]:
+def _child(worker: Worker, cases: list[str], limit: float) -> tuple[list[Outcome], str | None]:
     """Run one process until it ends, dies or hangs; return what it finished and why it did not finish the rest."""
     with tempfile.TemporaryDirectory() as folder:
         lines, log = Path(folder, "lines.jsonl"), Path(folder, "log.txt")
         lines.touch()
-        command = [sys.executable, str(HERE / "op_db_worker.py"), database, mode, str(lines)]
-        command += [] if samples is None else ["--samples", str(samples)]
+        command = [sys.executable, str(HERE / "op_db_worker.py"), worker.database, worker.mode, str(lines)]
+        command += [] if worker.samples is None else ["--samples", str(worker.samples)]
         with log.open("w") as output:
             child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=output, stderr=output, text=True, env=_environment()
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                text=True,
+                env=_environment(worker.compiler),
             )
             assert child.stdin is not None
             child.stdin.write("\n".join(cases))
@@ -140,14 +164,22 @@ def _wait(child: subprocess.Popen[str], lines: Path, limit: float) -> bool:
 
 def _outcome(line: dict[str, object]) -> Outcome:
     problems = tuple([f"sample {number}: {problem}" for number, problem in line["problems"]])  # type: ignore[attr-defined]
-    return Outcome(str(line["case"]), int(str(line["samples"])), problems, float(str(line["seconds"])))
+    return Outcome(
+        str(line["case"]),
+        int(str(line["samples"])),
+        problems,
+        float(str(line["seconds"])),
+        int(str(line["compiled"])),
+        int(str(line["passed_over"])),
+        tuple(map(str, line["disagreements"])),  # type: ignore[arg-type]
+    )
 
 
-def _environment() -> dict[str, str]:
+def _environment(compiler: str = "replay") -> dict[str, str]:
     return {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        "GAUDI_LAB_COMPILER": "replay",
+        "GAUDI_LAB_COMPILER": compiler,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
         "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
     }

@@ -40,14 +40,25 @@ def main() -> int:
     of_generate, generated = generate_rows.rows()
     complaints += [f"{row.what} {row.mode}: other tokens" for row in of_generate if row.passed < row.total]
     rows += of_generate
-    for database in ("op_db", "module_db"):
-        for mode in ("eager", "lazy"):
-            print(f"running {database} in {mode} mode ...", file=sys.stderr, flush=True)
+    for database in op_db_rows.DATABASES:
+        for mode, compiler in (("eager", "replay"), ("lazy", "replay"), ("lazy", "openvino")):
+            print(f"running {database} in {mode} mode, {compiler} ...", file=sys.stderr, flush=True)
             row, verdict = op_db_rows.row(
-                database, mode, every=options.every, samples=options.samples, workers=options.workers
+                database,
+                mode,
+                compiler=compiler,
+                every=options.every,
+                samples=options.samples,
+                workers=options.workers,
             )
             rows.append(row)
-            complaints += verdict.complaints(f"{database} {mode}")
+            complaints += verdict.complaints(f"{database} {row.mode}")
+    print(
+        f"running {op_db_rows.INDUCTOR_CASES} of these cases with Inductor ...", file=sys.stderr, flush=True
+    )
+    for row, verdict in op_db_rows.by_inductor(options.workers):
+        rows.append(row)
+        complaints += verdict.complaints(f"{row.what} {row.mode}")
     rows += of_suites
     print(text(rows))
     print(f"\n{reasons}\n\n{generated}")

@@ -129,3 +129,12 @@ def test_when_the_first_fails_others_are_compared_with_the_next(compare):
     found = compare(planted, EAGER, LAZY, GRAPHS)
     assert found.rows[2].differs
     assert str(found.best().candidate) == "lazy"
+
+
+def test_of_those_that_are_not_told_apart_the_shortest_warm_up_is_taken_and_said(compare):
+    planted = Planted({"eager": 3.0, "lazy": 1.0, "lazy + HPU graphs": 1.0}, warmups={"lazy": 5.0})
+    found = compare(planted, EAGER, LAZY, GRAPHS)
+    assert str(found.best().candidate) == "lazy + HPU graphs"
+    assert "× the first, not told from lazy, and has the shortest warm-up of them" in str(found)
+    equal = compare(Planted({"eager": 1.0, "lazy": 1.0}, seed=1, warmups={"eager": 5.0}), EAGER, LAZY)
+    assert "no difference between them, and lazy has the shortest warm-up" in str(equal)

@@ -16,7 +16,7 @@ from gaudi_lab.emulator.process.release import version as _version
 
 __version__ = _version()
 
-lazy = mode.lazy()  # decided here and now, as on hardware
+lazy = mode.is_lazy()  # decided here and now, as on hardware
 
 # A bridge is compiled for one PyTorch. The emulated one is compiled for none, unless it is asked to be the build
 # for a certain one.

@@ -48,13 +48,11 @@ def compile_program(program: Program, first: FirstRun) -> tuple[Runner, bool] | 
 def find_parameters(holders: Sequence[Any]) -> list[int]:
     """Return the positions of those inputs that are parameters of a module.
 
-    A cell does not know whose it is, and to note it would cost at every recording. Who refers to it is asked once.
+    A cell does not know whose it is, and to note it would cost at every recording. So all tensors are looked through,
+    which refer to their class: to ask who refers to a cell would compare every object there is with every cell.
     """
-    parameters = set()
-    for referrer in gc.get_referrers(*holders):
-        attributes = vars(referrer) if isinstance(referrer, HpuTensor) else referrer
-        if attributes.__class__ is dict and attributes.get("_is_param"):
-            parameters.add(id(attributes.get("_cell")))
+    tensors = [vars(x) for x in gc.get_referrers(HpuTensor) if type(x) is HpuTensor]
+    parameters = {id(x.get("_cell")) for x in tensors if x.get("_is_param")}
     # PyTorch does not count the writes into tensors of its inference mode.
     return [
         position

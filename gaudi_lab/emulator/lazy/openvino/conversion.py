@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
+import marshal
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -60,8 +61,23 @@ class Model(NamedTuple):
     cached: bool
 
 
+class _Roles(NamedTuple):
+    """What a program does with its inputs, by position.
+
+    Attributes
+    ----------
+    updated
+        Those that it writes into.
+    read
+        Those that anything is computed from.
+    """
+
+    updated: tuple[int, ...]
+    read: tuple[int, ...]
+
+
 class Converter:
-    """Converts one program, for any constants.
+    """Converts one program, for any constants. What was found on disk is not even traced.
 
     Parameters
     ----------
@@ -79,12 +95,14 @@ class Converter:
     def __init__(self, program: Computation, hosts: Sequence[torch.Tensor]) -> None:
         self._program = program
         self._hosts = hosts
-        self._pure = self._trace()
+        self._identity = program.identity(), [(tuple(host.shape), host.dtype) for host in hosts]
+        self._pure: PureGraph | None = None
+        self._roles = self._find_roles()
 
     @property
     def updated(self) -> tuple[int, ...]:
         """The positions of the inputs that the program writes into: their new values follow the results."""
-        return self._pure.updated
+        return self._roles.updated
 
     def compile(
         self,
@@ -109,7 +127,7 @@ class Converter:
         """
         openvino = import_openvino()
 
-        live = [position for position in self._read() if position not in set(baked)]
+        live = [position for position in self._roles.read if position not in set(baked)]
         left = [hosts[position] for position in self.updated]
         results = list(map(_meta_of, [*[values[number] for number in own], *left]))
         if unknown := {hosts[position].dtype for position in live} - DTYPES.keys():
@@ -126,17 +144,34 @@ class Converter:
             return Model(core.compile_model(model, "CPU", options), live, results, False)
         digests = [(position, _digest(hosts[position])) for position in baked]
         key = recipes.key_of(
-            ("OpenVINO", openvino.__version__, options, self._program.identity(), own, live, *digests)
+            ("OpenVINO", openvino.__version__, options, self._identity, own, self._roles, *digests)
         )
         if (blob := disk.load(key)) is not None:
             return Model(core.import_model(blob, "CPU", options), live, results, True)
         compiled = core.compile_model(
             self._convert(len(values), own, baked, hosts, live, results), "CPU", options
         )
-        disk.store(key, compiled.export_model())
+        disk.store(key, compiled.export_model().getvalue())
         return Model(compiled, live, results, False)
 
+    def _find_roles(self) -> _Roles:
+        disk = recipes.disk()
+        if disk is None:
+            return self._roles_in(self._trace())
+        key = recipes.key_of(("OpenVINO", "roles", self._identity))
+        if (kept := disk.load(key)) is not None:
+            return _Roles(*marshal.loads(kept))
+        roles = self._roles_in(self._trace())
+        disk.store(key, marshal.dumps(tuple(roles)))
+        return roles
+
+    @staticmethod
+    def _roles_in(pure: PureGraph) -> _Roles:
+        placeholders = [node for node in pure.module.graph.nodes if node.op == "placeholder"]
+        return _Roles(pure.updated, tuple([n for n, node in enumerate(placeholders) if node.users]))
+
     def _trace(self) -> PureGraph:
+        """Return the program without writes, in operators that OpenVINO knows as far as is known; keep it."""
         try:
             pure = self._program.as_values(self._hosts, frozenset(_taken_apart))
         except CannotCompile:
@@ -146,12 +181,8 @@ class Converter:
         name_known_operators(pure.module)
         if any(0 in node.meta["val"].shape for node in _computed(pure.module)):
             raise CannotCompile("it has empty tensors")
+        self._pure = pure
         return pure
-
-    def _read(self) -> list[int]:
-        """Return the positions of the inputs that anything is computed from."""
-        placeholders = [node for node in self._pure.module.graph.nodes if node.op == "placeholder"]
-        return [position for position, node in enumerate(placeholders) if node.users]
 
     def _convert(
         self,
@@ -163,8 +194,9 @@ class Converter:
         results: Sequence[Meta],
     ) -> Any:
         """Return the model in OpenVINO's form; what it does not know is taken apart, as often as that helps."""
+        pure = self._pure or self._trace()
         while True:
-            module = _bake(self._pure, count, own, baked, hosts)
+            module = _bake(pure, count, own, baked, hosts)
             try:
                 return _to_openvino(module, [hosts[position] for position in live], results)
             except Exception as error:  # of a class that is not public
@@ -173,7 +205,7 @@ class Converter:
                 if not unknown - _taken_apart:
                     raise
                 _taken_apart.update(unknown)
-                self._pure = self._trace()
+                pure = self._trace()
 
 
 def _computed(module: fx.GraphModule) -> Iterator[fx.Node]:
@@ -237,7 +269,7 @@ def _meta_of(host: torch.Tensor) -> Meta:
 
 def _digest(host: torch.Tensor) -> str:
     numbers = host.detach().contiguous().view(-1).view(torch.uint8).numpy()
-    return hashlib.blake2b(numbers.data, digest_size=16).hexdigest()
+    return hashlib.sha256(numbers.data).hexdigest()  # which processors have an instruction for
 
 
 def explain(error: Exception) -> str:

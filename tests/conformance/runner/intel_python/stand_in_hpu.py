@@ -260,7 +260,7 @@ _timed: dict[int, list[Any]] = {}
 
 class HPUGraph:
     def __init__(self) -> None:
-        if not mode.lazy():
+        if not mode.is_lazy():
             raise RuntimeError("HPUGraph class is available in lazy mode only.")
         self.captured = Capture()
         self.stream = 0

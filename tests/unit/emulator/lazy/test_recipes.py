@@ -42,6 +42,12 @@ def test_a_folder_that_became_unusable_keeps_nothing_and_breaks_nothing(cache, t
     assert cache.load("a") is None
 
 
+def test_what_cannot_be_written_leaves_no_file_behind(cache, tmp_path):
+    with pytest.raises(TypeError):
+        cache.store("a", object())
+    assert list((tmp_path / "recipes").iterdir()) == []
+
+
 def test_a_key_tells_its_parts_apart_and_is_the_same_again():
     assert recipes.key_of(["a", 1]) == recipes.key_of(["a", 1])
     assert len({recipes.key_of(parts) for parts in (["a", 1], ["a", "1"], ["a1"], ["a"], [1, "a"])}) == 5

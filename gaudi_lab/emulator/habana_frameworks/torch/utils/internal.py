@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from gaudi_lab.emulator.process import mode
+from gaudi_lab.emulator.process.mode import is_lazy as is_lazy
 
 _logger = logging.getLogger(__name__)
 _warned: set[str] = set()
@@ -29,16 +29,6 @@ class Timer:
     def elapsed(self) -> float:
         """The seconds between start and stop."""
         return self.end_t - self.start_t
-
-
-def is_lazy() -> bool:
-    """Return True in lazy mode. The answer was fixed when the bridge was imported."""
-    lazy = mode.lazy()
-    vars(is_lazy)["_is_lazy"] = lazy  # where the bridge keeps it
-    return lazy
-
-
-vars(is_lazy)["_is_lazy"] = None
 
 
 def lazy_only(func: Callable[..., Any]) -> Callable[..., None]:
