@@ -319,6 +319,6 @@ class Beside(Plotted):
 
 
 def crossings(comparison: Comparison, rows: Sequence[Row]) -> list[tuple[Row, float]]:
-    """Return the rows that overtake the baseline, each with the calls after which they have."""
+    """Return the rows that overtake the baseline after the first call, each with the calls after which they have."""
     found = [(row, comparison.break_even(row)) for row in rows]
-    return [(row, pays) for row, pays in found if pays is not None and 0 < pays < math.inf]
+    return [(row, pays) for row, pays in found if pays is not None and 1 < pays < math.inf]

@@ -145,11 +145,19 @@ def _(comparison: Comparison) -> Any:
     counts = [last ** (step / 200) for step in range(201)]
     for row in rows:
         axes.plot(counts, [comparison.total(row, n) for n in counts], label=str(row.candidate))
-    for row, pays in marked:
+    said = -math.inf
+    for row, pays in sorted(marked, key=lambda pair: pair[1]):
         total = comparison.total(row, pays)
         axes.plot([pays], [total], "o", color="black", markersize=4)
+        if math.log10(pays) - said < 0.2:  # its words would lie on those of the one before
+            continue
+        said = math.log10(pays)
         axes.annotate(
-            f"{pays:,.0f} calls", (pays, total), textcoords="offset points", xytext=(5, -10), fontsize=8
+            units.count(math.ceil(pays), "call"),
+            (pays, total),
+            textcoords="offset points",
+            xytext=(5, -10),
+            fontsize=8,
         )
     axes.set(xscale="log", yscale="log", xlabel="calls", ylabel="seconds in all, warm-up included")
     if comparison.emulated:
@@ -187,6 +195,9 @@ def _winning(comparison: Comparison) -> str:
         return f"nothing is said to win: that takes {noise.FEWEST} timed calls of each"
     if tied and len(tied) + 1 == timed:
         return f"{so_far}no difference between them, and {best.candidate} has the shortest warm-up"
+    if comparison.rows[0] in tied:
+        shorter = f"{best.candidate} has the shortest warm-up of those that are not told from it"
+        return f"{so_far}none is known to be quicker than the first, and {shorter}"
     ratio = comparison.ratio(best)
     faster = f", {ratio:.2f}× the first" if comparison.verdict(best) == FASTER else ""
     others = ", ".join(str(row.candidate) for row in tied)
@@ -206,7 +217,7 @@ def _cells(comparison: Comparison, row: Row) -> tuple[str, ...]:
         _warmup(row),
         str(row.compiles) if row.warmups else "–",
         _steady(row),
-        f"{rate:,.3g} samples" if rate is not None else "–",
+        f"{units.number(rate)} samples" if rate is not None else "–",
         _ratio(comparison, row),
         _pays(comparison, row),
         units.size(row.peak_memory) if row.peak_memory is not None else "–",
