@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from gaudi_lab import api
@@ -67,6 +70,7 @@ def subject_of(source: str, user_ns: dict[str, Any]) -> SwitchedSubject:
             python="gaudi_lab.compare(model, inputs=batch)",
             magic="%gaudi_compare model(**batch)",
         ) from error
+    _require_names(source, user_ns)
     called = body.func if isinstance(body, ast.Call) else body
     models = namespace.models(user_ns)
     owner = called.value if isinstance(called, ast.Attribute) and called.attr == "evaluate" else called
@@ -76,7 +80,7 @@ def subject_of(source: str, user_ns: dict[str, Any]) -> SwitchedSubject:
             # Its inputs are computed once, and not with every call.
             args, kwargs = eval(_arguments_of(body), user_ns) if isinstance(body, ast.Call) else ((), {})
             return make_subject(known, args, kwargs, name or owner.id)
-    if isinstance(body, ast.Name) and callable(user_ns.get(body.id)):
+    if isinstance(body, ast.Name):
         return make_subject(user_ns[body.id], (), {}, body.id)
     function = eval(f"lambda: {source.strip()}", user_ns)
     return make_subject(function, (), {}, source.strip())
@@ -117,6 +121,20 @@ def compare(shell: InteractiveShell, source: str, **options: Any) -> Comparison:
     subject = subject_of(source, shell.user_ns)
     subject.source, subject.setup = source.strip(), setup_of(source, shell)
     return api.compare(subject, **options)
+
+
+def _require_names(source: str, user_ns: dict[str, Any]) -> None:
+    """Raise for a name that the notebook does not have: every setting would fail by it."""
+    missing = sorted(name for name in _reads(source) if name not in user_ns and not hasattr(builtins, name))
+    if not missing:
+        return
+    near = get_close_matches(missing[0], [name for name in user_ns if not name.startswith("_")], 1)
+    instead = re.sub(rf"\b{missing[0]}\b", near[0], source.strip()) if near else "-h"
+    raise LabValueError(
+        f"This notebook has no {' and no '.join(missing)}.",
+        python="gaudi_lab.compare(model, inputs=batch)",
+        magic=f"%gaudi_compare {instead}",
+    )
 
 
 def _arguments_of(call: ast.Call) -> str:

@@ -35,7 +35,7 @@ class ComparedCall(Protocol):
         """Return how many samples that was; None if it is not known."""
 
     def check(self, names: Values) -> None:
-        """Raise if one of `names` cannot be varied here."""
+        """Raise if one of `names`, each with all its values, cannot be varied here."""
 
     def has_argument(self, name: str) -> bool:
         """Whether an argument of its own has this name, so that it does not mean an option of a switch."""
@@ -85,6 +85,8 @@ class FunctionCall:
                     f"{name} cannot be varied: the function has no argument of that name.",
                     python=f"gaudi_lab.compare(lambda {name}: ..., over={{{name!r}: [...]}})",
                 )
+        if not self._takes("dtype"):
+            _check_dtypes(names)
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -334,15 +336,36 @@ def autocast(values: Values) -> AbstractContextManager[Any]:
     given = values.get("dtype")
     if given is None:
         return nullcontext()
-    dtype = getattr(torch, str(given).removeprefix("torch."), None)
-    if not isinstance(dtype, torch.dtype):
-        raise LabValueError(
-            f"{given!r} is no type of torch.", python='gaudi_lab.compare(model, over={"dtype": ["bfloat16"]})'
-        )
+    dtype = read_dtype(given)
     return nullcontext() if dtype is torch.float32 else torch.autocast("hpu", dtype)
 
 
+def read_dtype(given: Any) -> torch.dtype:
+    """Return the type that is given, as such or by its name.
+
+    Raises
+    ------
+    LabValueError
+        If it is no type of torch.
+    """
+    dtype = getattr(torch, str(given).removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype):
+        raise LabValueError(
+            f"{given!r} is no type of torch; there are bfloat16, float16, float32.",
+            python='gaudi_lab.compare(model, over={"dtype": [None, "bfloat16"]})',
+            magic="%gaudi_compare --over dtype=None,bfloat16 model(**batch)",
+        )
+    return dtype
+
+
+def _check_dtypes(values: Values) -> None:
+    for given in values.get("dtype") or ():
+        if given is not None:
+            read_dtype(given)
+
+
 def _check_known(names: Values, known: tuple[str, ...], what: str) -> None:
+    _check_dtypes(names)
     for name in names:
         if name not in known:
             raise LabValueError(

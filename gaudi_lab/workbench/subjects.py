@@ -5,10 +5,12 @@ This is what `gaudi_lab.comparison.subject` asks for, and what travels into othe
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy
 import torch
 
 from gaudi_lab import bridge
@@ -191,12 +193,15 @@ class _RandomState:
         self._generators = generators
         self._states = [generator.get_state() for generator in generators]
         self._host = torch.get_rng_state()
+        self._others = random.getstate(), numpy.random.get_state()
         self._device: Any = None
 
     def put_back(self) -> None:
         for generator, state in zip(self._generators, self._states, strict=True):
             generator.set_state(state)
         torch.set_rng_state(self._host)
+        random.setstate(self._others[0])
+        numpy.random.set_state(self._others[1])
         if bridge.memory() is None:
             return
         if self._device is None:
@@ -209,6 +214,7 @@ class _RandomState:
             "_generators": self._generators,
             "_states": self._states,
             "_host": self._host,
+            "_others": self._others,
             "_device": None,
         }
 

@@ -38,7 +38,11 @@ def test_an_interrupt_keeps_what_is_there(notebook):
     notebook.manager.interrupt_kernel()
     reply = notebook.wait(cell)
     assert reply.status == "ok", reply.error
-    assert any("interrupted" in shown.get("text/plain", "") for shown in reply.shown)
+    assert any("interrupted; resume= goes on" in shown.get("text/plain", "") for shown in reply.shown)
+    again = '%gaudi_compare --resume found --settings "eager; lazy" --rounds 1 --over pause=[0.02] slow'
+    resumed = notebook.run(f"found = _\n{again}")
+    assert resumed.status == "ok", resumed.error
+    assert any("2 of 2 settings timed" in shown.get("text/plain", "") for shown in resumed.shown)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,10 @@ def test_an_interrupt_keeps_what_is_there(notebook):
     [
         ("%gaudi_compare", "nothing to compare"),
         ("%gaudi_compare net(x", "no expression"),
+        ("%gaudi_compare net(y + x)", "This notebook has no y"),
+        ("%gaudi_compare --settings eager; lazy net(x)", "need quotes"),
+        ("%gaudi_compare --limit soon net(x)", "cannot be read"),
+        ("%gaudi_compare x", "no model, Trainer, pipeline or function"),
         ("%gaudi_compare --settings fast net(x)", "not an execution mode"),
         ("%gaudi_compare --over speed=[1] net(x)", "cannot be varied"),
         ("%gaudi_compare --over batch_size net(x)", "gives no values"),
