@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-import gaudi_lab
 from gaudi_lab.comparison.candidates import Candidate
 from gaudi_lab.comparison.result import Comparison
 from gaudi_lab.comparison.row import RESIDENT, Row
 from gaudi_lab.errors import LabError
 from gaudi_lab.settings import Mode, Settings
-
-ROOT = Path(gaudi_lab.__file__).parent.parent
+from tests.unit.forked import run_forked
 
 ATTENTION = """
 import torch
@@ -56,18 +51,12 @@ def compared(kind, source, setup, settings=WINS, models=(), **values):
 
 def run(code, folder, *, more="", path=""):
     """Run a script as a program of its own on the emulated bridge, and return what it printed."""
-    (folder / "script.py").write_text(code + more)
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")},
-            "PYTHONPATH": os.pathsep.join(filter(None, [path, str(ROOT)])),
-            "GAUDI_LAB_EMULATE": "1",
-        },
-        check=False,
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
+    done = run_forked(
+        code + more,
+        folder=folder,
+        libraries=["transformers.trainer"] if "transformers" in code else [],
+        environment={**kept, "PYTHONPATH": path, "GAUDI_LAB_EMULATE": "1"},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
