@@ -7,6 +7,7 @@ this module. Own code and not a library, because `gaudi-lab run` imports this pa
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,9 @@ def lazy_names(package: str, file: str) -> tuple[Callable[[str], Any], Callable[
 
     def get(name: str) -> Any:
         if name not in where:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            near = difflib.get_close_matches(name, where, 1)
+            meant = f". Did you mean {near[0]}?" if near else ""
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{meant}")
         module = where[name]
         if module == package:  # a package inside
             return importlib.import_module(f"{package}.{name}")

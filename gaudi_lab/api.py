@@ -24,6 +24,7 @@ from gaudi_lab.settings import (
     FUSED_SDPA,
     HPU_GRAPHS,
     OPERATORS,
+    Dynamic,
     Mode,
     Settings,
     Softmax,
@@ -200,11 +201,14 @@ def attach(model: Any, name: str | None = None) -> ChangeHandle:
     LabError
         If it is no model or not on `hpu`.
     """
+    lab.current().kept_off.discard(model)
     return lab.current().attach(model, name)
 
 
 def detach(model: Any) -> Change:
     """Take a model off the workbench, as it was before. In a notebook: `%gaudi_attach --detach model`.
+
+    It stays off until it is named again: magics that find models by themselves pass it over.
 
     Parameters
     ----------
@@ -216,7 +220,9 @@ def detach(model: Any) -> Change:
     LabError
         If it is not attached.
     """
-    return lab.current().detach(_name(model))
+    name = _name(model)
+    lab.current().kept_off.add(lab.current().get(name).model)
+    return lab.current().detach(name)
 
 
 def hpu_graphs(model: Any = None, on: bool = True, *, verify: bool | None = None) -> ChangeHandle:
@@ -267,7 +273,13 @@ def fused_sdpa(
     return _switch(FUSED_SDPA, model, on, recompute=recompute, softmax=softmax)
 
 
-def compile(model: Any = None, on: bool = True) -> ChangeHandle:  # noqa: A001 - the field's name for it
+def compile(  # noqa: A001 - the field's name for it
+    model: Any = None,
+    on: bool = True,
+    *,
+    dynamic: Dynamic | None = None,
+    backend_options: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None,
+) -> ChangeHandle:
     """Compile calls of a model in place with `torch.compile`. In a notebook: `%gaudi_compile on`.
 
     Parameters
@@ -276,13 +288,18 @@ def compile(model: Any = None, on: bool = True) -> ChangeHandle:  # noqa: A001 -
         A model or its name; attached if it is not yet. None for all attached models.
     on
         False takes it off.
+    dynamic
+        True takes sizes for symbols from the start; "auto", which is torch's own default, once they have changed. None
+        and False compile for each size.
+    backend_options
+        Options of `hpu_backend` by name, such as `{"force_static_compile": True}`. None leaves the bridge's own.
 
     Raises
     ------
     LabError
-        In lazy mode, or if there is no such model. Nothing has changed.
+        In lazy mode, or if there is no such model or option. Nothing has changed.
     """
-    return _switch(COMPILE, model, on)
+    return _switch(COMPILE, model, on, dynamic=dynamic, backend_options=backend_options)
 
 
 def operators(model: Any = None, *, measure: bool = True) -> Operators:
@@ -528,7 +545,7 @@ def compare(
     rounds: int | None = None,
     calls: int | None = None,
     tolerance: float | None = None,
-    limit: float | None = None,
+    limit: str | float | None = None,
     method: str | None = None,
     path: str | Path | None = None,
     resume: str | Path | Comparison | None = None,
@@ -559,7 +576,9 @@ def compare(
         How far outputs may be from the first, in parts of the largest number. None for 0.001, and 0.03 for types of 16
         bits. Tokens have to be equal.
     limit
-        Seconds that one turn of one setting may take.
+        What it may take: time and disk for all of it ("20 min", "4 GiB", or "20 min, 4 GiB"), and "90 s a turn", which
+        may also be a number, for one turn of one setting. One that takes longer costs its row; at the end of the others
+        it stops with the rows that there are, and `resume` goes on.
     method
         "resident", "fresh", or "ray" for tasks of Ray on whatever machine of a cluster has a free HPU; None chooses
         one of the first two.
@@ -687,7 +706,7 @@ def attached_name(model: Any) -> str:
     if isinstance(model, str):
         return workbench.get(model).name
     if workbench.find(model) is None:
-        workbench.attach(model)
+        attach(model)
     return _name(model)
 
 

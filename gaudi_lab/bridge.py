@@ -434,6 +434,12 @@ def set_random_state(state: Any) -> None:
     _module("hpu.random").set_rng_state(state)
 
 
+def compile_option_names() -> frozenset[str]:
+    """Return what `options` the backend of `torch.compile` takes; nothing where that is not known."""
+    config = importlib.import_module(f"{_BRIDGE}.dynamo.compile_backend.config")
+    return frozenset(getattr(config, "_config", ()))  # what PyTorch makes of a module of settings
+
+
 def fused_sdpa_kernel() -> Any:
     """Return the bridge's `FusedSDPA`, an autograd function whose `apply` takes positional arguments only."""
     load()

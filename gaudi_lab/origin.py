@@ -7,6 +7,7 @@ import inspect
 import os
 import site
 import sysconfig
+import warnings
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,23 @@ def caller() -> Line | None:
             return Line(file, frame.f_lineno)
         frame = frame.f_back
     return None
+
+
+def warn(text: str) -> None:
+    """Warn of something at the innermost line that belongs to no library: the line that its author can change."""
+    frame = next((x for x in frames(inspect.currentframe()) if not is_library(x.f_code.co_filename)), None)
+    if frame is None:
+        warnings.warn(text, stacklevel=2)
+        return
+    module, told = frame.f_globals, frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(
+        text,
+        UserWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module.get("__name__"),
+        told,
+    )
 
 
 def frames(frame: FrameType | None) -> Iterator[FrameType]:

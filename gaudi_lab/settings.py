@@ -10,8 +10,10 @@ from enum import Enum
 from typing import Any, Literal
 
 from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.options import NamedValues, Option
 
 Softmax = Literal["fast", "fp32"]
+Dynamic = Literal["auto"] | bool
 
 
 class Mode(str, Enum):
@@ -59,44 +61,6 @@ class Mode(str, Enum):
 
 
 @dataclass(frozen=True)
-class Option:
-    """What a switch lets one choose while it is on.
-
-    Attributes
-    ----------
-    field
-        Its field of `Settings`; None there leaves the bridge's own default.
-    label
-        What it is called.
-    flags
-        Each value with the magic's flag for it.
-    note
-        What else is worth knowing, as a sentence.
-    arguments
-        Each value with the line of `GaudiTrainingArguments` for it, where there is one.
-    """
-
-    field: str
-    label: str
-    flags: Mapping[Any, str]
-    note: str = ""
-    arguments: Mapping[Any, str] = dataclasses.field(default_factory=dict)
-
-    @property
-    def words(self) -> dict[str, dict[str, Any]]:
-        """Each flag, with the values that it can be given by the word for them; the word is empty for none."""
-        found: dict[str, dict[str, Any]] = {}
-        for value, flag in self.flags.items():
-            first, _, word = flag.partition(" ")
-            found.setdefault(first, {})[word] = value
-        return found
-
-    def describe(self, value: Any) -> str:
-        """Return a value in words: "no recompute", "softmax fast"."""
-        return self.flags.get(value, f"{self.field} {value}").removeprefix("--").replace("-", " ")
-
-
-@dataclass(frozen=True)
 class Switch:
     """One row of the table of switches.
 
@@ -132,14 +96,23 @@ class Switch:
     options: tuple[Option, ...] = ()
     arguments: tuple[str, ...] = ()
 
+    @property
+    def of(self) -> str:
+        """Its field of `Settings`."""
+        return self.field or self.name
+
+    @property
+    def without_options(self) -> dict[str, Any]:
+        """The fields of its options, as they are when nothing is chosen."""
+        return {option.field: None for option in self.options}
+
     def is_on(self, settings: Settings) -> bool:
         """Whether it is on in `settings`."""
-        return bool(getattr(settings, self.field or self.name) == self.on)
+        return bool(getattr(settings, self.of) == self.on)
 
     def turn(self, on: bool) -> dict[str, Any]:
         """Return the fields of `Settings` to change. Off takes its options with it."""
-        fields = {self.field or self.name: self.on if on else self.off}
-        return fields if on else fields | {option.field: None for option in self.options}
+        return {self.of: self.on} if on else {self.of: self.off, **self.without_options}
 
     def chosen(self, settings: Any) -> list[tuple[Option, Any]]:
         """Return the options that are not left to the bridge, with their values."""
@@ -148,8 +121,12 @@ class Switch:
 
     def describe(self, settings: Any) -> str:
         """Return label and chosen options: "FusedSDPA (recompute, softmax fast)"."""
+        return self.with_options(self.label, settings)
+
+    def with_options(self, name: str, settings: Any) -> str:
+        """Return a name with the chosen options behind it."""
         options = ", ".join(option.describe(value) for option, value in self.chosen(settings))
-        return f"{self.label} ({options})" if options else self.label
+        return f"{name} ({options})" if options else name
 
     def refusal(self, mode: Mode) -> LabError | None:
         """Return why it cannot be on in `mode`, with the line to run; None if it can."""
@@ -175,6 +152,7 @@ HPU_GRAPHS = Switch(
             "verified HPU graphs",
             {True: "--verify"},
             note="The first replays of each graph are compared with a plain call.",
+            default="off",
         ),
     ),
     arguments=("use_hpu_graphs_for_inference=True",),
@@ -213,6 +191,22 @@ COMPILE = Switch(
     field="mode",
     on=Mode.COMPILE,
     off=Mode.EAGER,
+    options=(
+        Option(
+            "dynamic",
+            "dynamic sizes",
+            {True: "--dynamic", False: "--no-dynamic", "auto": "--auto-dynamic"},
+            note="A Gaudi compiles for fixed sizes; torch itself takes auto: a size that changes becomes a symbol.",
+            arguments={True: "compile_dynamic=True", False: "compile_dynamic=False"},
+            default="off",
+        ),
+        NamedValues(
+            "backend_options",
+            "options of hpu_backend",
+            {"": "--option"},
+            note="Names are those of the bridge's compile_backend.config.",
+        ),
+    ),
     arguments=("torch_compile=True", 'torch_compile_backend="hpu_backend"'),
 )
 
@@ -280,7 +274,7 @@ class Settings:
     Parameters
     ----------
     mode
-        Execution mode.
+        Execution mode, or its name.
     hpu_graphs
         Capture each model's forward once per input shape and replay it.
     fused_sdpa
@@ -293,6 +287,11 @@ class Settings:
         Compare the first replays of each HPU graph with a plain call. None does not.
     operators
         The names of the fused operators that stand in for parts of the model, sorted.
+    dynamic
+        Whether `torch.compile` takes sizes for symbols: from the start (True), once they have changed ("auto", which is
+        torch's own default), or never. None is never.
+    backend_options
+        Options of `hpu_backend`, as a mapping or as pairs; they are kept as sorted pairs. None leaves the bridge's own.
     """
 
     mode: Mode = Mode.EAGER
@@ -302,6 +301,17 @@ class Settings:
     softmax: Softmax | None = None
     verify: bool | None = None
     operators: tuple[str, ...] = ()
+    dynamic: Dynamic | None = None
+    backend_options: tuple[tuple[str, Any], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode.__class__ is not Mode:  # its name
+            object.__setattr__(self, "mode", Mode.parse(self.mode))
+        given: Any = self.backend_options
+        if isinstance(given, (Mapping, list, tuple)):
+            pairs = given.items() if isinstance(given, Mapping) else given
+            read = tuple(sorted(tuple(pair) if isinstance(pair, list) else pair for pair in pairs))
+            object.__setattr__(self, "backend_options", read or None)
 
     def replace(self, **changes: Any) -> Settings:
         """Return a copy with some fields changed."""
@@ -318,19 +328,21 @@ class Settings:
             If the switches cannot be on together.
         """
         for switch in SWITCHES:
-            if switch.options and changes.get(switch.name) is False:
-                changes = {**switch.turn(False), **changes}
+            if changes.get(switch.of, switch.on) != switch.on:
+                changes = {**switch.without_options, **changes}
         moved = self.replace(**self._names_moved(changes))
         (moved if changes.get(HPU_GRAPHS.name) else moved.in_mode(moved.mode)).check()
         return moved
 
     def move_back(self, changes: Mapping[str, Any], before: Settings) -> Settings:
         """Return a copy with those switches where they were `before` that `changes` had moved, and no others."""
+        moved = [switch for switch in SWITCHES if switch.of in changes]
+        names = {**changes, **{name: None for switch in moved for name in switch.without_options}}
         back = {
             name: {one: one in getattr(before, name) for one in value}
-            if isinstance(value, Mapping)
+            if name == OPERATORS.field and isinstance(value, Mapping)
             else getattr(before, name)
-            for name, value in changes.items()
+            for name, value in names.items()
         }
         return self.replace(**self._names_moved(back))
 
@@ -338,21 +350,25 @@ class Settings:
         """Return changes with names instead of what becomes of each: `{"rms_norm": True}` adds one."""
         moved = dict(changes)
         for name, value in changes.items():
-            if isinstance(value, Mapping):
+            if name == OPERATORS.field and isinstance(value, Mapping):
                 names = {one for one in getattr(self, name) if value.get(one, True)}
                 moved[name] = tuple(sorted(names | {one for one, on in value.items() if on}))
         return moved
 
+    def to_mode(self, mode: Mode) -> Settings:
+        """Return what is asked for in another mode: HPU graphs wait there, and options of torch.compile go with it."""
+        return self.replace(mode=mode, **({} if mode is COMPILE.on else COMPILE.without_options))
+
     def in_mode(self, mode: Mode) -> Settings:
         """Return the same switches in another mode, without those that do not exist there."""
         off = [switch for switch in SWITCHES if switch.field != "mode" and switch.refusal(mode) is not None]
-        return self.replace(
-            mode=mode, **{name: x for switch in off for name, x in switch.turn(False).items()}
+        return self.to_mode(mode).replace(
+            **{name: x for switch in off for name, x in switch.turn(False).items()}
         )
 
     def in_process(self, lazy: bool) -> Settings:
         """Return the same switches in the mode of a process that is lazy or not, whoever put it there."""
-        return self if self.mode.is_lazy == lazy else self.replace(mode=Mode.of_process(lazy))
+        return self if self.mode.is_lazy == lazy else self.to_mode(Mode.of_process(lazy))
 
     @property
     def switches(self) -> dict[str, Any]:
@@ -369,13 +385,8 @@ class Settings:
         """Why these switches cannot be on together, or None if they can."""
         for switch in SWITCHES:
             for option, value in switch.chosen(self):
-                if value not in option.flags:
-                    return LabValueError(
-                        f"{value!r} is not a {option.field} mode of {switch.label}; "
-                        f"there are {', '.join(map(str, option.flags))}.",
-                        python=f"gaudi_lab.{switch.name}(model, {option.field}={next(iter(option.flags))!r})",
-                        magic=f"%{switch.magic} on {next(iter(option.flags.values()))}",
-                    )
+                if (problem := option.problem_of(value, switch.name, switch.magic)) is not None:
+                    return problem
             if switch.is_on(self):
                 if (refusal := switch.refusal(self.mode)) is not None:
                     return refusal
@@ -396,7 +407,8 @@ class Settings:
 
     def __str__(self) -> str:
         on = [switch for switch in SWITCHES if switch.field != "mode" and switch.is_on(self)]
-        return " + ".join([str(self.mode), *(switch.describe(self) for switch in on)])
+        mode = COMPILE.with_options(str(self.mode), self)
+        return " + ".join([mode, *(switch.describe(self) for switch in on)])
 
 
 def combinations(within: Mode | None = None) -> Iterator[Settings]:
@@ -412,6 +424,12 @@ def combinations(within: Mode | None = None) -> Iterator[Settings]:
         settings = Settings(mode, graphs, fused)
         if settings.problem is None:
             yield settings
+
+
+def find_option(field: str) -> tuple[Switch, Option] | None:
+    """Return the option that is called so, with its switch; None if there is none."""
+    found = ((switch, option) for switch in SWITCHES for option in switch.options if option.field == field)
+    return next(found, None)
 
 
 def check_mode_change(before: Mode, after: Mode) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaudi_lab.errors import LabValueError
-from gaudi_lab.settings import SWITCHES, Mode, Settings
+from gaudi_lab.settings import Mode, Settings, Switch, find_option
 
 ENVIRONMENT = "environment"
 """The name in `over` that varies variables of the environment, which need a fresh process."""
@@ -54,11 +54,7 @@ def make_candidates(settings: Iterable[Settings], over: Mapping[str, Sequence[An
         There is nothing to try, or `over` does not give several values by name.
     """
     for name, values in over.items():
-        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-            raise LabValueError(
-                f"over has {values!r} for {name}, and not a list of values to try.",
-                python=f"gaudi_lab.compare(model, over={{{name!r}: [first, second]}})",
-            )
+        _values(name, values)
     names = [name for name in over if name != ENVIRONMENT]
     environments = [tuple(given.items()) for given in over.get(ENVIRONMENT, [{}])]
     every = itertools.product(settings, *(over[name] for name in names), environments)
@@ -72,31 +68,60 @@ def make_candidates(settings: Iterable[Settings], over: Mapping[str, Sequence[An
     return unique
 
 
-def parse_settings(text: str) -> Settings:
-    """Return the settings written as they show themselves, such as "lazy + HPU graphs + FusedSDPA".
+def vary_options(
+    settings: Iterable[Settings], over: Mapping[str, Sequence[Any]]
+) -> tuple[list[Settings], dict[str, Sequence[Any]]]:
+    """Return the settings with every combination of values of switches' options, and what else is varied.
+
+    Settings that have the switch of an option off stay as they are.
+
+    Parameters
+    ----------
+    settings
+        Those to vary.
+    over
+        Values by name: options of switches, such as `dynamic` of torch.compile, and others.
 
     Raises
     ------
-    LabValueError
-        If a word is no mode and no switch.
+    LabError
+        No setting has the switch of an option on, or it does not have such a value.
     """
-    mode, *switches = [word.strip() for word in text.split("+")]
-    settings = Settings(Mode.parse(mode.lower()))
-    by_name = {
-        word.lower(): switch
-        for switch in SWITCHES
-        if switch.field != "mode"
-        for word in (switch.label, switch.name)
-    }
-    for word in switches:
-        if word.lower() not in by_name:
-            labels = ", ".join(switch.label for switch in SWITCHES if switch.field != "mode")
+    found = list(settings)
+    rest = dict(over)
+    for name in over:
+        if (known := find_option(name)) is None:
+            continue
+        switch, _ = known
+        values = _values(name, rest.pop(name))
+        if not any(map(switch.is_on, found)):
             raise LabValueError(
-                f"{word!r} in {text!r} is no switch; there are {labels}.",
-                python='gaudi_lab.compare(model, settings=["lazy", "lazy + HPU graphs"])',
+                f"{name} is an option of {switch.label}, and none of the settings has that on.",
+                python=f'gaudi_lab.compare(..., settings=["{_an_example(switch)}"], over={{"{name}": {[*values]}}})',
+                magic=f'%gaudi_compare --settings "{_an_example(switch)}" --over {name}={[*values]} model(**batch)',
             )
-        settings = settings.replace(**by_name[word.lower()].turn(True))
-    return settings
+        varied = [
+            one.replace(**{name: value})
+            for one in found
+            for value in (values if switch.is_on(one) else [getattr(one, name)])
+        ]
+        for one in filter(switch.is_on, varied):
+            one.check()
+        found = varied
+    return found, rest
+
+
+def _an_example(switch: Switch) -> str:
+    return str(Settings(switch.needs or Mode.EAGER).replace(**switch.turn(True)))
+
+
+def _values(name: str, values: Any) -> Sequence[Any]:
+    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+        raise LabValueError(
+            f"over has {values!r} for {name}, and not a list of values to try.",
+            python=f"gaudi_lab.compare(model, over={{{name!r}: [first, second]}})",
+        )
+    return values
 
 
 def _word(value: Any) -> str:

@@ -37,7 +37,9 @@ def fold(found: list[Record], path: Path | None = None) -> Comparison:
         fingerprint=head["fingerprint"],
         emulated=head["emulated"],
         interrupted=bool(ends and ends[-1]["interrupted"]) or not ends,
+        stopped=ends[-1].get("stopped", "") if ends else "",
         seconds=sum(end["seconds"] for end in ends),
+        disk=max((end.get("disk", 0) for end in ends), default=0),
         notes=tuple(head["notes"]),
         path=path,
         source=head.get("source", ""),
@@ -94,7 +96,15 @@ def unfold(comparison: Comparison) -> list[Record]:
     ]
     for row in comparison.rows:
         found += _records_of(row)
-    found.append({"kind": "end", "interrupted": comparison.interrupted, "seconds": comparison.seconds})
+    found.append(
+        {
+            "kind": "end",
+            "interrupted": comparison.interrupted,
+            "stopped": comparison.stopped,
+            "seconds": comparison.seconds,
+            "disk": comparison.disk,
+        }
+    )
     return found
 
 

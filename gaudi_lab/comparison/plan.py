@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gaudi_lab.comparison.candidates import Candidate
+from gaudi_lab.comparison.limits import Limits
 from gaudi_lab.rendered import Rendered
 
 ROUNDS = 5
@@ -78,6 +79,8 @@ class Estimate(Rendered):
     ----------
     candidates, rounds
         How many.
+    limits
+        What it may take.
     fresh
         How many of the candidates have a process of their own in each round.
     call
@@ -85,13 +88,14 @@ class Estimate(Rendered):
     seconds
         What it takes at least: what compiles comes on top. None where no call was measured.
     most
-        What it takes at most, by the limit; None without one.
+        What it takes at most, by the limits; None without one.
     disk
         Bytes on disk meanwhile, for what travels into the fresh processes.
     """
 
     candidates: int
     rounds: int
+    limits: Limits
     fresh: int
     call: float | None
     seconds: float | None
@@ -99,12 +103,19 @@ class Estimate(Rendered):
     disk: int
 
 
-def estimate(plan: Procedure, fresh: int, call: float | None, disk: int, rounds_fresh: int) -> Estimate:
+def estimate(
+    plan: Procedure,
+    fresh: int,
+    call: float | None,
+    disk: int,
+    rounds_fresh: int,
+    limits: Limits | None = None,
+) -> Estimate:
     """Return what carrying out a plan takes, of which `fresh` candidates have processes of their own.
 
     Parameters
     ----------
-    plan, fresh, disk
+    plan, fresh, disk, limits
         As in `Estimate`.
     call
         Seconds of one call, as things are now.
@@ -117,4 +128,6 @@ def estimate(plan: Procedure, fresh: int, call: float | None, disk: int, rounds_
     if call is not None:
         seconds = sum(turns) * call * (plan.count_calls(call) + _WARMING) + turns[1] * _STARTING
     most = None if plan.limit is None else sum(turns) * plan.limit + turns[1] * _STARTING
-    return Estimate(len(plan.candidates), plan.rounds, fresh, call, seconds, most, disk)
+    limits = limits or Limits(plan.limit)
+    most = min((x for x in (most, limits.seconds) if x is not None), default=None)
+    return Estimate(len(plan.candidates), plan.rounds, limits, fresh, call, seconds, most, disk)

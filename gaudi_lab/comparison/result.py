@@ -33,8 +33,12 @@ class Comparison(Framed, Plotted):
         Whether the device was emulated on the CPU: its times are then not a Gaudi's.
     interrupted
         Whether it was stopped before its end.
+    stopped
+        What limit stopped it; empty if none did.
     seconds
         What it took in all.
+    disk
+        The most bytes that were on disk meanwhile, what was compiled and kept included.
     notes
         What else is worth knowing.
     path
@@ -54,7 +58,9 @@ class Comparison(Framed, Plotted):
     fingerprint: dict[str, str] = field(default_factory=dict)
     emulated: bool = False
     interrupted: bool = False
+    stopped: str = ""
     seconds: float = 0.0
+    disk: int = 0
     notes: tuple[str, ...] = ()
     path: Path | None = None
     source: str = ""
@@ -313,6 +319,6 @@ class Beside(Plotted):
 
 
 def crossings(comparison: Comparison, rows: Sequence[Row]) -> list[tuple[Row, float]]:
-    """Return the rows that overtake the baseline, each with the calls after which they have."""
+    """Return the rows that overtake the baseline after the first call, each with the calls after which they have."""
     found = [(row, comparison.break_even(row)) for row in rows]
-    return [(row, pays) for row, pays in found if pays is not None and 0 < pays < math.inf]
+    return [(row, pays) for row, pays in found if pays is not None and 1 < pays < math.inf]

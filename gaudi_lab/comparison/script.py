@@ -13,7 +13,7 @@ from typing import Any
 from gaudi_lab.comparison.result import Comparison
 from gaudi_lab.comparison.row import Row
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.settings import SWITCHES, Mode, Settings
+from gaudi_lab.settings import COMPILE, SWITCHES, Mode, Settings, find_option
 
 _BATCH_SIZE = "batch_size"
 
@@ -64,10 +64,11 @@ def _environment(row: Row) -> list[str]:
 def _in_gaudi_lab(comparison: Comparison, row: Row, setup: list[str]) -> list[str]:
     settings = row.candidate.settings
     given = [f"gaudi_lab.Mode.{settings.mode.name}"]
+    unset = Settings().switches
     given += [
-        f"{name}={value!r}"
+        known[1].write(value) if (known := find_option(name)) else f"{name}={value!r}"
         for name, value in settings.switches.items()
-        if name != "mode" and value not in (None, False, ())
+        if name != "mode" and value != unset[name]
     ]
     return [
         "import gaudi_lab",
@@ -107,7 +108,9 @@ def _in_plain_bridge(comparison: Comparison, row: Row, setup: list[str]) -> list
     if settings.hpu_graphs:
         lines.append(f"{model} = bridge.hpu.wrap_in_hpu_graph({model})")
     if settings.mode is Mode.COMPILE:
-        lines.append(f'{model}.compile(backend="hpu_backend", dynamic=False)')
+        dynamic = None if settings.dynamic == "auto" else bool(settings.dynamic)
+        options = f", options={dict(settings.backend_options)!r}" if settings.backend_options else ""
+        lines.append(f'{model}.compile(backend="hpu_backend", dynamic={dynamic}{options})')
     return [*lines, "", *_run(comparison, row, ["core.mark_step()"] if settings.mode.is_lazy else [])]
 
 
@@ -119,6 +122,9 @@ def _for_optimum(comparison: Comparison, row: Row, setup: list[str]) -> list[str
             python='comparison.to_code("gaudi_lab")',
         )
     arguments = [f"use_habana=True, use_lazy_mode={settings.mode.is_lazy}"]
+    if settings.mode is Mode.COMPILE:
+        # Its default is torch's own, auto, where ours is off.
+        settings = settings.replace(dynamic=None if settings.dynamic == "auto" else bool(settings.dynamic))
     for switch in SWITCHES:
         if switch.is_on(settings):
             arguments += switch.arguments
@@ -224,7 +230,7 @@ def _model(comparison: Comparison) -> str:
 
 def _refuse_options(settings: Settings, where: str) -> None:
     for switch in SWITCHES:
-        for option, value in switch.chosen(settings):
+        for option, value in switch.chosen(settings) if switch is not COMPILE else ():
             raise LabError(
                 f"A script for {where} is written without {option.describe(value)}.",
                 python='comparison.to_code("gaudi_lab")',

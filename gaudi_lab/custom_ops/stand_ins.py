@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from gaudi_lab.custom_ops import closeness
+from gaudi_lab.custom_ops import closeness, torch_internals
 from gaudi_lab.custom_ops.closeness import Closeness
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments import calls, operator_ways
@@ -47,9 +47,9 @@ class StandIn(Handle):
     def __init__(
         self,
         model: nn.Module,
-        put: Callable[[], Handle],
+        put: Callable[[Callable[..., Any]], Handle],
         edit: Handle,
-        operator: str,
+        operator: CustomOp,
         replaced: str,
         places: tuple[str, ...],
         difference: Closeness,
@@ -58,7 +58,9 @@ class StandIn(Handle):
         self._model = weakref.ref(model)
         self._put = put
         self._edit = edit
-        self.operator = operator
+        self._body = operator
+        self._schema = operator.entry.schema
+        self.operator = operator.__name__
         self.replaced = replaced
         self.places = places
         self.difference: Closeness | None = difference
@@ -92,7 +94,28 @@ class StandIn(Handle):
     def put_back(self) -> None:
         """Make the edit again, if it was lifted."""
         if not self._edit.active:
-            self._edit = self._put()
+            self._edit = self._put(self._body if self._fits() else self._refuse)
+
+    def renew(self) -> None:
+        """Take note that the operator was defined anew: its calls here may not fit any more."""
+        self.difference = None
+        with suppress(LabError):  # something is on top, and below it stays what there is
+            self.lift()
+            self.put_back()
+        self.forget_graphs()
+
+    def _fits(self) -> bool:
+        return torch_internals.calls_may_fit(self._schema, self._body.entry.schema)
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        """Stand for an operator that these calls cannot be for."""
+        name = self.operator
+        raise LabError(
+            f"{name} stands in for {self.replaced} as {name}{self._schema}, and was since defined as "
+            f"{name}{self._body.entry.schema}, which the same calls do not fit.",
+            python=f"{name}.stand_in(model, x, for_={self.replaced}, arguments=lambda *inputs: ...)  "
+            f"# or its earlier handle.remove()",
+        )
 
     def _take_out(self) -> None:
         _standing.remove(self)
@@ -169,7 +192,7 @@ def stand_in(
     with _without(earlier, model):
         before = _outputs(model, inputs)
         seen = operator.calls
-        handle = edit()
+        handle = edit(operator)
         operator_ways.drop_graphs(model)
         try:
             difference = closeness.compare(_outputs(model, inputs), before)
@@ -188,7 +211,7 @@ def stand_in(
         except BaseException:
             handle.remove()
             raise
-    return StandIn(model, edit, handle, operator.__name__, replaced, places, difference)
+    return StandIn(model, edit, handle, operator, replaced, places, difference)
 
 
 @contextmanager
@@ -211,8 +234,7 @@ def renew(operator: CustomOp) -> None:
     """Have the models that an operator stands in forget their graphs, and what was compared: it was defined anew."""
     for standing in _standing:
         if standing.operator == operator.__name__:
-            standing.difference = None
-            standing.forget_graphs()
+            standing.renew()
 
 
 def of(operator: CustomOp) -> tuple[str, ...]:
@@ -224,8 +246,8 @@ def of(operator: CustomOp) -> tuple[str, ...]:
 
 def _edit(
     operator: CustomOp, model: nn.Module, for_: Any, arguments: Arguments | None
-) -> tuple[tuple[str, ...], Callable[[], Handle]]:
-    """Return where it goes and what puts it there."""
+) -> tuple[tuple[str, ...], Callable[[Callable[..., Any]], Handle]]:
+    """Return where it goes and what puts it, or what stands for it, there."""
     if isinstance(for_, type) and issubclass(for_, nn.Module):
         found = {path: module for path, module in model.named_modules() if type(module) is for_}
         if not found:
@@ -234,14 +256,14 @@ def _edit(
                 python=f"{operator.__name__}.stand_in(model, x, for_=nn.GELU)",
             )
         places = tuple(path or "the model itself" for path in found)
-        return places, lambda: _Forwards(operator, found.values(), arguments)
+        return places, lambda body: _Forwards(body, found.values(), arguments)
     if not callable(for_):
         raise LabValueError(
             f"{for_!r} is neither a type of modules nor a function.",
             python=f"{operator.__name__}.stand_in(model, x, for_=torch.nn.functional.gelu)",
         )
     name = type(model).__name__
-    return (name,), lambda: calls.watch(model, lambda *_: _Redirected(for_, operator, arguments))
+    return (name,), lambda body: calls.watch(model, lambda *_: _Redirected(for_, body, arguments))
 
 
 def _types(model: nn.Module) -> list[str]:
@@ -251,13 +273,15 @@ def _types(model: nn.Module) -> list[str]:
 class _Forwards(Handle):
     """Forwards of modules that an operator stands in for, until all are put back."""
 
-    def __init__(self, operator: CustomOp, modules: Iterable[nn.Module], arguments: Arguments | None) -> None:
+    def __init__(
+        self, operator: Callable[..., Any], modules: Iterable[nn.Module], arguments: Arguments | None
+    ) -> None:
         def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
             if arguments is None:
                 return operator(*inputs, **named)
             return operator(*arguments(self, *inputs, **named))
 
-        setattr(forward, _OPERATOR, operator.__name__)
+        setattr(forward, _OPERATOR, getattr(operator, "__name__", ""))
         # Bound methods: a copy of the model gets one that is bound to its own module.
         self._ours = {module: MethodType(forward, module) for module in modules}
         self._before = {module: vars(module)["forward"] for module in self._ours if "forward" in vars(module)}
@@ -306,7 +330,9 @@ def _require_on_top(module: nn.Module, ours: Any) -> None:
 class _Redirected(TorchFunctionMode):
     """Sends the calls of one function to an operator."""
 
-    def __init__(self, function: Callable[..., Any], operator: CustomOp, arguments: Arguments | None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], operator: Callable[..., Any], arguments: Arguments | None
+    ) -> None:
         super().__init__()
         self._function, self._operator, self._arguments = function, operator, arguments
 

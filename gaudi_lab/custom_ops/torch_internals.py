@@ -35,6 +35,13 @@ def argument_names(schema: str) -> list[str]:
     return [argument.name for argument in torch._C.parse_schema(f"op{schema}").arguments]
 
 
+def calls_may_fit(earlier: str, later: str) -> bool:
+    """Return whether calls that fit one schema may fit another, by how many arguments each takes and needs."""
+    before, after = (torch._C.parse_schema(f"op{schema}").arguments for schema in (earlier, later))
+    needed, needs = (sum(not one.has_default_value() for one in taken) for taken in (before, after))
+    return needed <= len(after) and needs <= len(before)
+
+
 def writes_counted() -> AbstractContextManager[None]:
     """Let PyTorch count writes into tensors inside, as it does for its users.
 

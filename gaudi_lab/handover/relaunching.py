@@ -29,7 +29,7 @@ from gaudi_lab.handover.kernel.kernel_versions import Requests
 from gaudi_lab.handover.kernel.leaving import Exit
 from gaudi_lab.handover.kernel.passage import Passage
 from gaudi_lab.handover.rerun import Rerun, find_rerun, remembered
-from gaudi_lab.handover.survey import refusal, survey
+from gaudi_lab.handover.survey import line_that_gives_up, refusal, survey
 
 
 @dataclass(frozen=True)
@@ -276,8 +276,8 @@ def _cells_to_rerun(shell: Any, names: Sequence[str]) -> list[tuple[tuple[str, .
     for each in found:
         if reason := _why_not_again(each, names, len(history) - 1, shell.user_ns):
             raise LabError(
-                f"{each.name} cannot be made again by cell {each.number}, {reason}. The cell is:\n{each.source}\n"
-                f"To give {each.name} up, repeat the line with: --drop {each.name}"
+                f"{each.name} cannot be made again by cell {each.number}, {reason}. The cell is:\n{each.source}\n",
+                **line_that_gives_up([each.name]),
             )
     cells = {each.number: each.source for each in found}
     return [(tuple(x.name for x in found if x.number == number), cells[number]) for number in sorted(cells)]

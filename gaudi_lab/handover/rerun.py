@@ -13,6 +13,7 @@ from typing import Any
 from gaudi_lab.errors import LabError
 from gaudi_lab.handover.bindings import Bindings, bindings_of
 from gaudi_lab.handover.objects import functions, reach, refusals
+from gaudi_lab.handover.survey import line_that_gives_up
 
 _VALUES = (int, float, complex, bool, str, bytes, type(None), type(...), range)
 _WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair, io.FileIO)
@@ -120,15 +121,15 @@ def find_rerun(
     )
     if number is None:
         raise LabError(
-            f"No cell of this notebook is known to have bound {name}, so none can be run again for it. "
-            f"To give {name} up, repeat the line with: --drop {name}"
+            f"No cell of this notebook is known to have bound {name}, so none can be run again for it.",
+            **line_that_gives_up([name]),
         )
     cell = told[number]
     assert cell is not None
     if cell.opens_for_writing or holds_a_written_file(namespace.get(name)):
         raise LabError(
-            f"Cell {number}, which bound {name}, opens a file for writing. To run it again could empty that file. "
-            f"To give {name} up, repeat the line with: --drop {name}"
+            f"Cell {number}, which bound {name}, opens a file for writing. To run it again could empty that file.",
+            **line_that_gives_up([name]),
         )
     doubts: dict[str, str] = {}
     reads = _inputs(cell, namespace)

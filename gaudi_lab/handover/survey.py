@@ -89,12 +89,19 @@ def refusal(left: Sequence[Left], drop: Collection[str], given_up: Sequence[str]
         shared = f", which shares objects with {_enumerate(others)}" if others else ""
         lines.append(f"  {name}: {reasons.get(name, 'it cannot come along')}{shared}")
     names = [*given_up, *(x.name for x in left if x.name in drop or x.because_of is None)]
-    drops = " ".join(f"--drop {name!r}" if " " in name else f"--drop {name}" for name in names)
     return LabError(
         "The process is not replaced, because this could not come along:\n"
         + "\n".join(lines)
-        + f"\nEverything is as it was. To give it up, repeat the line with: {drops}"
+        + "\nEverything is as it was.",
+        **line_that_gives_up(names),
     )
+
+
+def line_that_gives_up(names: Sequence[str]) -> dict[str, str]:
+    """Return the remedies of a `LabError` that names which names it would be enough to give up."""
+    drops = " ".join(f"--drop {name!r}" if " " in name else f"--drop {name}" for name in names)
+    again = "the same line with"
+    return {"python": f"{again} drop={list(names)!r}", "magic": f"{again} {drops}"}
 
 
 def _enumerate(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from gaudi_lab.errors import LabError
 from gaudi_lab.handover.check import check
+from gaudi_lab.handover.survey import line_that_gives_up
 
 _MOST_TOLD = 4
 _WIDGETS = "gaudi_lab.handover.kernel.live_widgets"
@@ -43,5 +44,6 @@ def load_elsewhere(path: str, variables: Mapping[str, str], shown: Collection[st
         reasons = "; ".join(failed[:_MOST_TOLD])
         raise LabError(
             f"What was saved does not come back whole in the new environment: {reasons}{more}. "
-            "Everything is as it was. A name is given up by: --drop NAME"
+            "Everything is as it was.",
+            **line_that_gives_up(["NAME"]),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,33 @@ import torch
 from torch import nn
 
 from gaudi_lab import bridge
+from gaudi_lab.errors import LabValueError
 from gaudi_lab.instruments import calls
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.settings import COMPILE, Mode
+from gaudi_lab.settings import COMPILE, Dynamic, Mode
+
+
+def compile_arguments(dynamic: Dynamic | None, options: tuple[tuple[str, Any], ...] | None) -> dict[str, Any]:
+    """Return the arguments of `torch.compile` for what settings say; parameters as in `Settings`.
+
+    Raises
+    ------
+    LabValueError
+        The bridge's backend has no such option: it would say so at the first call only.
+    """
+    found: dict[str, Any] = {"dynamic": None if dynamic == "auto" else bool(dynamic)}
+    if options:
+        names = bridge.compile_option_names()
+        for name, _ in options:
+            if names and name not in names:
+                near = difflib.get_close_matches(name, names, 1) or ["force_static_compile"]
+                raise LabValueError(
+                    f"{bridge.COMPILE_BACKEND} has no option {name}; there are {', '.join(sorted(names))}.",
+                    python=f'gaudi_lab.compile(model, backend_options={{"{near[0]}": True}})',
+                    magic=f"%gaudi_compile on --option {near[0]}=True",
+                )
+        found["options"] = dict(options)
+    return found
 
 
 def compile_in_place(module: nn.Module, **options: Any) -> Handle:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import os
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only
 
-from gaudi_lab import bridge
+from gaudi_lab import bridge, origin
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import call_shapes
 from gaudi_lab.instruments.guard import call_arguments, graph_check, graph_refusals
@@ -254,10 +253,9 @@ class _GuardedForward:
             if graph is None:
                 return self._without_graph(key, args, given, kwargs)
             if graph.objects is not None and not graph.objects.intact():
-                names = [change.name for change in graph.objects.changes()]
-                self._refuse(
-                    key, Verdict(graph_refusals.of_moved_on(names[:1] or ["an argument"])), args, given
-                )
+                name = next((change.name for change in graph.objects.changes()), "an argument")
+                refusal = graph_refusals.refuse(graph_refusals.OBJECT_MOVED_ON, name)
+                self._refuse(key, Verdict(refusal), args, given)
                 return self.original(*args, **given)
             if graph.checks:
                 return self._check(key, graph, args, kwargs, given)
@@ -298,7 +296,8 @@ class _GuardedForward:
             return self.original(*args, **given)
         for name, x in objects.items():
             if not _hashable(x):
-                self._refuse(key, Verdict(graph_refusals.of_unhashable(name, type(x))), args, given)
+                refusal = graph_refusals.refuse(graph_refusals.UNHASHABLE, name, detail=type(x).__name__)
+                self._refuse(key, Verdict(refusal), args, given)
                 return self.original(*args, **given)
         needs_trial = bool(objects) or not self._computes_at_capture or _twice(call_arguments.tensors(call))
         if needs_trial and not (tried is not None and tried.clean):
@@ -381,7 +380,8 @@ class _GuardedForward:
         graph.checks -= 1
         graph.record.replays += 1
         if difference is not None:
-            self._refuse(key, Verdict(graph_refusals.of_difference(difference)), args, given)
+            refusal = graph_refusals.refuse(graph_refusals.DIFFERS, detail=difference)
+            self._refuse(key, Verdict(refusal), args, given)
         return result
 
     def _judge(self, key: int, watch: WatchedCall, args: tuple[Any, ...], given: dict[str, Any]) -> bool:
@@ -409,7 +409,7 @@ class _GuardedForward:
             self.refusals[known_as] = reason
             for watcher in watchers:
                 watcher.refused(reason)
-            warnings.warn(f"Gaudi Lab: a call of {type(self._module).__name__} {reason}", stacklevel=4)
+            origin.warn(f"Gaudi Lab: a call of {type(self._module).__name__} {reason}")
 
     def _tried_of(self, key: int, args: tuple[Any, ...], given: dict[str, Any]) -> _Tried:
         tried = self._tried.get(key)

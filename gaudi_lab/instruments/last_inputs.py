@@ -64,12 +64,17 @@ class LastInputs(Handle):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> AbstractContextManager[Any] | None:
-        kept = {name: value for name, value in kwargs.items() if not _is_empty_cache(value)}
-        other = next((value for value in (*args, *kept.values()) if not _can_be_kept(value)), None)
-        if other is not None:
-            kind = "a tensor with gradients" if isinstance(other, torch.Tensor) else type(other).__name__
-            self._why_none = f"it was called with {kind}, and such a call cannot be made again"
-        elif sum(x.numel() * x.element_size() for x in tensors_in((args, kept))) > MOST_BYTES:
+        kept = {
+            name: value
+            for name, value in kwargs.items()
+            if isinstance(value, torch.Tensor) or value.__class__ in _PLAIN or not _is_empty_cache(value)
+        }
+        try:
+            size = sum(map(_bytes_to_keep, (*args, *kept.values())))
+        except _CannotBeKept as error:
+            self._why_none = f"it was called with {error}, and such a call cannot be made again"
+            return None
+        if size > MOST_BYTES:
             self._why_none = f"it was called with more than {MOST_BYTES >> 20} MiB, which is not kept"
         else:
             self._kept = args, kept
@@ -87,14 +92,23 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
     return []
 
 
-def _can_be_kept(value: Any) -> bool:
+class _CannotBeKept(Exception):
+    """Among a call's arguments is what cannot be given again; the text says what."""
+
+
+def _bytes_to_keep(value: Any) -> int:
+    """Return what the tensors in an argument take. Asked at each call, so it is all asked at once."""
     if isinstance(value, torch.Tensor):
-        return value.grad_fn is None
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _can_be_kept(x) for key, x in value.items())
+        if value.grad_fn is not None:
+            raise _CannotBeKept("a tensor with gradients")
+        return value.nbytes
+    if isinstance(value, _PLAIN):
+        return 0
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return sum(map(_bytes_to_keep, value.values()))
     if isinstance(value, (list, tuple)):
-        return all(map(_can_be_kept, value))
-    return isinstance(value, _PLAIN)
+        return sum(map(_bytes_to_keep, value))
+    raise _CannotBeKept(type(value).__name__)
 
 
 def _is_empty_cache(value: Any) -> bool:

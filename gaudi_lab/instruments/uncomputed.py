@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gaudi_lab import bridge
+from gaudi_lab import bridge, origin
 from gaudi_lab.instruments import calls
 from gaudi_lab.instruments.guard.object_state import State
 from gaudi_lab.instruments.guard.operators_seen import asker
@@ -70,7 +69,7 @@ class _Watch:
         if self._set and not self._told:
             self._told = True
             for value in self.values():
-                warnings.warn(f"Gaudi Lab: {type(module).__name__}: {value}", stacklevel=5)
+                origin.warn(f"Gaudi Lab: {type(module).__name__}: {value}")
         return None
 
     @contextmanager

@@ -132,7 +132,7 @@ class GaudiMagics(Magics):
         arguments = parse_argstring(self.gaudi_attach, line)
         if arguments.detach:
             for name in [arguments.model] if arguments.model else list(lab.current().models):
-                self._show(namespace.detach(name))
+                self._show(api.detach(name))
         elif arguments.model:
             self._show(namespace.attach(arguments.model, self.shell.user_ns).change)
         else:
@@ -249,14 +249,20 @@ class GaudiMagics(Magics):
         help="What else to vary, with its values.",
     )
     @argument("--rounds", type=int, help="How many turns each has.")
-    @argument("--limit", type=float, help="Seconds that one turn of one setting may take.")
+    @argument(
+        "--limit",
+        metavar="'20 MIN, 4 GIB'",
+        help="What all of it may take, time and disk; a number is seconds for one turn of one setting.",
+    )
     @argument(
         "--method",
         choices=["resident", "fresh", "ray"],
         help="In this process, in one each, or on a cluster.",
     )
     @argument("--path", help="A file for the records, written as it goes.")
-    @argument("--resume", help="Such a file, to go on with.")
+    @argument(
+        "--resume", help="Such a file, or the name of a comparison that was interrupted, to go on with."
+    )
     @argument(
         "code",
         nargs="*",
@@ -279,7 +285,9 @@ class GaudiMagics(Magics):
             code,
             settings=_words(arguments.settings),
             over=_over(arguments.over),
-            **{name: getattr(arguments, name) for name in ("rounds", "limit", "method", "path", "resume")},
+            limit=_unquoted(arguments.limit),
+            resume=self._comparison(arguments.resume),
+            **{name: getattr(arguments, name) for name in ("rounds", "method", "path")},
         )
         return self.compared
 
@@ -373,6 +381,11 @@ class GaudiMagics(Magics):
                 raise UsageError(
                     f"After {words[0]} comes an operator, then a model or none. Run: %gaudi_ops {words[0]} rms_norm"
                 )
+            if hasattr(self.shell.user_ns.get(words[1]), "stand_in"):
+                raise UsageError(
+                    f"{words[1]} is an operator of your own, which stands in where you say. "
+                    f"Run: {words[1]}.stand_in(model, *inputs, for_=nn.GELU)"
+                )
             name = self._name(words[2] if len(words) == 3 else None)
             self._show(api.use_operator(words[1], name, words[0] == "on").change)
             return None
@@ -388,6 +401,12 @@ class GaudiMagics(Magics):
         on = arguments.pop("switch") == "on"
         name = self._name(arguments.pop("model"))
         self._show(getattr(api, switch.name)(name, on, **arguments).change)
+
+    def _comparison(self, word: str | None) -> str | Comparison | None:
+        """Return the comparison that a name of the notebook has; the word itself, a file, if none has it."""
+        word = _unquoted(word)
+        known = None if word is None else self.shell.user_ns.get(word)
+        return known if isinstance(known, Comparison) else word
 
     def _name(self, name: str | None) -> str | None:
         """Attach what is meant, and return its name; None for all."""
@@ -433,6 +452,10 @@ def _split_code(line: str, with_value: Collection[str] = ("-n",)) -> tuple[str, 
             taken.append(value[0] if value else "")
             rest = rest[value.end() :].lstrip() if value else ""
     return " ".join(taken), rest
+
+
+def _unquoted(word: str | None) -> str | None:
+    return None if word is None else word.strip("'\"")
 
 
 def _words(settings: str | None) -> list[str] | None:

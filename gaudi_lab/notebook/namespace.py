@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
+from gaudi_lab import api
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.instruments.handle import Handle
-from gaudi_lab.report import Change
 from gaudi_lab.workbench import lab
 from gaudi_lab.workbench.lab import ChangeHandle
 
@@ -97,21 +96,9 @@ def batches(name: str, namespace: Mapping[str, Any]) -> Any:
     )
 
 
-# Models that `%gaudi_attach --detach` took off: they stay off until they are attached by name again.
-_detached: WeakSet[Any] = WeakSet()
-
-
 def attach(name: str, namespace: Mapping[str, Any]) -> ChangeHandle:
     """Attach the notebook's model called `name`."""
-    model = resolve(name, namespace)
-    _detached.discard(model)
-    return lab.current().attach(model, name)
-
-
-def detach(name: str) -> Change:
-    """Detach a model, and keep it off."""
-    _detached.add(lab.current().get(name).model)
-    return lab.current().detach(name)
+    return api.attach(resolve(name, namespace), name)
 
 
 def attach_all(namespace: Mapping[str, Any]) -> None:
@@ -123,7 +110,7 @@ def attach_all(namespace: Mapping[str, Any]) -> None:
 
     workbench = lab.current()
     for name, model in found.items():
-        if model not in _detached and components.device_type(model) == "hpu" and not _covered(model):
+        if model not in workbench.kept_off and components.device_type(model) == "hpu" and not _covered(model):
             workbench.attach(model, name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import re
 from typing import Any
@@ -10,7 +11,15 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from gaudi_lab import api
 from gaudi_lab.notebook.usage import HELP
+from gaudi_lab.options import NamedValues, read_pair
 from gaudi_lab.settings import Switch
+
+
+class AppendPair(argparse.Action):
+    """Reads one more NAME=VALUE, and refuses in our words what is none."""
+
+    def __call__(self, _: Any, namespace: Any, values: Any, option: str | None = None) -> None:  # noqa: ARG002, D102 - argparse's
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or ()), read_pair(values)])
 
 
 def make_parser(switch: Switch) -> MagicArgumentParser:
@@ -22,7 +31,9 @@ def make_parser(switch: Switch) -> MagicArgumentParser:
     for option in switch.options:
         for flag, values in option.words.items():
             declared: dict[str, Any] = {"dest": option.field}
-            if "" in values:
+            if isinstance(option, NamedValues):
+                declared |= {"action": AppendPair, "metavar": "NAME=VALUE", "help": option.note}
+            elif "" in values:
                 declared |= {
                     "action": "store_const",
                     "const": values[""],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from gaudi_lab.comparison import noise
+from gaudi_lab.comparison.limits import say_bytes, say_seconds
 from gaudi_lab.comparison.plan import Estimate
 from gaudi_lab.comparison.result import FASTER, NO_DIFFERENCE, Beside, Comparison, crossings
 from gaudi_lab.comparison.row import FRESH, RAY, RESIDENT, OutputDifference, Row
@@ -34,9 +36,26 @@ def _(estimate: Estimate) -> str:
         f"comparing {units.count(estimate.candidates, 'setting')} in {units.count(estimate.rounds, 'round')}",
         fresh,
         f"about {units.seconds(estimate.seconds)} and what compiles" if estimate.seconds is not None else "",
-        f"at most {units.seconds(estimate.most)} by the limit" if estimate.most is not None else "",
+        _limited(estimate),
         f"{units.size(estimate.disk)} on disk meanwhile" if estimate.disk else "",
     )
+
+
+def _limited(estimate: Estimate) -> str:
+    limits = estimate.limits
+    turn = f"{say_seconds(limits.turn)} a turn" if limits.turn is not None else ""
+    if limits.seconds is None and limits.disk is None:
+        most = "" if estimate.most is None else f"at most {units.seconds(estimate.most)}"
+        return f"{most} by {turn}" if most else ""
+    bounds = [
+        say_seconds(limits.seconds) if limits.seconds is not None else "",
+        f"{say_bytes(limits.disk)} on disk" if limits.disk is not None else "",
+        turn,
+    ]
+    text = ", ".join(filter(None, bounds))
+    if limits.seconds is not None and (estimate.seconds or 0) > limits.seconds:
+        return f"more than its limit of {text}, where it stops"
+    return f"at most {text}"
 
 
 @layout.line.register
@@ -120,24 +139,25 @@ def _(comparison: Comparison) -> Any:
     rows = [row for row in comparison.rows if row.median is not None]
     if not rows:
         raise LabError("There is nothing to draw: no setting has times that count.")
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise LabError(
-            "A picture needs matplotlib.", python="pip install matplotlib", magic="%pip install matplotlib"
-        ) from error
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    pyplot.close(figure)  # whoever gets it shows it: a notebook would otherwise do so twice
+    figure, axes = layout.draw_on(8, 4.5)
     marked = crossings(comparison, rows)
     last = max([1000.0, *(10 * pays for _, pays in marked)])
     counts = [last ** (step / 200) for step in range(201)]
     for row in rows:
         axes.plot(counts, [comparison.total(row, n) for n in counts], label=str(row.candidate))
-    for row, pays in marked:
+    said = -math.inf
+    for row, pays in sorted(marked, key=lambda pair: pair[1]):
         total = comparison.total(row, pays)
         axes.plot([pays], [total], "o", color="black", markersize=4)
+        if math.log10(pays) - said < 0.2:  # its words would lie on those of the one before
+            continue
+        said = math.log10(pays)
         axes.annotate(
-            f"{pays:,.0f} calls", (pays, total), textcoords="offset points", xytext=(5, -10), fontsize=8
+            units.count(math.ceil(pays), "call"),
+            (pays, total),
+            textcoords="offset points",
+            xytext=(5, -10),
+            fontsize=8,
         )
     axes.set(xscale="log", yscale="log", xlabel="calls", ylabel="seconds in all, warm-up included")
     if comparison.emulated:
@@ -152,24 +172,37 @@ def _summary(comparison: Comparison) -> list[str]:
     differing = sum(row.differs for row in comparison.rows)
     phrases = [f"{comparison.name}: {len(timed)} of {units.count(len(comparison.rows), 'setting')} timed"]
     if comparison.interrupted:
-        phrases.append("interrupted")
+        how = f"stopped by its limit: {comparison.stopped}" if comparison.stopped else "interrupted"
+        phrases.append(f"{how}; resume= goes on")
     if failed:
         phrases.append(f"{failed} failed")
     if differing:
         phrases.append(f"{differing} with other results")
-    if timed:
-        phrases.append(_winning(comparison))
+    if timed and (winning := _winning(comparison)):
+        phrases.append(winning)
     return phrases
 
 
 def _winning(comparison: Comparison) -> str:
+    """Say who wins, as far as that is known; nothing where only one has times."""
+    timed = sum(row.median is not None for row in comparison.rows)
+    waiting = any(row.counts and not row.times for row in comparison.rows)
+    if timed == 1 and (waiting or len(comparison.rows) == 1):
+        return ""
     best, *tied = comparison.winners()
-    if len(tied) + 1 == sum(row.median is not None for row in comparison.rows) and tied:
-        return "no difference between them"
+    so_far = "so far " if waiting else ""
+    if any(comparison.between(best, row) is None for row in tied):
+        return f"nothing is said to win: that takes {noise.FEWEST} timed calls of each"
+    if tied and len(tied) + 1 == timed:
+        return f"{so_far}no difference between them, and {best.candidate} has the shortest warm-up"
+    if comparison.rows[0] in tied:
+        shorter = f"{best.candidate} has the shortest warm-up of those that are not told from it"
+        return f"{so_far}none is known to be quicker than the first, and {shorter}"
     ratio = comparison.ratio(best)
     faster = f", {ratio:.2f}× the first" if comparison.verdict(best) == FASTER else ""
-    others = f", not told from {', '.join(str(row.candidate) for row in tied)}" if tied else ""
-    return f"{best.candidate} wins{faster}{others}"
+    others = ", ".join(str(row.candidate) for row in tied)
+    shortest = f", not told from {others}, and has the shortest warm-up of them" if tied else ""
+    return f"{so_far}{best.candidate} wins{faster}{shortest}"
 
 
 def _winner(comparison: Comparison) -> Row | None:
@@ -184,7 +217,7 @@ def _cells(comparison: Comparison, row: Row) -> tuple[str, ...]:
         _warmup(row),
         str(row.compiles) if row.warmups else "–",
         _steady(row),
-        f"{rate:,.3g} samples" if rate is not None else "–",
+        f"{units.number(rate)} samples" if rate is not None else "–",
         _ratio(comparison, row),
         _pays(comparison, row),
         units.size(row.peak_memory) if row.peak_memory is not None else "–",

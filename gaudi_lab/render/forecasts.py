@@ -105,14 +105,7 @@ def _(forecast: Forecast) -> Any:
             else "There is nothing to draw: padding does not apply to these batches.",
             python="gaudi_lab.warmup(model, over=batches)" if forecast.trades else None,
         )
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise LabError(
-            "A picture needs matplotlib.", python="pip install matplotlib", magic="%pip install matplotlib"
-        ) from error
-    figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
-    pyplot.close(figure)  # whoever gets it shows it: a notebook would otherwise do so twice
+    figure, axes = layout.draw_on(7, 3.5)
     numbers = [len(trade.buckets) for trade in trades]
     compiling = [trade.compile_time or 0.0 for trade in trades]
     axes.bar(numbers, compiling, color="#b5651d", label="compiling")

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from gaudi_lab.errors import LabError
 from gaudi_lab.render import units
 
 EMULATED = "emulated on CPU"
@@ -40,6 +41,25 @@ def html(result: Any) -> str:
 def plot(result: Any) -> Any:
     """Return a result as a picture, a matplotlib `Figure`."""
     raise TypeError(f"There is no picture of a {type(result).__name__}.")
+
+
+def draw_on(width: float, height: float) -> tuple[Any, Any]:
+    """Return an empty figure, in inches, and its axes.
+
+    Raises
+    ------
+    LabError
+        matplotlib is not installed.
+    """
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise LabError(
+            "A picture needs matplotlib.", python="pip install matplotlib", magic="%pip install matplotlib"
+        ) from error
+    figure, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
+    pyplot.close(figure)  # whoever gets it shows it: a notebook would otherwise do so twice
+    return figure, axes
 
 
 def join(*phrases: str) -> str:

@@ -37,6 +37,13 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number or 'no'} {word}"
 
 
+def number(value: float) -> str:
+    """Return a number with three significant digits: "1,610", "41.3", "0.071"."""
+    if value >= 99.95:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:.3g}"
+
+
 def _digits(value: float) -> str:
     if value >= 99.95:
         return f"{value:.0f}"

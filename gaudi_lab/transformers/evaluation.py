@@ -16,7 +16,7 @@ from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.measure.recorder import Recorder, Watch
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.shapes import Shape, Shapes
-from gaudi_lab.transformers.evaluation_display import Phase, Silent
+from gaudi_lab.transformers.evaluation_display import Display, Phase
 from gaudi_lab.transformers.evaluation_metrics import Metrics, summarize
 
 logger = logging.get_logger(__name__)
@@ -32,7 +32,7 @@ class Evaluation:
     watch
         Its settings, HPU graphs and shapes seen; it needs no modules, as `begin_batch` says what is computed.
     display
-        Where to show what is going on.
+        Where to show what is going on; None to show nothing, as transformers' own progress bar does so.
     on_hpu
         Whether the model is there. Nothing that the bridge counts is this evaluation's otherwise.
     compiles
@@ -44,7 +44,9 @@ class Evaluation:
         One iteration a batch; complete once `measure` is left, however it is left.
     """
 
-    def __init__(self, loader: Any, watch: Watch, display: Silent, *, on_hpu: bool, compiles: bool) -> None:
+    def __init__(
+        self, loader: Any, watch: Watch, display: Display | None, *, on_hpu: bool, compiles: bool
+    ) -> None:
         self.timeline = Timeline()
         self._loader = loader
         self._total = len(loader) if has_length(loader) else None
@@ -69,7 +71,8 @@ class Evaluation:
             if not self._on_hpu:
                 timeline = dataclasses.replace(timeline, emulated=False)
             self.timeline = explain_last_batch(timeline, self._sizes)
-            self._display.show_timeline(self.timeline)
+            if self._display is not None:
+                self._display.show_timeline(self.timeline)
 
     def begin_batch(self, batch: Any, samples: int, everywhere: int) -> None:
         """Tell recorder and reader which batch is computed now.
@@ -87,6 +90,8 @@ class Evaluation:
         self._everywhere.append(everywhere)
         shapes = read_shapes(batch)
         new = self._recorder.saw("", shapes)
+        if self._display is None:
+            return
         done = self._recorder.timeline
         self._display.show_batch(
             Phase(

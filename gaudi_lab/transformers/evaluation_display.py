@@ -9,7 +9,7 @@ from typing import Any
 from transformers import Trainer
 from transformers.utils import notebook
 
-from gaudi_lab import frontend, render, shapes
+from gaudi_lab import render, shapes
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.rendered import Rendered
 from gaudi_lab.shapes import Shapes
@@ -52,17 +52,7 @@ def _(phase: Phase) -> str:
     return " · ".join(filter(None, [where, ", ".join(doing), render.EMULATED if phase.emulated else ""]))
 
 
-class Silent:
-    """Shows nothing: outside a notebook transformers' own progress bar does."""
-
-    def show_batch(self, phase: Phase) -> None:
-        """Do nothing."""
-
-    def show_timeline(self, timeline: Timeline) -> None:
-        """Do nothing."""
-
-
-class Display(Silent):
+class Display:
     """One output of a notebook cell: the phase while it runs, then the timeline."""
 
     def __init__(self) -> None:
@@ -88,11 +78,6 @@ class Display(Silent):
             self._output = display(result, display_id=True)
         else:
             self._output.update(result)
-
-
-def choose_display() -> Silent:
-    """Return a `Display` in a notebook, and otherwise something that shows nothing."""
-    return Display() if frontend.in_notebook() else Silent()
 
 
 class TrainingProgress(notebook.NotebookProgressCallback):

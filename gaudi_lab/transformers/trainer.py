@@ -15,7 +15,7 @@ from torch import nn
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
-from gaudi_lab import bridge
+from gaudi_lab import bridge, frontend
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.gaudi_config import GaudiConfig, find_gaudi_config
 from gaudi_lab.measure.causes.seen import SeenShapes
@@ -167,11 +167,11 @@ class GaudiTrainer(transformers.Trainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Run the stock loop, with each batch as one iteration of `warmup`."""
-        quiet = self.is_in_train or self.args.disable_tqdm
+        shown = not self.is_in_train and not self.args.disable_tqdm and frontend.in_notebook()
         evaluation = self._evaluation = Evaluation(
             dataloader,
             Watch(settings=self._describe_settings(), graphs=self._replays, seen=self._seen),
-            evaluation_display.Silent() if quiet else evaluation_display.choose_display(),
+            evaluation_display.Display() if shown else None,
             on_hpu=self.args.use_habana,
             compiles=self.args.use_habana and (bridge.is_lazy() or self.args.compiles),
         )

@@ -20,7 +20,7 @@ def read_arguments(args: Arguments) -> tuple[Settings, ModelOptions]:
         graphs["disable_tensor_cache"] = True
     if args.max_hpu_graphs is not None:
         graphs["max_graphs"] = args.max_hpu_graphs
-    compiling: dict[str, Any] = {"dynamic": bool(args.compile_dynamic)}
+    compiling: dict[str, Any] = {}
     if args.torch_compile_mode is not None:
         compiling["mode"] = args.torch_compile_mode
     settings = Settings(
@@ -29,6 +29,7 @@ def read_arguments(args: Arguments) -> tuple[Settings, ModelOptions]:
         fused_sdpa=fused,
         recompute=args.flash_attention_recompute if fused else None,
         softmax="fast" if fused and args.flash_attention_fast_softmax else None,
+        dynamic=True if args.compiles and args.compile_dynamic else None,
     )
     options = ModelOptions(
         graphs,

@@ -59,8 +59,8 @@ class Aside:
 
     def in_mode(self, mode: Mode) -> Aside:
         """Return the same with another mode asked for."""
-        models = (replace(model, requested=model.requested.replace(mode=mode)) for model in self.models)
-        return replace(self, requested=self.requested.replace(mode=mode), models=tuple(models))
+        models = (replace(model, requested=model.requested.to_mode(mode)) for model in self.models)
+        return replace(self, requested=self.requested.to_mode(mode), models=tuple(models))
 
 
 class WorkbenchTravels:

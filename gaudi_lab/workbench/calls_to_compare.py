@@ -37,6 +37,9 @@ class ComparedCall(Protocol):
     def check(self, names: Values) -> None:
         """Raise if one of `names` cannot be varied here."""
 
+    def has_argument(self, name: str) -> bool:
+        """Whether an argument of its own has this name, so that it does not mean an option of a switch."""
+
     @property
     def generators(self) -> list[torch.Generator]:
         """What random numbers are drawn from, besides the global generators."""
@@ -88,12 +91,20 @@ class FunctionCall:
         """The generators among its arguments."""
         return _generators((self.args, self.kwargs))
 
+    def has_argument(self, name: str) -> bool:
+        """Whether it names such an argument."""
+        return name in self._parameters
+
     def _takes(self, name: str) -> bool:
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in self._parameters.values())
+        return takes_all or self.has_argument(name)
+
+    @property
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
         try:
-            parameters = inspect.signature(self.function).parameters
+            return inspect.signature(self.function).parameters
         except (TypeError, ValueError):
-            return False
-        return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+            return {}
 
     def _autocast(self, values: Values) -> AbstractContextManager[Any]:
         return nullcontext() if self._takes("dtype") else autocast(values)
@@ -138,6 +149,10 @@ class ModelCall:
                 "batch_size cannot be varied: the tensors that go in have no first dimension in common.",
                 python='gaudi_lab.compare(function, over={"batch_size": [1, 8]})',
             )
+
+    def has_argument(self, name: str) -> bool:  # noqa: ARG002 - the protocol's
+        """No: it varies nothing by names of its own that an option has."""
+        return False
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -198,6 +213,10 @@ class EvaluationCall:
         """Raise for what is neither `batch_size` nor `dtype`."""
         _check_known(names, ("batch_size", "dtype"), "a Trainer")
 
+    def has_argument(self, name: str) -> bool:  # noqa: ARG002 - the protocol's
+        """No: it varies nothing by names of its own that an option has."""
+        return False
+
     @property
     def generators(self) -> list[torch.Generator]:
         """None: a Trainer draws from the global ones."""
@@ -257,6 +276,10 @@ class PicturesCall:
         """Raise for what the pipeline is not called with."""
         known = (*inspect.signature(self.pipeline.__call__).parameters, "dtype")
         _check_known(names, known, f"a {type(self.pipeline).__name__}")
+
+    def has_argument(self, name: str) -> bool:
+        """Whether the pipeline is called with it."""
+        return name in inspect.signature(self.pipeline.__call__).parameters
 
     @property
     def generators(self) -> list[torch.Generator]:

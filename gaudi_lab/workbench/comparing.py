@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -10,7 +11,9 @@ from typing import Any
 
 from gaudi_lab import bridge
 from gaudi_lab.comparison import folding, records
-from gaudi_lab.comparison.candidates import ENVIRONMENT, Candidate, make_candidates, parse_settings
+from gaudi_lab.comparison.bounds import Bounds, Stopped, caches
+from gaudi_lab.comparison.candidates import ENVIRONMENT, Candidate, make_candidates, vary_options
+from gaudi_lab.comparison.limits import parse_limits
 from gaudi_lab.comparison.methods import fresh, on_ray, packing
 from gaudi_lab.comparison.methods.packing import Packed
 from gaudi_lab.comparison.methods.resident import compare_resident
@@ -19,6 +22,7 @@ from gaudi_lab.comparison.records import Journal, Record
 from gaudi_lab.comparison.result import Comparison
 from gaudi_lab.comparison.row import FRESH, RAY, RESIDENT
 from gaudi_lab.comparison.whereabouts import take_fingerprint, variables
+from gaudi_lab.comparison.written_settings import parse_settings
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings, combinations
 from gaudi_lab.workbench import lab
@@ -36,16 +40,21 @@ def compare(
     rounds: int | None,
     calls: int | None,
     tolerance: float | None,
-    limit: float | None,
+    limit: str | float | None,
     method: str | None,
     path: str | Path | None,
     resume: str | Path | Comparison | None,
     quiet: bool,
 ) -> Comparison:
     """Compare settings; parameters as in `gaudi_lab.compare`."""
-    subject.call.check({name: None for name in over if name != ENVIRONMENT})
     chosen, notes = _choose(subject, settings)
-    candidates = tuple(make_candidates(chosen, over))
+    own = {name: values for name, values in over.items() if subject.call.has_argument(name)}
+    chosen, others = vary_options(chosen, {name: x for name, x in over.items() if name not in own})
+    others = {
+        name: over[name] for name in over if name in own or name in others
+    }  # in the order they were given
+    subject.call.check({name: None for name in others if name != ENVIRONMENT})
+    candidates = tuple(make_candidates(chosen, others))
     chosen_method = _choose_method(candidates, method)
     if rounds is None:
         rounds = ROUNDS if chosen_method == RESIDENT else FRESH_ROUNDS
@@ -53,29 +62,41 @@ def compare(
         raise LabValueError(
             "rounds and calls are 1 at least.", python="gaudi_lab.compare(model, rounds=5, calls=10)"
         )
-    plan = Procedure(candidates, rounds, calls, tolerance, limit)
+    limits = parse_limits(limit)
+    plan = Procedure(candidates, rounds, calls, tolerance, limits.turn)
+    bounds = Bounds(limits, caches(dict(one.environment) for one in candidates))
     with ExitStack() as opened:
         # All that may be refused comes before the first record is written.
-        carry_out, disk = _prepare(subject, plan, chosen_method, opened)
+        carry_out, disk = _prepare(subject, plan, chosen_method, bounds, opened)
         journal = _open_journal(_head(subject, plan, notes), path, resume)
-        opened.enter_context(_progress(plan, chosen_method, journal, disk, quiet=quiet))
+        if journal.path is not None:
+            bounds.count(journal.path.absolute())
+        progress = _progress(plan, chosen_method, journal, disk, bounds, quiet=quiet)
+        opened.enter_context(progress)
         opened.enter_context(lab.current().compiles.no_live_line())
-        _go(journal, lambda: carry_out(journal))
+        _go(journal, bounds, lambda: carry_out(journal))
     subject.rewind()
     return folding.fold(journal.records, journal.path)
 
 
 def _prepare(
-    subject: SwitchedSubject, plan: Procedure, method: str, opened: ExitStack
+    subject: SwitchedSubject, plan: Procedure, method: str, bounds: Bounds, opened: ExitStack
 ) -> tuple[Callable[[Journal], None], int]:
     """Return what carries a plan out, writing to a journal, and the bytes it has on disk meanwhile."""
     if method == RESIDENT:
-        return lambda journal: compare_resident(subject, plan.candidates, plan, journal), 0
+        return lambda journal: compare_resident(subject, plan.candidates, plan, journal, bounds), 0
     if method == FRESH:
         fresh.refuse_held_device(plan.candidates)
-        folder = opened.enter_context(fresh.packed(_without_switches(subject)))
-        disk = fresh.packed_size(folder)
-        return lambda journal: fresh.compare_fresh(folder, plan.candidates, plan, journal), disk
+        what = _without_switches(subject)
+        bounds.admit(what.size, Path(tempfile.gettempdir()))
+        folder = opened.enter_context(fresh.packed(what))
+        return lambda journal: fresh.compare_fresh(folder, plan.candidates, plan, journal, bounds), what.size
+    if bounds.limits.disk is not None:
+        raise LabError(
+            "How much disk a cluster's workers take is not known here, so it cannot be limited.",
+            python='gaudi_lab.compare(..., method="ray", limit="20 min")',
+            magic='%gaudi_compare --method ray --limit "20 min" ...',
+        )
     what = _without_switches(subject)
     devices = opened.enter_context(on_ray.cluster(bridge.device_count()))
     environments = [
@@ -84,7 +105,7 @@ def _prepare(
     ]
 
     def on_cluster(journal: Journal) -> None:
-        on_ray.compare_on_ray(what, plan.candidates, plan, journal, environments, devices)
+        on_ray.compare_on_ray(what, plan.candidates, plan, journal, environments, devices, bounds)
 
     return on_cluster, 0
 
@@ -189,20 +210,26 @@ def _open_journal(head: Record, path: str | Path | None, resume: str | Path | Co
     return journal
 
 
-def _go(journal: Journal, run: Callable[[], None]) -> None:
-    """Run, and write down how it ended. An interrupt keeps what is there."""
+def _go(journal: Journal, bounds: Bounds, run: Callable[[], None]) -> None:
+    """Run, and write down how it ended. An interrupt keeps what is there, and so does a limit."""
     started = time.perf_counter()
-    interrupted = True
+    interrupted, stopped = True, ""
     try:
         run()
         interrupted = False
     except KeyboardInterrupt:
         pass  # told by the record
+    except Stopped as limit:
+        stopped = str(limit)
     finally:
-        journal.add("end", interrupted=interrupted, seconds=time.perf_counter() - started)
+        bounds.measure()
+        seconds = time.perf_counter() - started
+        journal.add("end", interrupted=interrupted, stopped=stopped, seconds=seconds, disk=bounds.most)
 
 
-def _progress(plan: Procedure, method: str, journal: Journal, disk: int, *, quiet: bool) -> ComparingProgress:
+def _progress(
+    plan: Procedure, method: str, journal: Journal, disk: int, bounds: Bounds, *, quiet: bool
+) -> ComparingProgress:
     resident = method == RESIDENT
     fresh_ones = 0 if resident else len(plan.candidates)
     # One that runs in this process is warmed up and compared before the first turn.
@@ -210,6 +237,6 @@ def _progress(plan: Procedure, method: str, journal: Journal, disk: int, *, quie
     ends = ("evidence", "timed", "error") if resident else ("timed", "error")
 
     def better(call: float | None) -> Estimate:
-        return estimate(plan, fresh_ones, call, disk, plan.rounds)
+        return estimate(plan, fresh_ones, call, disk, plan.rounds, bounds.limits)
 
     return ComparingProgress(better(None), better, turns, ends, journal, quiet=quiet)

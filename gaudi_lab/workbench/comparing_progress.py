@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tqdm import tqdm
 
 from gaudi_lab import bridge, frontend, render
+from gaudi_lab.comparison.limits import Limits
 from gaudi_lab.comparison.plan import Estimate
 from gaudi_lab.comparison.records import Journal, Record
+from gaudi_lab.render import units
 from gaudi_lab.rendered import Rendered
 
 EVERY = 0.2
@@ -33,6 +35,8 @@ class Comparing(Rendered):
         Whose turn it is; empty before the first.
     seconds
         What it took; None while it runs.
+    disk
+        The most bytes that were on disk meanwhile, known in the end.
     emulated
         Whether the device is emulated on the CPU.
     """
@@ -42,16 +46,18 @@ class Comparing(Rendered):
     done: int = 0
     candidate: str = ""
     seconds: float | None = None
+    disk: int = 0
     emulated: bool = False
 
 
 @render.line.register
 def _(comparing: Comparing) -> str:
     over = comparing.seconds is not None
-    text = str(comparing.estimate)
+    estimate = replace(comparing.estimate, limits=Limits(), seconds=None, most=None, disk=0)
     parts = [
-        text.replace("comparing", "compared", 1).partition(" · about")[0] if over else text,
+        str(estimate).replace("comparing", "compared", 1) if over else str(comparing.estimate),
         f"took {comparing.seconds:.0f} s" if comparing.seconds is not None else "",
+        f"{units.size(comparing.disk)} on disk" if comparing.disk else "",
         "" if over else f"turn {min(comparing.done + 1, comparing.turns)} of {comparing.turns}",
         "" if over else comparing.candidate,
         render.EMULATED if comparing.emulated else "",
@@ -90,7 +96,7 @@ class ComparingProgress:
     ) -> None:
         self._estimate, self._better, self._turns, self._ends = estimate, better, turns, ends
         self._journal, self._quiet = journal, quiet
-        self._done, self._candidate, self._known = 0, "", False
+        self._done, self._candidate, self._known, self._disk = 0, "", False, 0
         self._started = self._shown_at = 0.0
         self._output: Any = None
         self._bar: Any = None
@@ -117,6 +123,8 @@ class ComparingProgress:
             self._known, self._estimate = True, self._better(record["call"])
             if self._bar is not None:
                 self._bar.write(str(self._estimate))
+        if record["kind"] == "end":
+            self._disk = record["disk"]
         if record["kind"] in self._ends:
             self._done += 1
             if self._bar is not None:
@@ -133,7 +141,9 @@ class ComparingProgress:
 
         self._shown_at = time.monotonic()
         emulated = bridge.identity().emulated
-        shown = Comparing(self._estimate, self._turns, self._done, self._candidate, seconds, emulated)
+        shown = Comparing(
+            self._estimate, self._turns, self._done, self._candidate, seconds, self._disk, emulated
+        )
         if self._output is None:
             self._output = display(shown, display_id=True)
         else:

@@ -51,6 +51,13 @@ class Compiles:
             self._frozen.remove()
             self._frozen = None
 
+    def watch_dynamo(self) -> None:
+        """Watch `torch.compile` too, now that the process has left lazy mode."""
+        if self._followed:
+            from gaudi_lab.measure.causes.watching import watching
+
+            watching.watch_dynamo()
+
     def live_line(self, on: bool) -> None:
         """Show what compiles longer than a second while models are attached, or do not."""
         self._live_line_wanted = on

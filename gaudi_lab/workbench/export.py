@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gaudi_lab.instruments import components
 from gaudi_lab.settings import COMPILE, HPU_GRAPHS, OPERATORS, SWITCHES, Mode, Settings
@@ -62,9 +62,10 @@ def _write_magics(mode: Mode, models: list[SwitchedModel]) -> list[str]:
         for switch in SWITCHES:
             if switch is OPERATORS:
                 lines += _write_operators(model, f"%{switch.magic} on {{}} {model.name}")
-            elif switch.is_on(model.settings) and not (switch is COMPILE and mode is Mode.COMPILE):
-                flags = [option.flags[value] for option, value in switch.chosen(model.settings)]
-                lines.append(" ".join([f"%{switch.magic} on", model.name, *flags]))
+            elif switch.is_on(model.settings):
+                flags = [option.flag_of(value) for option, value in switch.chosen(model.settings)]
+                if flags or not (switch is COMPILE and mode is Mode.COMPILE):  # the mode says so already
+                    lines.append(" ".join([f"%{switch.magic} on", model.name, *flags]))
     return lines
 
 
@@ -86,7 +87,7 @@ def _write_calls(name: str, settings: Settings) -> list[str]:
         if switch is OPERATORS:
             calls += [f'gaudi_lab.{switch.name}("{one}", {name}, inputs=batch)' for one in settings.operators]
         elif switch.is_on(settings):
-            options = [f"{option.field}={_quote(value)}" for option, value in switch.chosen(settings)]
+            options = [option.write(value) for option, value in switch.chosen(settings)]
             calls.append(f"gaudi_lab.{switch.name}({', '.join([name, *options])})")
     return calls
 
@@ -101,8 +102,8 @@ def _write_training_arguments(settings: Settings) -> list[str]:
             missing.append("# No argument says which operators. Once the trainer is there and attached, run:")
         arguments += switch.arguments
         for option, value in switch.chosen(settings):
-            if value in option.arguments:
-                arguments.append(option.arguments[value])
+            if (argument := option.arguments.get(value)) is not None:
+                arguments.append(argument)
             else:
                 missing.append(
                     f"# No argument says {option.describe(value)}. Once the trainer is there, run:"
@@ -131,7 +132,3 @@ def _write_pipeline(settings: Settings) -> list[str]:
 
 def _write_call(function: str, arguments: list[str]) -> list[str]:
     return [f"{function}(", *(f"    {argument}," for argument in arguments), ")"]
-
-
-def _quote(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
@@ -63,6 +64,8 @@ class Lab:
         Every model with switches, those of Trainers and pipelines too, and whose switches a module has.
     compiles
         What watches over the compiles for attached models.
+    kept_off
+        Models that the user has detached: they are attached by name only.
     """
 
     def __init__(self) -> None:
@@ -74,6 +77,7 @@ class Lab:
         self._seen = SeenShapes()
         self.entries = Entries(self._models, self.detach)
         self.compiles = Compiles()
+        self.kept_off: WeakSet[Any] = WeakSet()
 
     @property
     def models(self) -> Mapping[str, SwitchedModel]:
@@ -252,6 +256,11 @@ class Lab:
 
     def apply(self, settings: Settings, models: Iterable[str] | None = None) -> ChangeHandle:
         """Put all switches into one position; otherwise as `change`."""
+        if not isinstance(settings, Settings):
+            raise LabValueError(
+                f"{settings!r} is not a position of all switches.",
+                python='gaudi_lab.apply(gaudi_lab.Settings("lazy", hpu_graphs=True))',
+            )
         settings.check()
         return self.change(models, **settings.switches)
 
@@ -384,7 +393,7 @@ class Lab:
         if mode is not None and lazy != was_lazy:
             # Lazy or not is the process's: models that were not named go along.
             for attached in self._models.values():
-                plan.setdefault(attached, attached.requested.replace(mode=mode))
+                plan.setdefault(attached, attached.requested.to_mode(mode))
             if bridge.loaded() and bridge.identity().emulated:
                 notes.append("switched in place, where a Gaudi needs a fresh process")
         after = {attached: requested.in_mode(requested.mode) for attached, requested in plan.items()}
@@ -402,6 +411,8 @@ class Lab:
         ]
         notes += [remark for attached, settings in changed.items() for remark in attached.remarks(settings)]
         _move(changed, was_lazy, None if mode is None else lazy)
+        if was_lazy and not lazy:
+            self.compiles.watch_dynamo()
         for attached, settings in changed.items():
             if settings.operators:
                 notes += attached.operator_outcomes()

@@ -16,7 +16,7 @@ from torch import nn
 
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments import attention, components
-from gaudi_lab.instruments.compiling import Regions, compile_in_place, compile_regions
+from gaudi_lab.instruments.compiling import Regions, compile_arguments, compile_in_place, compile_regions
 from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
 from gaudi_lab.instruments.handle import Handle, all_or_none
@@ -378,19 +378,20 @@ class SwitchedModel:
             held = needed.get("attention", "as it is"), settings.operators
             needed["graphs"] = held, bool(settings.verify)
         if COMPILE.is_on(settings):
-            needed["compiling"] = True
+            needed["compiling"] = settings.dynamic, settings.backend_options
         return needed
 
     def _install(self, name: str, value: Any) -> Handle:
         modules: Mapping[str, nn.Module] = self.components
         options = self._options
+        compiling = {**options.compiling, **compile_arguments(*value)} if name == "compiling" else {}
         if name == "compiling" and options.regional:
-            return compile_regions(self.components["model"], **options.compiling)
+            return compile_regions(self.components["model"], **compiling)
         if name.startswith("operator "):
             return self._operators.put_on(self.name, value, self._with_inputs())
         instrument: Callable[[nn.Module], Handle]
         if name == "compiling":
-            instrument = lambda module: compile_in_place(module, **options.compiling)  # noqa: E731
+            instrument = lambda module: compile_in_place(module, **compiling)  # noqa: E731
         elif name == "masks":
             instrument = attention.static_masks
         elif name == "graphs":

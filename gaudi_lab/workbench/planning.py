@@ -19,7 +19,7 @@ def join(attached: SwitchedModel, own: Settings, for_all: Settings) -> Settings:
     if own.fused_sdpa and not for_all.fused_sdpa:
         joined = joined.replace(fused_sdpa=True, recompute=own.recompute, softmax=own.softmax)
     if own.mode is Mode.COMPILE and not for_all.mode.is_lazy:
-        joined = joined.replace(mode=Mode.COMPILE)
+        joined = joined.replace(mode=Mode.COMPILE, dynamic=own.dynamic, backend_options=own.backend_options)
     return joined if attached.has_attention else joined.move(FUSED_SDPA.turn(False))
 
 

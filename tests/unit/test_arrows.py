@@ -25,6 +25,7 @@ LAYERS = [
     {"emulator.set_up"},
     {"emulator.habana_frameworks"},
     {"emulator"},
+    {"options"},
     {"settings", "rendered"},
     {"bridge"},
     {"gaudi_config", "report"},

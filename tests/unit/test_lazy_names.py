@@ -56,6 +56,12 @@ def test_what_the_stub_does_not_import_is_an_attribute_error(package):
             get(name)
 
 
+def test_a_name_that_is_nearly_right_is_suggested(package):
+    get, _, _ = lazy_names("shop", str(package / "__init__.py"))
+    with pytest.raises(AttributeError, match=r"no attribute 'aple'. Did you mean apple\?$"):
+        get("aple")
+
+
 def test_a_stub_that_names_what_is_not_there_is_found_out(package):
     get, _, _ = lazy_names("shop", str(package / "__init__.py"))
     with pytest.raises(AttributeError, match="pear"):

@@ -48,3 +48,29 @@ def test_settings_read_as_people_say_them():
     assert str(Settings()) == "eager"
     settings = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True, recompute=True, softmax="fast")
     assert str(settings) == "lazy + HPU graphs + FusedSDPA (recompute, softmax fast)"
+
+
+def test_options_of_torch_compile_are_told_behind_the_mode_and_go_with_it():
+    settings = Settings(
+        Mode.COMPILE, dynamic="auto", backend_options={"inference": False, "enable_sfg": True}
+    )
+    assert str(settings) == "compile (auto dynamic, enable_sfg=True, inference=False)"
+    assert (
+        settings.in_mode(Mode.EAGER) == settings.in_process(lazy=True).replace(mode=Mode.EAGER) == Settings()
+    )
+    assert settings.move({"mode": Mode.EAGER}) == Settings()
+    assert Settings().move({"mode": Mode.EAGER}).move_back({"mode": Mode.COMPILE}, settings) == settings
+    with pytest.raises(LabValueError, match="compile is off"):
+        Settings(Mode.LAZY, dynamic=True).check()
+    with pytest.raises(LabValueError, match="'often' is not a dynamic mode; there are True, False, auto"):
+        Settings(Mode.COMPILE, dynamic="often").check()
+    for given in ("inference", 3, [("inference",)]):
+        with pytest.raises(LabValueError, match="backend_options are values by name"):
+            Settings(Mode.COMPILE, backend_options=given).check()
+
+
+def test_settings_take_the_name_of_a_mode():
+    assert Settings("lazy", hpu_graphs=True) == Settings(Mode.LAZY, hpu_graphs=True)
+    assert Settings("lazy").mode is Mode.LAZY
+    with pytest.raises(LabValueError, match="there are lazy, eager, compile"):
+        Settings("Lazy")

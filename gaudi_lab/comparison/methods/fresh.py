@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from gaudi_lab import bridge
+from gaudi_lab.comparison.bounds import Bounds
 from gaudi_lab.comparison.candidates import Candidate
+from gaudi_lab.comparison.limits import Limits
 from gaudi_lab.comparison.methods.packing import Packed, unpack
 from gaudi_lab.comparison.plan import Procedure
 from gaudi_lab.comparison.records import Journal
@@ -40,6 +42,9 @@ SUBJECT, WEIGHTS, REFERENCE, RECORDS, ASKED, STARTED, SAID = (
 _LOOKING = 0.05
 """Seconds between two looks at whether a process has started."""
 
+_RUNNING = 0.5
+"""Seconds between two looks at one that runs."""
+
 _STARTING = 300.0
 """Seconds after which a process that has not loaded the bridge is ended, where its turn has a limit."""
 
@@ -54,11 +59,6 @@ def packed(what: Packed) -> Iterator[Path]:
         (folder / SUBJECT).write_bytes(what.code)
         (folder / WEIGHTS).write_bytes(what.weights)
         yield folder
-
-
-def packed_size(folder: Path) -> int:
-    """Return the bytes that what runs takes on disk."""
-    return (folder / SUBJECT).stat().st_size + (folder / WEIGHTS).stat().st_size
 
 
 def unpacked(folder: Path) -> Any:
@@ -86,7 +86,13 @@ def refuse_held_device(candidates: Sequence[Candidate]) -> None:
     )
 
 
-def compare_fresh(folder: Path, candidates: Sequence[Candidate], plan: Procedure, journal: Journal) -> None:
+def compare_fresh(
+    folder: Path,
+    candidates: Sequence[Candidate],
+    plan: Procedure,
+    journal: Journal,
+    bounds: Bounds | None = None,
+) -> None:
     """Try candidates in processes of their own, and write down what comes of it.
 
     The order goes round: whoever was first is last in the next turn. A process that raises, dies or takes longer than
@@ -100,18 +106,29 @@ def compare_fresh(folder: Path, candidates: Sequence[Candidate], plan: Procedure
         Those to try so.
     plan, journal
         How, and where to.
+    bounds
+        What it may take.
+
+    Raises
+    ------
+    Stopped
+        A limit is reached. The process that ran is ended.
     """
     if not candidates:
         return
-    _make_reference(folder, candidates, plan, journal)
+    bounds = bounds or Bounds(Limits(plan.limit))
+    bounds.count(folder, new=True)
+    _make_reference(folder, candidates, plan, journal, bounds)
     for number in range(plan.rounds):
         start = number % len(candidates)
         for candidate in (*candidates[start:], *candidates[:start]):
             if not journal.out(candidate) and not journal.has(candidate, "timed", turn=number):
-                _try(folder, candidate, number, plan, journal)
+                _try(folder, candidate, number, plan, journal, bounds)
 
 
-def _make_reference(folder: Path, candidates: Sequence[Candidate], plan: Procedure, journal: Journal) -> None:
+def _make_reference(
+    folder: Path, candidates: Sequence[Candidate], plan: Procedure, journal: Journal, bounds: Bounds
+) -> None:
     """Have the outputs of the first that runs, if an earlier process has not left them."""
     for candidate in candidates:
         if (folder / REFERENCE).exists():
@@ -119,11 +136,14 @@ def _make_reference(folder: Path, candidates: Sequence[Candidate], plan: Procedu
         if journal.has(candidate, "error"):
             continue
         first = not journal.has(candidate, "timed", turn=0)
-        _try(folder, candidate, 0, plan, journal if first else Journal())
+        _try(folder, candidate, 0, plan, journal if first else Journal(), bounds)
 
 
-def _try(folder: Path, candidate: Candidate, number: int, plan: Procedure, journal: Journal) -> None:
+def _try(
+    folder: Path, candidate: Candidate, number: int, plan: Procedure, journal: Journal, bounds: Bounds
+) -> None:
     """Run one turn in a process of its own."""
+    bounds.begin(str(candidate))
     journal.begin(candidate)
     (folder / ASKED).write_bytes(pickle.dumps((candidate, number, plan)))
     written = folder / RECORDS
@@ -140,7 +160,7 @@ def _try(folder: Path, candidate: Candidate, number: int, plan: Procedure, journ
             start_new_session=True,
         )
         try:
-            ended = _wait(child, folder / STARTED, plan.limit)
+            ended = _wait(child, folder / STARTED, plan.limit, bounds)
         except BaseException:
             _end(child)
             raise
@@ -158,7 +178,7 @@ def _try(folder: Path, candidate: Candidate, number: int, plan: Procedure, journ
         journal.add("error", candidate=str(candidate), method=FRESH, error=why)
 
 
-def _wait(child: subprocess.Popen[bytes], started: Path, limit: float | None) -> int | None:
+def _wait(child: subprocess.Popen[bytes], started: Path, limit: float | None, bounds: Bounds) -> int | None:
     """Return how the process ended; None if it had to be ended.
 
     The limit is for what runs, so that it counts from when the bridge is loaded.
@@ -166,14 +186,18 @@ def _wait(child: subprocess.Popen[bytes], started: Path, limit: float | None) ->
     assert child.stdin is not None
     with contextlib.suppress(BrokenPipeError), child.stdin as asked:  # broken: it is at its end already
         asked.write(json.dumps({"path": sys.path}).encode())
-    until = time.monotonic() + _STARTING
-    while limit is not None and not started.exists() and child.poll() is None and time.monotonic() < until:
-        time.sleep(_LOOKING)
-    try:
-        return child.wait(limit)
-    except subprocess.TimeoutExpired:
-        _end(child)
-        return None
+    until, since = time.monotonic() + _STARTING, None
+    while True:
+        bounds.check()
+        now = time.monotonic()
+        if since is None and (started.exists() or now >= until):
+            since = now
+        if limit is not None and since is not None and now - since > limit:
+            _end(child)
+            return None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # Once it runs it is left alone: whoever looks takes time from it.
+            return child.wait(_LOOKING if since is None else _RUNNING)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -13,7 +13,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gaudi_lab.comparison.bounds import Bounds
 from gaudi_lab.comparison.candidates import Candidate
+from gaudi_lab.comparison.limits import Limits
 from gaudi_lab.comparison.plan import Procedure
 from gaudi_lab.comparison.records import Journal, Record
 from gaudi_lab.comparison.row import RAY
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 HPU = "HPU"
 """What Ray calls the device among the resources of a node."""
+
+_LOOKING = 1.0
+"""Seconds between two looks at whether the time is over."""
 
 _GRACE = 30.0
 """Seconds beyond its limit after which a worker that cannot be stopped between two steps of Python ends itself."""
@@ -86,6 +91,7 @@ def compare_on_ray(
     journal: Journal,
     environments: Sequence[dict[str, str | None]],
     slots: int,
+    bounds: Bounds | None = None,
 ) -> None:
     """Try candidates in workers of their own, and write down what comes of it.
 
@@ -104,8 +110,16 @@ def compare_on_ray(
         The variables of each candidate; None takes one away.
     slots
         How many turns may run at once.
+    bounds
+        What it may take: time, and no disk, which others have.
+
+    Raises
+    ------
+    Stopped
+        A limit is reached. The turns that run are cancelled.
     """
-    tasks = _Tasks(packed, dict(zip(map(str, candidates), environments, strict=True)), plan)
+    by_name = dict(zip(map(str, candidates), environments, strict=True))
+    tasks = _Tasks(packed, by_name, plan, bounds or Bounds(Limits(plan.limit)))
     try:
         for candidate in candidates:
             if tasks.reference is None and not journal.has(candidate, "error"):
@@ -135,7 +149,11 @@ class _Tasks:
     """The turns that run now."""
 
     def __init__(
-        self, packed: Packed, environments: dict[str, dict[str, str | None]], plan: Procedure
+        self,
+        packed: Packed,
+        environments: dict[str, dict[str, str | None]],
+        plan: Procedure,
+        bounds: Bounds,
     ) -> None:
         import ray
 
@@ -144,6 +162,7 @@ class _Tasks:
         self._packed = ray.put(packed)
         self._environments = environments
         self._plan = plan
+        self._bounds = bounds
         self._running: dict[Any, tuple[Candidate, int, Journal, bool]] = {}
         # A worker ends with its task, so that each turn has a process of its own.
         self._task = ray.remote(num_cpus=0, resources={HPU: 1}, max_calls=1, max_retries=0)(run_turn)
@@ -157,8 +176,10 @@ class _Tasks:
     def finish(self, most: int) -> None:
         """Wait until no more than so many run."""
         while len(self._running) > most:
-            (task,), _ = self._ray.wait(list(self._running), num_returns=1)
-            self._take(task)
+            self._bounds.check()
+            ended, _ = self._ray.wait(list(self._running), num_returns=1, timeout=_LOOKING)
+            for task in ended:
+                self._take(task)
 
     def cancel(self) -> None:
         for task in self._running:

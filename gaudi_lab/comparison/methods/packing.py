@@ -32,6 +32,11 @@ class Packed:
     code: bytes
     weights: bytes
 
+    @property
+    def size(self) -> int:
+        """Bytes of both."""
+        return len(self.code) + len(self.weights)
+
 
 def pack(subject: Subject) -> Packed:
     """Return what runs as bytes.

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -213,117 +214,97 @@ def _fake_measured(call: ExpertsCall) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 # Of two overloads that fit the first is called, and `measurement_mode` must not be taken for something else.
-define(
-    """mixture_of_experts.fp8_measurement(
+_OVERLOADS: tuple[tuple[Callable[[ExpertsCall], Any], str], ...] = (
+    (
+        _measured,
+        """mixture_of_experts.fp8_measurement(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
         Tensor[] w3, bool permuted_weights, str activation, int experts_min, int experts_max,
         bool measurement_mode) -> (Tensor, Tensor)""",
-    _measured,
-    _fake_measured,
-    ExpertsCall,
-)
-define(
-    """mixture_of_experts.fp8_measurement_fused_weights(
+    ),
+    (
+        _measured,
+        """mixture_of_experts.fp8_measurement_fused_weights(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
         bool permuted_weights, str activation, int experts_min, int experts_max,
         bool measurement_mode) -> (Tensor, Tensor)""",
-    _measured,
-    _fake_measured,
-    ExpertsCall,
-)
-define(
-    """mixture_of_experts(
+    ),
+    (
+        _plain,
+        """mixture_of_experts(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
         Tensor[] w3, bool permuted_weights, str activation, int experts_min, int experts_max, *,
         int chunk_size=0, int total_experts=0) -> Tensor""",
-    _plain,
-    _fake,
-    ExpertsCall,
-)
-define(
-    """mixture_of_experts.fused_weights(
+    ),
+    (
+        _plain,
+        """mixture_of_experts.fused_weights(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
         bool permuted_weights, str activation, int experts_min, int experts_max, *, int chunk_size=0,
         int total_experts=0) -> Tensor""",
-    _plain,
-    _fake,
-    ExpertsCall,
-)
-define(
-    """mixture_of_experts.bias_fused_weights(
+    ),
+    (
+        _with_bias,
+        """mixture_of_experts.bias_fused_weights(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
         Tensor[] w12_bias, Tensor[] w3_bias, bool permuted_weights, int experts_min, int experts_max, *,
         int chunk_size=0, int total_experts=0, float alpha=1.702, float limit=7.0) -> Tensor""",
-    _with_bias,
-    _fake,
-    ExpertsCall,
-)
-define(
-    """mixture_of_experts.fp8(
+    ),
+    (
+        _float8,
+        """mixture_of_experts.fp8(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
         Tensor[] w3, Tensor d_scale_hidden_states, Tensor[] d_scale_intermediate_hidden_states,
         Tensor[] d_scale_w1, Tensor[] d_scale_w2, Tensor[] d_scale_w3, bool permuted_weights, str activation,
         int experts_min, int experts_max, *, int chunk_size=0, int total_experts=0) -> Tensor""",
-    _float8,
-    _fake,
-    ExpertsCall,
-)
-define(
-    """mixture_of_experts.fp8_fused_weights(
+    ),
+    (
+        _float8,
+        """mixture_of_experts.fp8_fused_weights(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
         Tensor d_scale_hidden_states, Tensor[] d_scale_intermediate_hidden_states, Tensor[] d_scale_w12,
         Tensor[] d_scale_w3, bool permuted_weights, str activation, int experts_min, int experts_max, *,
         int chunk_size=0, int total_experts=0) -> Tensor""",
-    _float8,
-    _fake,
-    ExpertsCall,
-)
-define(
-    """mixture_of_experts.fp8_scalars(
+    ),
+    (
+        _float8,
+        """mixture_of_experts.fp8_scalars(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
         Tensor[] w3, float d_scale_hidden_states, float[] d_scale_intermediate_hidden_states,
         float[] d_scale_w1, float[] d_scale_w2, float[] d_scale_w3, bool permuted_weights, str activation,
         int experts_min, int experts_max, *, int chunk_size=0, int total_experts=0) -> Tensor""",
-    _float8,
-    _fake,
-    ExpertsCall,
-)
-define(
-    """mixture_of_experts.fp8_fused_weights_scalars(
+    ),
+    (
+        _float8,
+        """mixture_of_experts.fp8_fused_weights_scalars(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
         float d_scale_hidden_states, float[] d_scale_intermediate_hidden_states, float[] d_scale_w12,
         float[] d_scale_w3, bool permuted_weights, str activation, int experts_min, int experts_max, *,
         int chunk_size=0, int total_experts=0) -> Tensor""",
-    _float8,
-    _fake,
-    ExpertsCall,
-)
-define(
-    """mixture_of_experts.fp8_dynamic(
+    ),
+    (
+        _float8,
+        """mixture_of_experts.fp8_dynamic(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
         Tensor[] w3, Tensor d_scale_hidden_states, Tensor[] d_scale_w1, Tensor[] d_scale_w2,
         Tensor[] d_scale_w3, bool permuted_weights, str activation, int experts_min, int experts_max, *,
         int chunk_size=0, int total_experts=0) -> Tensor""",
-    _float8,
-    _fake,
-    ExpertsCall,
-)
-define(
-    """mixture_of_experts.fp8_fused_weights_dynamic(
+    ),
+    (
+        _float8,
+        """mixture_of_experts.fp8_fused_weights_dynamic(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w12, Tensor[] w3,
         Tensor d_scale_hidden_states, Tensor[] d_scale_w12, Tensor[] d_scale_w3, bool permuted_weights,
         str activation, int experts_min, int experts_max, *, int chunk_size=0, int total_experts=0) -> Tensor""",
-    _float8,
-    _fake,
-    ExpertsCall,
-)
-define(
-    """mixture_of_experts.fp8_block(
+    ),
+    (
+        _plain,
+        """mixture_of_experts.fp8_block(
         Tensor hidden_states, Tensor expert_routing_table, Tensor router_weights, Tensor[] w1, Tensor[] w2,
         Tensor[] w3, Tensor[] d_scale_w1, Tensor[] d_scale_w2, Tensor[] d_scale_w3, bool permuted_weights,
         str activation, int experts_min, int experts_max, int block_size, *, int chunk_size=0,
         int total_experts=0) -> Tensor""",
-    _plain,
-    _fake,
-    ExpertsCall,
+    ),
 )
+for _kernel, _schema in _OVERLOADS:
+    define(_schema, _kernel, _fake_measured if _kernel is _measured else _fake, ExpertsCall)

@@ -23,11 +23,12 @@ and the same memory (`gaudi_lab.emulator.traced.checked_graph`).
 from __future__ import annotations
 
 import statistics
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
+
+from gaudi_lab import origin
 
 _ROUNDINGS = 8
 """How many roundings of a 16-bit dtype two runs may be apart: a compiler that fuses leaves most of them out."""
@@ -86,7 +87,7 @@ def believe(graph: str, compiler: str, difference: str | None) -> bool:
         return True
     found = Disagreement(graph, compiler, difference)
     disagreements.append(found)
-    warnings.warn(f"{found}: the results are right, and take longer to compute", stacklevel=2)
+    origin.warn(f"{found}: the results are right, and take longer to compute")
     return False
 
 

@@ -7,13 +7,13 @@ tensors handed out earlier change under their owner, exactly as on hardware.
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
+from gaudi_lab import origin
 from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.lazy.compile import CompiledProgram
@@ -104,7 +104,7 @@ class Capture:
             and any(weakref.ref(cell) in part.outputs for part in self.segments)
         ):
             self._told = True
-            warnings.warn(_UNCOMPUTED, stacklevel=2)
+            origin.warn(_UNCOMPUTED)
 
     def replay(self, instead: dict[Any, Cell] | None = None) -> None:
         """Run the programs again and refresh their outputs in place.

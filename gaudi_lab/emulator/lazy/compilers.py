@@ -212,10 +212,8 @@ def for_traced(*, gradients: bool) -> str:
 
     Raises
     ------
-    ValueError
-        ``GAUDI_LAB_COMPILER`` is no compiler.
-    ImportError
-        It is OpenVINO, and that is not installed.
+    ValueError, ImportError
+        As `for_recorded`.
     """
     asked = choice()
     if asked == "openvino":

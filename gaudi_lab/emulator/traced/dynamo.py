@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import pkgutil
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import fx
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
+from gaudi_lab import origin
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
@@ -91,7 +91,7 @@ def _inductor(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Ca
     except InductorError as error:
         # A limit of the host's compiler, such as that of flex attention on a CPU, not one of the device's.
         reason = str(error).partition("\n")[0]
-        warnings.warn(f"Inductor cannot compile this graph, it runs as traced: {reason}", stacklevel=2)
+        origin.warn(f"Inductor cannot compile this graph, it runs as traced: {reason}")
         return None
     return compiled
 

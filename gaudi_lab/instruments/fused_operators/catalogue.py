@@ -7,14 +7,14 @@ from difflib import get_close_matches
 
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.instruments.fused_operators.place import FusedOperator
-from gaudi_lab.instruments.fused_operators.rms_norms import RmsNorm
-from gaudi_lab.instruments.fused_operators.rotary_embeddings import Rotary
-from gaudi_lab.instruments.fused_operators.softmaxes import Softmax
+from gaudi_lab.instruments.fused_operators.rms_norms import RMS_NORM
+from gaudi_lab.instruments.fused_operators.rotary_embeddings import ROTARY
+from gaudi_lab.instruments.fused_operators.softmaxes import SOFTMAX
 from gaudi_lab.instruments.handle import Handle
 
 Source = Callable[[], Iterable[FusedOperator]]
 
-_GAUDIS_OWN: tuple[FusedOperator, ...] = (RmsNorm(), Rotary(), Softmax())
+_GAUDIS_OWN: tuple[FusedOperator, ...] = (RMS_NORM, ROTARY, SOFTMAX)
 _sources: list[Source] = [lambda: _GAUDIS_OWN]
 
 

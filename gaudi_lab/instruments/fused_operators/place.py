@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from gaudi_lab import bridge
 from gaudi_lab.instruments.fused_operators.class_layers import Layer
 
 Run = Callable[[], object]
@@ -66,6 +67,30 @@ class FusedOperator(Protocol):
 
     def find(self, model: nn.Module, run: Run | None) -> list[StandInPlace]:
         """Return where it could stand in. Without a run, nothing can be established. The model stays as it is."""
+
+
+@dataclass(eq=False)
+class KernelOperator:
+    """A `FusedOperator` of the bridge's own.
+
+    Attributes
+    ----------
+    name, label, meaning, shows_in_a_run, find
+        As in `FusedOperator`.
+    kernel
+        Returns the bridge's kernel; an `ImportError` or `AttributeError` if it has none.
+    """
+
+    name: str
+    label: str
+    meaning: str
+    shows_in_a_run: bool
+    kernel: Callable[[], Any]
+    find: Callable[[nn.Module, Run | None], list[StandInPlace]]
+
+    def why_missing(self) -> str:
+        """Return why this bridge does not have it; empty if it does."""
+        return bridge.why_missing(self.kernel)
 
 
 def is_replaced(module: nn.Module) -> bool:

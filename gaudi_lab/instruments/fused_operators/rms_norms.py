@@ -22,6 +22,7 @@ from gaudi_lab.instruments.fused_operators.place import (
     NOT_CALLED,
     NOT_REACHED,
     REPLACED,
+    KernelOperator,
     Run,
     StandInPlace,
     general_refusal,
@@ -91,28 +92,16 @@ class RmsNormLayer:
         return general_refusal((data, weight), self.gradients)
 
 
-class RmsNorm:
-    """Finds where `FusedRMSNorm` can stand in."""
-
-    name = "rms_norm"
-    label = "FusedRMSNorm"
-    meaning = "Root mean square normalisation in one kernel"
-    shows_in_a_run = False
-
-    def why_missing(self) -> str:
-        """Return why this bridge does not have it; empty if it does."""
-        return bridge.why_missing(bridge.fused_rms_norm)
-
-    def find(self, model: nn.Module, run: Run | None) -> list[StandInPlace]:
-        """Return the modules with one weight vector, those of them with a layer that are this normalisation."""
-        modules = {path: module for path, module in model.named_modules() if _is_candidate(module)}
-        inputs = _inputs_of(modules, run) if run is not None else {}
-        known: dict[Any, RmsNormLayer | None] = {}
-        places = [
-            _place(path, module, inputs.get(path), known, called=run is not None)
-            for path, module in modules.items()
-        ]
-        return [place for place in places if place is not None]
+def _find(model: nn.Module, run: Run | None) -> list[StandInPlace]:
+    """Return the modules with one weight vector, those of them with a layer that are this normalisation."""
+    modules = {path: module for path, module in model.named_modules() if _is_candidate(module)}
+    inputs = _inputs_of(modules, run) if run is not None else {}
+    known: dict[Any, RmsNormLayer | None] = {}
+    places = [
+        _place(path, module, inputs.get(path), known, called=run is not None)
+        for path, module in modules.items()
+    ]
+    return [place for place in places if place is not None]
 
 
 def _is_candidate(module: nn.Module) -> bool:
@@ -256,3 +245,13 @@ def _gradients_agree(module: nn.Module, layer: RmsNormLayer, data: torch.Tensor)
     kernel = bridge.fused_rms_norm()
     inputs = (data.detach().requires_grad_(), _weight(module))
     return gradients_agree(partial(layer.compute, kernel), lambda x, _: module(x), inputs)
+
+
+RMS_NORM = KernelOperator(
+    name="rms_norm",
+    label="FusedRMSNorm",
+    meaning="Root mean square normalisation in one kernel",
+    shows_in_a_run=False,
+    kernel=lambda: bridge.fused_rms_norm(),
+    find=_find,
+)

@@ -21,6 +21,7 @@ from gaudi_lab.instruments.fused_operators.place import (
     NOT_CALLED,
     NOT_REACHED,
     REPLACED,
+    KernelOperator,
     Run,
     StandInPlace,
     general_refusal,
@@ -138,48 +139,36 @@ class _RecordingLayer:
         return call_instead(forward, self.function, noting, stand_ins)
 
 
-class Rotary:
-    """Finds where the kernel of rotary position embedding can stand in."""
-
-    name = "rotary"
-    label = "rotary embedding"
-    meaning = "Query and key turned by their positions, each in one kernel"
-    shows_in_a_run = True
-
-    def why_missing(self) -> str:
-        """Return why this bridge does not have it; empty if it does."""
-        return bridge.why_missing(bridge.fused_rotary)
-
-    def find(self, model: nn.Module, run: Run | None) -> list[StandInPlace]:
-        """Return the modules whose forward calls such a function, those with a layer where it was established."""
-        found: list[StandInPlace] = []
-        candidates = {
-            path: (module, list(_candidates(module)))
-            for path, module in model.named_modules()
-            if next(_candidates(module), None)
-        }
-        replaced = {path for path, (module, _) in candidates.items() if is_replaced(module)}
-        watched = {path: x for path, x in candidates.items() if path not in replaced}
-        calls = _calls_of(watched, run) if run is not None else {}
-        known: dict[Any, RotaryLayer | None] = {}
-        for path, (module, names) in candidates.items():
-            kind = class_before(module).__name__
-            looks = [name for name in names if _looks_rotary(functions_called(forward_of(module))[name])]
-            if run is None or path in replaced:
-                if looks:
-                    found.append(StandInPlace(path, kind, reason=NOT_CALLED if run is None else REPLACED))
+def _find(model: nn.Module, run: Run | None) -> list[StandInPlace]:
+    """Return the modules whose forward calls such a function, those with a layer where it was established."""
+    found: list[StandInPlace] = []
+    candidates = {
+        path: (module, list(_candidates(module)))
+        for path, module in model.named_modules()
+        if next(_candidates(module), None)
+    }
+    replaced = {path for path, (module, _) in candidates.items() if is_replaced(module)}
+    watched = {path: x for path, x in candidates.items() if path not in replaced}
+    calls = _calls_of(watched, run) if run is not None else {}
+    known: dict[Any, RotaryLayer | None] = {}
+    for path, (module, names) in candidates.items():
+        kind = class_before(module).__name__
+        looks = [name for name in names if _looks_rotary(functions_called(forward_of(module))[name])]
+        if run is None or path in replaced:
+            if looks:
+                found.append(StandInPlace(path, kind, reason=NOT_CALLED if run is None else REPLACED))
+            continue
+        for name in names:
+            made = calls.get((path, name), [])
+            if not made:
+                if name in looks:
+                    found.append(StandInPlace(path, kind, reason=NOT_REACHED))
                 continue
-            for name in names:
-                made = calls.get((path, name), [])
-                if not made:
-                    if name in looks:
-                        found.append(StandInPlace(path, kind, reason=NOT_REACHED))
-                    continue
-                place = _place(path, module, name, made, known)
-                if place is not None:
-                    found.append(place)
-                    break
-        return found
+            place = _place(path, module, name, made, known)
+            if place is not None:
+                found.append(place)
+                break
+    return found
 
 
 def _detached(value: Any) -> Any:
@@ -313,3 +302,13 @@ def _gradients_agree(function: Rotate, layer: RotaryLayer, args: tuple[Any, ...]
     query, key, *tables = args
     inputs = (query.detach().requires_grad_(), key.detach().requires_grad_())
     return gradients_agree(lambda *x: layer.compute(*x, *tables), lambda *x: function(*x, *tables), inputs)
+
+
+ROTARY = KernelOperator(
+    name="rotary",
+    label="rotary embedding",
+    meaning="Query and key turned by their positions, each in one kernel",
+    shows_in_a_run=True,
+    kernel=lambda: bridge.fused_rotary(),
+    find=_find,
+)

@@ -20,6 +20,7 @@ from gaudi_lab import bridge
 from gaudi_lab.instruments.fused_operators.class_layers import Forward, Note, StandIns, class_before
 from gaudi_lab.instruments.fused_operators.place import (
     REPLACED,
+    KernelOperator,
     Run,
     StandInPlace,
     general_refusal,
@@ -75,30 +76,18 @@ class _SoftmaxByKernel(TorchFunctionMode):
         return self.kernel.apply(data if dtype is None else data.to(dtype), 0)
 
 
-class Softmax:
-    """Finds where `CustomSoftmax` can stand in."""
-
-    name = "softmax"
-    label = "CustomSoftmax"
-    meaning = "Softmax over the last dimension by Gaudi's own kernel"
-    shows_in_a_run = True
-
-    def why_missing(self) -> str:
-        """Return why this bridge does not have it; empty if it does."""
-        return bridge.why_missing(bridge.fused_softmax)
-
-    def find(self, model: nn.Module, run: Run | None) -> list[StandInPlace]:
-        """Return the modules in whose forward softmax is called. Which they are is known only from a run."""
-        if run is None:
-            return []
-        calls = _calls_in(model, run)
-        if not calls:
-            return []
-        if not all(_agrees(x, None) for x in _random_data()):
-            reason = "not established: on random data the kernel differs"
-            return [StandInPlace(path, _kind(model, path), reason=reason) for path in calls]
-        gradients = all(_gradients_agree(x) for x in _random_data(torch.float32))
-        return [_place(model, path, made, SoftmaxLayer(gradients)) for path, made in calls.items()]
+def _find(model: nn.Module, run: Run | None) -> list[StandInPlace]:
+    """Return the modules in whose forward softmax is called. Which they are is known only from a run."""
+    if run is None:
+        return []
+    calls = _calls_in(model, run)
+    if not calls:
+        return []
+    if not all(_agrees(x, None) for x in _random_data()):
+        reason = "not established: on random data the kernel differs"
+        return [StandInPlace(path, _kind(model, path), reason=reason) for path in calls]
+    gradients = all(_gradients_agree(x) for x in _random_data(torch.float32))
+    return [_place(model, path, made, SoftmaxLayer(gradients)) for path, made in calls.items()]
 
 
 def _kind(model: nn.Module, path: str) -> str:
@@ -206,3 +195,13 @@ def _gradients_agree(data: torch.Tensor) -> bool:
     kernel = bridge.fused_softmax()
     inputs = (data.detach().requires_grad_(),)
     return gradients_agree(lambda x: kernel.apply(x, 0), lambda x: torch.softmax(x, -1), inputs)
+
+
+SOFTMAX = KernelOperator(
+    name="softmax",
+    label="CustomSoftmax",
+    meaning="Softmax over the last dimension by Gaudi's own kernel",
+    shows_in_a_run=True,
+    kernel=lambda: bridge.fused_softmax(),
+    find=_find,
+)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from gaudi_lab.instruments.guard import operators_seen
 from gaudi_lab.instruments.guard.object_state import Kind, StateChange
-from gaudi_lab.instruments.guard.operators_seen import HostWork
 from gaudi_lab.report import GraphRefusal
 
 ARGUMENT_REPLACED = "argument-replaced"
@@ -21,7 +18,7 @@ DIFFERS = "differs"
 STATIC_CACHE = 'model.generate(..., cache_implementation="static")'
 _OFF = "gaudi_lab.hpu_graphs(model, False)"
 
-_FINDINGS = {
+_WORDS = {
     operators_seen.READS_VALUE: (
         "the host reads a value of the device ({name}), and a replay would go on with the value of the capture",
         "keep it on the device, with torch.where instead of a branch, or read it outside of the model",
@@ -38,20 +35,47 @@ _FINDINGS = {
         "{name} is a tensor on the host that the call writes, and a replay would not",
         "keep it on the device",
     ),
+    RANDOM_IN_PYTHON: (
+        "the call draws random numbers from {name}, and every replay would use those of the capture",
+        'draw them on the device, with torch.rand(..., device="hpu")',
+    ),
+    ARGUMENT_WRITTEN: (
+        "the call writes into its argument {name}, and a replay would write into the graph's own copy",
+        "return the new tensor, or hold it in an object or a buffer",
+    ),
+    ARGUMENT_STATE: (
+        "the call puts something into {name}, which belongs to its caller, and a replay would not",
+        "return it instead",
+    ),
+    UNHASHABLE: (
+        "the argument {name} is a {detail}, which has no hash, and graphs are found by their arguments",
+        "pass its tensors in a dict or tuple",
+    ),
+    OBJECT_MOVED_ON: (
+        "{name} holds other tensors or values than at the capture, which the graph would not see",
+        "between calls, write into the tensors that are there; beam search does not",
+    ),
+    DIFFERS: ("a replay gave other results than a plain call: {detail}", _OFF),
 }
 
 
-def of_finding(found: HostWork) -> GraphRefusal:
-    """Return the refusal for something that an operator of the call did."""
-    text, remedy = _FINDINGS[found.code]
-    line = f", in {found.line}" if found.line else ""
-    return GraphRefusal(
-        found.code,
-        text.format(name=found.name) + line,
-        remedy.format(name=found.name),
-        found.name,
-        found.line,
-    )
+def refuse(code: str, name: str = "", *, line: str = "", detail: str = "") -> GraphRefusal:
+    """Return the refusal of a kind of which the reason is always the same.
+
+    Parameters
+    ----------
+    code
+        The kind. Of `ARGUMENT_STATE` it is the list or dict that the call changes; for objects see `of_argument`.
+    name
+        What it is about.
+    line
+        Where in the model's code; empty if that is not known.
+    detail
+        The class of what has no hash, or what differs.
+    """
+    text, remedy = _WORDS[code]
+    told = text.format(name=name, detail=detail) + (f", in {line}" if line else "")
+    return GraphRefusal(code, told, remedy.format(name=name), name, line)
 
 
 def of_argument(change: StateChange, kind: type, *, static: bool) -> GraphRefusal:
@@ -93,65 +117,4 @@ def of_attribute(change: StateChange) -> GraphRefusal:
         f"each call sets {change.name} anew, and a replay would not",
         remedy,
         change.name,
-    )
-
-
-def of_unhashable(name: str, kind: type) -> GraphRefusal:
-    """Return the refusal for an argument that the bridge cannot find a graph by."""
-    return GraphRefusal(
-        UNHASHABLE,
-        f"the argument {name} is a {kind.__name__}, which has no hash, and graphs are found by their arguments",
-        "pass its tensors in a dict or tuple",
-        name,
-    )
-
-
-def of_written(names: Iterable[str]) -> GraphRefusal:
-    """Return the refusal for tensors among the arguments that the call writes in place."""
-    name = ", ".join(names)
-    return GraphRefusal(
-        ARGUMENT_WRITTEN,
-        f"the call writes into its argument {name}, and a replay would write into the graph's own copy",
-        "return the new tensor, or hold it in an object or a buffer",
-        name,
-    )
-
-
-def of_container(change: StateChange) -> GraphRefusal:
-    """Return the refusal for a list or dict among the arguments that the call changes."""
-    return GraphRefusal(
-        ARGUMENT_STATE,
-        f"the call puts something into {change.name}, which belongs to its caller, and a replay would not",
-        "return it instead",
-        change.name,
-    )
-
-
-def of_random(module: str) -> GraphRefusal:
-    """Return the refusal for random numbers drawn in Python, by the module that drew them."""
-    return GraphRefusal(
-        RANDOM_IN_PYTHON,
-        f"the call draws random numbers from {module}, and every replay would use those of the capture",
-        'draw them on the device, with torch.rand(..., device="hpu")',
-        module,
-    )
-
-
-def of_moved_on(names: Iterable[str]) -> GraphRefusal:
-    """Return the refusal for objects that are no longer what the graph was captured with."""
-    name = ", ".join(names)
-    return GraphRefusal(
-        OBJECT_MOVED_ON,
-        f"{name} holds other tensors or values than at the capture, which the graph would not see",
-        "between calls, write into the tensors that are there; beam search does not",
-        name,
-    )
-
-
-def of_difference(difference: str) -> GraphRefusal:
-    """Return the refusal for a graph whose replay gave other results than a plain call."""
-    return GraphRefusal(
-        DIFFERS,
-        f"a replay gave other results than a plain call: {difference}",
-        _OFF,
     )

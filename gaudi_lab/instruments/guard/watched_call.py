@@ -74,15 +74,15 @@ class WatchedCall:
     def verdict(self) -> Verdict | None:
         """Return why this call cannot be replayed, or None if it can. To be asked after the call."""
         for found in self._seen.findings:
-            return Verdict(graph_refusals.of_finding(found))
+            return Verdict(graph_refusals.refuse(found.code, found.name, line=found.line))
         if written := [name for name in self._seen.written if name in self._arguments]:
-            return Verdict(graph_refusals.of_written(written))
+            return Verdict(graph_refusals.refuse(graph_refusals.ARGUMENT_WRITTEN, ", ".join(written)))
         for change in self._containers_before.changes():
             if not change.name.startswith(tuple(self._objects)):
-                return Verdict(graph_refusals.of_container(change))
+                return Verdict(graph_refusals.refuse(graph_refusals.ARGUMENT_STATE, change.name))
         for name, state in _random_states().items():
             if name in self._random_before and state != self._random_before[name]:
-                return Verdict(graph_refusals.of_random(name))
+                return Verdict(graph_refusals.refuse(graph_refusals.RANDOM_IN_PYTHON, name))
         return self._changed_object() or self._changed_attribute()
 
     def objects(self) -> State:

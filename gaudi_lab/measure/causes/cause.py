@@ -40,7 +40,7 @@ class Difference:
         What it is about: an argument, an attribute, an operator, a mode.
     kind
         "shape", "dtype", "strides", "scalar", "optional", "attribute", "global", "mode", "object", "operator",
-        "results", "gradient" or "guard".
+        "results", "gradient", "passing" or "guard".
     before, now
         How it was and how it is, for people; empty where there is nothing to say.
     """
@@ -73,7 +73,8 @@ class Cause:
     Attributes
     ----------
     kind
-        "shape", "switch", "graph", "fallback", "compiler", "first", "unknown", or the kind of its first difference.
+        "shape", "switch", "graph", "fallback", "compiler", "constants", "first", "unknown", or the kind of its first
+        difference.
     text
         The same for people, such as "input_ids 4×7 → 4×8".
     differences
@@ -108,7 +109,7 @@ class Cause:
     @property
     def again(self) -> bool:
         """Whether something of the kind was there already: then it need not have been compiled."""
-        return bool(self.differences) or self.kind in ("forgotten", "limit", "unknown")
+        return bool(self.differences) or self.kind in ("constants", "forgotten", "limit", "unknown")
 
     @property
     def alike(self) -> tuple[object, ...]:

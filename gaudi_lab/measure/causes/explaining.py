@@ -218,6 +218,16 @@ def refusal(reason: GraphRefusal, about: About) -> Cause:
     return _cause("refused", f"no HPU graph: {reason.text}", about, remedy=reason.remedy)
 
 
+def other_constants(about: About) -> Cause:
+    """Return why a program is compiled once more: it has parameters as constants, and those are others now."""
+    return _cause(
+        "constants",
+        "the parameters, which are constants of the graph, are others now",
+        about,
+        remedy="GAUDI_LAB_COMPILER=replay in the environment while weights change",
+    )
+
+
 def first_replay(about: About) -> Cause:
     """Return why something is compiled within a replay: copying inputs into a graph is compiled apart from it."""
     return _cause("graph", "first replay", about)

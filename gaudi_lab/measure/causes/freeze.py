@@ -55,6 +55,7 @@ def freeze() -> Handle:
         Removing it lets things compile again.
     """
     watch = watching.hold()
+    watching.watch_dynamo()
     watching.stops.append(_stop)
 
     def undo() -> None:

@@ -138,5 +138,6 @@ _REMEDIES = {
     "object": "make it once, outside of the loop",
     "results": "keep the same results of every call: del what an earlier one left",
     "operator": "the same operators in every call: torch.where in place of a Python branch",
+    "passing": "pass {what} in the same way in every call",
     "gradient": "{what}.requires_grad_(...) the same for every call",
 }

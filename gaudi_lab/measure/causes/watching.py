@@ -21,6 +21,7 @@ from gaudi_lab.measure.causes import explaining, signature
 from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.measure.causes.fallbacks import Fallbacks
 from gaudi_lab.measure.causes.graph_uses import GraphUses
+from gaudi_lab.measure.causes.passing import Passing
 from gaudi_lab.measure.causes.watched.captured_graphs import CapturedGraphs
 from gaudi_lab.measure.causes.watched.following import Call, Followed
 from gaudi_lab.measure.causes.watched.recorded_programs import RecordedPrograms
@@ -97,6 +98,17 @@ class Watching(Telling):
 
         return Handle(undo)
 
+    def watch_dynamo(self) -> None:
+        """Watch Dynamo too from now on, if the compilers are watched.
+
+        In lazy mode nobody does, unless somebody asks: there is no `torch.compile` for the device there.
+        """
+        if not self._undo:
+            return
+        if self._traced.end not in self._undo:
+            self._undo.append(self._traced.end)
+        self._traced.watch()
+
     def memory_of(self, module: nn.Module) -> Followed | None:
         """Return what is remembered of a model; None if it was never followed."""
         return self._followed.get(module)
@@ -117,9 +129,9 @@ class Watching(Telling):
             bridge.watch_programs(programs.before, programs.after, programs.failed),
             bridge.watch_fallbacks(self._ran_on_host),
             lambda: graphs.watchers.remove(self._captures),
-            self._traced.end,
         ]
-        self._traced.watch()
+        if not bridge.is_lazy():
+            self.watch_dynamo()
 
     def _end(self) -> None:
         while self._undo:
@@ -133,7 +145,9 @@ class Watching(Telling):
         kwargs: dict[str, Any],
         note: Callable[[Call], None] | None,
     ) -> Call | _Nothing:
-        self._traced.watch()
+        lazy = bridge.is_lazy()
+        if not lazy:
+            self.watch_dynamo()
         if torch.compiler.is_compiling():
             return _NOTHING
         if self.running and self.running[-1].module is module:
@@ -142,8 +156,9 @@ class Watching(Telling):
                 note(self.running[-1])
             return _NOTHING
         values = call_shapes.read_values(module.forward, args, kwargs, most=signature.MOST_VALUES)
-        call = Call(followed, module, signature.read(module, values), self.running, self._finished)
-        if bridge.is_lazy():
+        now, passed = signature.read(module, values), Passing(len(args), tuple(kwargs))
+        call = Call(followed, module, now, passed, self.running, self._finished)
+        if lazy:
             self._programs.name_tensors(values)
         if note is not None:
             note(call)

@@ -7,7 +7,8 @@ from typing import Any
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, OPERATORS, SWITCHES, Mode, Option, Switch
+from gaudi_lab.options import Option
+from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, OPERATORS, SWITCHES, Mode, Switch
 from gaudi_lab.workbench.model import SwitchedModel
 
 _MEANING = {
@@ -61,6 +62,8 @@ class OptionChoice:
         The word for its present value; empty for the bridge's default.
     words
         The words for the other values.
+    default
+        What there is as long as nothing is chosen.
     reason, note
         As for a `Choice`.
     """
@@ -69,6 +72,7 @@ class OptionChoice:
     label: str
     value: str
     words: tuple[str, ...]
+    default: str
     reason: str = ""
     note: str = ""
 
@@ -121,12 +125,14 @@ def list_options(model: SwitchedModel) -> list[OptionChoice]:
             option.field,
             option.label,
             _word(getattr(model.settings, option.field)),
-            tuple(map(_word, option.flags)),
+            tuple(map(_word, option.choices)),
+            option.default,
             "" if switch.is_on(model.settings) else _why(_problem_of_option(option, model)),
             option.note,
         )
         for switch in SWITCHES
         for option in switch.options
+        if option.choices  # names with values are for a line of code
     ]
 
 

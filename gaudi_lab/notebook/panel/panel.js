@@ -363,12 +363,12 @@ function options(own, ui, model) {
   const reasons = [...new Set(model.options.map((option) => option.reason).filter(Boolean))];
   const notes = model.options.map((option) => option.note).filter(Boolean);
   return h("div", { class: "gl-options" },
-    model.options.map(({ name, label, value, words, reason }) =>
+    model.options.map(({ name, label, value, words, default: unchosen, reason }) =>
       h("label", { class: "gl-option" }, label, " ",
         h("select", {
           "data-do": name, "data-model": model.name, "data-value": value,
           "aria-disabled": Boolean(reason) || ui.stale, "aria-describedby": told,
-        }, [["", "bridge's default"], ...words.map((word) => [word, word])]
+        }, [["", unchosen], ...words.map((word) => [word, word])]
           .map(([word, text]) => h("option", { value: word }, text))))),
     h("p", { id: told, class: reasons.length ? "gl-note gl-reason" : "gl-note" },
       reasons.length ? `Not available: ${reasons.join(" ")}` : notes.join(" ")),

@@ -173,6 +173,9 @@ def test_a_call_that_hangs_is_stopped_at_its_limit(net, workbench):
         ({"settings": ["fast"]}, "not an execution mode"),
         ({"settings": []}, "no settings"),
         ({"over": {"speed": [1]}}, "cannot be varied"),
+        ({"settings": ["eager"], "over": {"dynamic": [True]}}, "none of the settings has that on"),
+        ({"over": {"dynamic": ["often"]}}, "not a dynamic mode"),
+        ({"over": {"dynamic": True}}, "not a list of values"),
         ({"method": "magic"}, "no method"),
         ({"rounds": 0}, "1 at least"),
         ({"over": {"environment": [{"A": "1"}]}, "method": "resident"}, "cannot be tried in this process"),
@@ -236,3 +239,50 @@ def test_a_trainer_is_evaluated(workbench, tmp_path):
     assert {row.samples for row in found.rows} == {10}
     assert found.kind == "trainer"
     assert (trainer.compute_metrics, arguments.per_device_eval_batch_size) == (compute, size)
+
+
+def test_options_of_compile_are_varied_where_it_is_on_and_measured(net):
+    found = gaudi_lab.compare(
+        net,
+        torch.randn(4, 4).to("hpu"),
+        settings=["eager", "compile"],
+        over={
+            "batch_size": [4, 5],
+            "dynamic": [False, True],
+            "backend_options": [None, {"inference": False}],
+        },
+        rounds=1,
+        calls=1,
+        quiet=True,
+    )
+    assert [str(row.candidate) for row in found.rows][:4] == [
+        "eager, batch_size 4",
+        "eager, batch_size 5",
+        "compile (no dynamic), batch_size 4",
+        "compile (no dynamic), batch_size 5",
+    ]
+    assert len(found.rows) == 10
+    assert not any(row.error or row.differs for row in found.rows)
+    assert {row.ran.mode for row in found.rows[2:]} == {"compile"}
+
+
+def test_a_function_whose_argument_has_the_name_of_an_option_gets_it(net, workbench):
+    gaudi_lab.attach(net, "net")
+    x = torch.ones(2, 4).to("hpu")
+    found = gaudi_lab.compare(
+        lambda dynamic: net(x) * dynamic,
+        settings=["eager"],
+        over={"dynamic": [1, 2]},
+        rounds=1,
+        calls=1,
+        quiet=True,
+    )
+    assert [str(row.candidate) for row in found.rows] == ["eager, dynamic 1", "eager, dynamic 2"]
+    assert [row.differs for row in found.rows] == [False, True]
+
+
+def test_too_few_times_say_nothing_of_who_wins(net):
+    found = gaudi_lab.compare(
+        net, torch.ones(2, 4).to("hpu"), settings=["eager", "lazy"], rounds=1, calls=2, quiet=True
+    )
+    assert "nothing is said to win: that takes 5 timed calls of each" in str(found)

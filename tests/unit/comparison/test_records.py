@@ -8,8 +8,9 @@ import pytest
 
 import gaudi_lab
 from gaudi_lab.comparison import folding, records
-from gaudi_lab.comparison.candidates import Candidate, make_candidates, parse_settings
+from gaudi_lab.comparison.candidates import Candidate, make_candidates
 from gaudi_lab.comparison.records import Journal
+from gaudi_lab.comparison.written_settings import parse_settings
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings
 from tests.unit.comparison.conftest import EAGER, GRAPHS, LAZY, Planted

@@ -45,6 +45,7 @@ trainer = GaudiTrainer(
     eval_dataset=data,
 )
 """
+OPTIONS = (("inference", False),)
 WINS = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True)
 
 
@@ -78,6 +79,19 @@ def test_for_gaudi_lab(tmp_path):
     assert code.index('os.environ["PT_HPU_LAZY_MODE"] = "1"') < code.index("import torch")
     more = "\nprint(gaudi_lab.status().models[0].settings, result[0].dtype)\n"
     assert run(code, tmp_path, more=more).endswith("lazy + HPU graphs + FusedSDPA torch.bfloat16\n")
+
+
+def test_options_of_a_switch_are_in_the_script(tmp_path):
+    settings = Settings(Mode.COMPILE, fused_sdpa=True, recompute=False, dynamic=True, backend_options=OPTIONS)
+    call = "model(x, x, x, need_weights=False)"
+    switches = {**settings.switches, "mode": "compile"}
+    more = "\nprint(gaudi_lab.status().models[0].settings == gaudi_lab.Settings(**"
+    code = compared("model", call, ATTENTION, settings).to_code()
+    assert run(code, tmp_path, more=f"{more}{switches!r}))\n").endswith("True\n")
+    plain = compared("model", call, ATTENTION, settings.replace(fused_sdpa=False, recompute=None))
+    code = plain.to_code("habana_frameworks")
+    assert "model.compile(backend=\"hpu_backend\", dynamic=True, options={'inference': False})" in code
+    run(code, tmp_path)
 
 
 def test_a_function_has_the_models_that_were_attached(tmp_path):
@@ -131,6 +145,13 @@ print(args.eval_batch_size, args.use_hpu_graphs_for_inference, len(trainer.warmu
             compared("model", "model(**batch)", MODEL, WINS.replace(recompute=True)),
             "habana_frameworks",
             "without recompute",
+        ),
+        (
+            compared(
+                "trainer", "trainer.evaluate()", TRAINER, Settings(Mode.COMPILE, backend_options=OPTIONS)
+            ),
+            "optimum-habana",
+            "no argument for inference=False",
         ),
     ],
 )

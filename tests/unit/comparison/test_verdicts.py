@@ -129,3 +129,27 @@ def test_when_the_first_fails_others_are_compared_with_the_next(compare):
     found = compare(planted, EAGER, LAZY, GRAPHS)
     assert found.rows[2].differs
     assert str(found.best().candidate) == "lazy"
+
+
+def test_of_those_that_are_not_told_apart_the_shortest_warm_up_is_taken_and_said(compare):
+    planted = Planted({"eager": 3.0, "lazy": 1.0, "lazy + HPU graphs": 1.0}, warmups={"lazy": 5.0})
+    found = compare(planted, EAGER, LAZY, GRAPHS)
+    assert str(found.best().candidate) == "lazy + HPU graphs"
+    assert "× the first, not told from lazy, and has the shortest warm-up of them" in str(found)
+    equal = compare(Planted({"eager": 1.0, "lazy": 1.0}, seed=1, warmups={"eager": 5.0}), EAGER, LAZY)
+    assert "no difference between them, and lazy has the shortest warm-up" in str(equal)
+
+
+def test_nothing_wins_that_is_not_told_from_the_first(compare):
+    planted = Planted({"eager": 1.0, "lazy": 1.0, "lazy + HPU graphs": 3.0}, seed=1, warmups={"eager": 5.0})
+    found = str(compare(planted, EAGER, LAZY, GRAPHS))
+    assert "none is known to be quicker than the first, and lazy has the shortest warm-up" in found
+    assert "wins" not in found
+
+
+def test_the_picture_marks_only_crossings_that_lie_in_it(compare):
+    planted = Planted({"eager": 2.0, "lazy": 1.0, "lazy + HPU graphs": 0.5}, noise=0, warmups={"lazy": 100.0})
+    axes = compare(planted, EAGER, LAZY, GRAPHS).plot().axes[0]
+    marks = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert marks == [pytest.approx(100, rel=0.02)]
+    assert [text.get_text() for text in axes.texts] == ["100 calls"]

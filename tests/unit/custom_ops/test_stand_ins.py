@@ -179,3 +179,22 @@ def test_a_new_body_reaches_models_that_hold_the_operator(cell, model, x):
             after = [wrapped(x).cpu() for _ in range(3)][-1]
     assert not torch.equal(before, after)
     assert not after.any()
+
+
+@pytest.mark.parametrize("for_", [nn.GELU, F.gelu])
+def test_another_signature_says_what_to_do_and_an_earlier_one_fits_again(cell, model, x, for_):
+    operator = cell(GELU)
+    handle = operator.stand_in(model.eval(), x, for_=for_)
+    expected = model(x)
+    cell("def NAME(x: Tensor, a: float, b: float) -> Tensor: return x * a * b", name=operator.__name__)
+    with pytest.raises(LabError) as refused:
+        model(x)
+    assert f"stands in for {handle.replaced} as {operator.__name__}(Tensor x, str approximate=" in str(
+        refused.value
+    )
+    assert "(Tensor x, float a, float b) -> Tensor, which the same calls do not fit" in str(refused.value)
+    assert f"Run: {operator.__name__}.stand_in(model, x, for_={handle.replaced}" in str(refused.value)
+    cell(GELU, name=operator.__name__)
+    torch.testing.assert_close(model(x), expected)
+    handle.remove()
+    torch.testing.assert_close(model(x), expected)

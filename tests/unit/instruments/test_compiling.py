@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from gaudi_lab import bridge
-from gaudi_lab.errors import LabError
+from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.instruments.attention import fused_sdpa
 from gaudi_lab.instruments.calls import is_compiled
-from gaudi_lab.instruments.compiling import compile_in_place
+from gaudi_lab.instruments.compiling import compile_arguments, compile_in_place
 from gaudi_lab.settings import SdpaOptions
 
 
@@ -72,3 +72,36 @@ def test_in_lazy_mode_it_is_refused_with_the_line_to_run(net):
         compile_in_place(net)
     assert caught.value.for_notebook().endswith("Run: %gaudi_mode eager")
     assert not is_compiled(net)
+
+
+@pytest.mark.parametrize(("dynamic", "graphs"), [(None, 4), (False, 4), (True, 1), ("auto", 2)])
+def test_sizes_are_fixed_or_symbols_as_asked(net, dynamic, graphs):
+    torch.compiler.reset()  # what has changed in an earlier test would be a symbol at once
+    inputs = [torch.randn(size, 4).to("hpu") for size in (2, 3, 5, 7)]
+    expected = [net(x).cpu() for x in inputs]
+    before = bridge.counters()
+    with compile_in_place(net, **compile_arguments(dynamic, None)):
+        for x, answer in zip(inputs, expected, strict=True):
+            torch.testing.assert_close(net(x).cpu(), answer, atol=1e-5, rtol=0)
+    bridge.settle()
+    assert bridge.counters().since(before).compilations == graphs
+
+
+def test_options_reach_the_backend_and_unknown_ones_are_refused_before_the_first_call(net, monkeypatch):
+    from habana_frameworks.torch.dynamo.compile_backend import config
+
+    from gaudi_lab.emulator.traced import dynamo
+
+    seen, compile_graph = [], dynamo.compile_graph
+
+    def look(*given):
+        seen.append(config.force_static_compile)
+        return compile_graph(*given)
+
+    monkeypatch.setattr(dynamo, "compile_graph", look)
+    with compile_in_place(net, **compile_arguments(None, (("force_static_compile", True),))):
+        net(torch.ones(2, 4).to("hpu"))
+    assert seen == [True]
+    with pytest.raises(LabValueError, match="no option force_static_compiled") as refused:
+        compile_arguments(None, (("force_static_compiled", True),))
+    assert refused.value.for_notebook().endswith("--option force_static_compile=True")

@@ -3,7 +3,7 @@
 The numbers are those of the list of causes met in real programs for Gaudi. Not here, because one process on one device
 cannot have them: a constant that depends on the rank (8), a library that names its layers anew (11), and an unbacked
 symbol, which the device's backend never sees (12). Nor is what a compile-only warm-up leaves behind (16): nothing
-compiles for it, and it is told as a warning; see `Keeps`.
+compiles for it, and it is told as a warning; see `Keeps`. A reason that is not on the list has 0.
 """
 
 from __future__ import annotations
@@ -439,6 +439,19 @@ def _cases() -> Iterator[Case]:
         frozenset({("model", "object")}),
         "make the model once",
     )
+    for name, how, way in (
+        ("passed by name", lambda m, t: m(x=t(4)), "x"),
+        ("a default that is given", lambda m, t: m(t(4), residual=None), "residual"),
+    ):
+        yield Case(
+            0,
+            name,
+            "graphs",
+            _plain,
+            how,
+            frozenset({(way, "passing")}),
+            f"pass {way} in the same way",
+        )
     yield Case(
         13,
         "too many graphs",

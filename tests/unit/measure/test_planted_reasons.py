@@ -65,3 +65,23 @@ def test_without_a_difference_nothing_is_claimed(workbench):
     (cost,) = gaudi_lab.why(since=before).costs
     assert cost.cause.text == "operator aten.exp → aten.log"
     assert cost.cause.model == ""
+
+
+def test_weights_that_are_constants_of_a_graph_and_change_are_named(workbench, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("GAUDI_LAB_COMPILER", "openvino")
+    gaudi_lab.mode("lazy")
+    net = torch.nn.Linear(37, 3).eval().to("hpu")
+    gaudi_lab.attach(net, "net")
+    x = torch.randn(5, 37).to("hpu")
+    with torch.no_grad():
+        net(x).cpu()
+        before = gaudi_lab.why()
+        net(x).cpu()
+        assert gaudi_lab.why(since=before).costs == ()
+        net.weight.mul_(2)
+        for _ in range(3):  # the second time in a row that they come they are constants
+            net(x).cpu()
+    (cost,) = [x for x in gaudi_lab.why(since=before).costs if x.cause.kind == "constants"]
+    assert (cost.count, cost.cause.again, cost.cause.call.source) == (1, True, "net(x).cpu()")
+    assert "GAUDI_LAB_COMPILER=replay" in cost.cause.remedy

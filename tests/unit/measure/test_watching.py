@@ -12,6 +12,7 @@ from torch._dynamo.utils import counters
 import gaudi_lab
 from gaudi_lab import origin
 from gaudi_lab.emulator.lazy import record
+from gaudi_lab.measure.causes.guards import listening
 from gaudi_lab.measure.causes.watched.following import MOST_CALLS
 from gaudi_lab.measure.causes.watching import watching
 
@@ -54,6 +55,17 @@ def test_a_growing_cache_is_named_with_what_holds_it_still(mode, workbench):
     named = next(cost.cause for cost in costs if cost.cause.text.startswith("cache.layers"))
     assert 'cache_implementation="static"' in named.remedy
     torch._dynamo.reset()
+
+
+def test_dynamo_is_watched_as_soon_as_the_process_leaves_lazy_mode(net, workbench):
+    gaudi_lab.mode("lazy")
+    handle = gaudi_lab.attach(net, "net")
+    net(torch.ones(3, 4, device="hpu"))
+    assert not listening._in_use
+    gaudi_lab.mode("eager")
+    assert listening._in_use
+    handle.remove()
+    assert not listening._in_use
 
 
 def test_nothing_is_watched_while_nothing_is_attached(net, workbench):

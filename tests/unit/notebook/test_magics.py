@@ -76,6 +76,11 @@ def test_models_are_found_without_being_named(shell, net, workbench):
         ("", "%gaudi_ops rotary", "%gaudi_ops on rotary"),
         ("", "%gaudi_ops on rms_norm net", "net(**batch)"),
         ("", "%gaudi_ops nett", "%gaudi_attach net"),
+        (
+            "import gaudi_lab, torch\n@gaudi_lab.custom_op\ndef own(x: torch.Tensor) -> torch.Tensor:\n    return -x",
+            "%gaudi_ops on own",
+            "own.stand_in(model, *inputs, for_=nn.GELU)",
+        ),
     ],
 )
 def test_what_cannot_be_done_names_the_line_to_run_and_changes_nothing(
@@ -222,6 +227,18 @@ def test_a_model_that_was_detached_stays_off_until_it_is_named(shell, net, workb
     assert workbench.models["net"].settings.hpu_graphs
 
 
+def test_a_model_that_python_has_detached_stays_off_too(shell, net, workbench):
+    shell.user_ns |= {"net": net, "torch": torch}
+    run(shell, "%gaudi_status")
+    run(shell, "import gaudi_lab\ngaudi_lab.detach(net)\n%gaudi_status")
+    assert not workbench.models
+    run(shell, "%gaudi_compare --rounds 1 --settings eager net(torch.ones(2, 4).to('hpu'))")
+    run(shell, "%gaudi_status")
+    assert not workbench.models
+    run(shell, "gaudi_lab.fused_sdpa(net, False)")
+    assert list(workbench.models) == ["sequential"]
+
+
 def test_unloading_leaves_everything_as_it_was(shell, bert, workbench):
     before = set(vars(bert)), bert.forward, dict(vars(bert.config)), list(bert.state_dict())
     matchers = list(shell.Completer.custom_matchers)
@@ -249,3 +266,34 @@ def test_graphs_that_would_lie_are_told_by_the_status(shell, capsys):
     told = str(run(shell, "%gaudi_status").__repr__())
     assert "asks runs without a graph: the host reads a value of the device" in told
     assert "Instead: keep it on the device" in told
+
+
+def test_compile_takes_its_options(shell, net, workbench, capsys):
+    shell.user_ns["net"] = net
+    run(
+        shell,
+        "%gaudi_compile on net --auto-dynamic --option force_static_compile=True --option inference=False",
+    )
+    settings = workbench.models["net"].settings
+    assert (settings.dynamic, dict(settings.backend_options)) == (
+        "auto",
+        {"force_static_compile": True, "inference": False},
+    )
+    told = "net: torch.compile (auto dynamic, force_static_compile=True, inference=False) on"
+    assert told in capsys.readouterr().out
+    assert "Run: %gaudi_compile on --option" in refused(shell, "%gaudi_compile on net --option inference")
+    assert "no option speed" in refused(shell, "%gaudi_compile on net --option speed=2")
+    assert workbench.models["net"].settings == settings
+
+
+def test_settings_to_compare_take_options_and_may_vary_them(shell, net):
+    shell.user_ns |= {"net": net, "x": torch.ones(2, 4).to("hpu")}
+    found = run(
+        shell,
+        '%gaudi_compare --rounds 1 --settings "eager; compile (inference=True)" --over dynamic=[None,True] net(x)',
+    )
+    assert [str(row.candidate) for row in found.rows] == [
+        "eager",
+        "compile (inference=True)",
+        "compile (dynamic, inference=True)",
+    ]

@@ -30,3 +30,11 @@ def test_sizes_are_binary(value, text):
 
 def test_nouns_agree_with_their_number():
     assert [units.count(n, "graph") for n in (0, 1, 2)] == ["no graphs", "1 graph", "2 graphs"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1612.3, "1,610"), (99.97, "100"), (41.31, "41.3"), (4.725, "4.72"), (0.0712, "0.0712")],
+)
+def test_numbers_have_three_digits_and_no_exponent(value, text):
+    assert units.number(value) == text

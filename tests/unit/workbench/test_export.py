@@ -21,6 +21,9 @@ from gaudi_lab.workbench.export import settings_as_code
 
 LAZY = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True)
 COMPILE = Settings(Mode.COMPILE, fused_sdpa=True, recompute=True)
+DYNAMIC = Settings(
+    Mode.COMPILE, dynamic=True, backend_options={"force_static_compile": True, "enable_sfg": False}
+)
 
 # Exported code names what the notebook has, so that is put there first.
 MODEL = "model = {folder!r}"
@@ -123,6 +126,7 @@ def test_a_pipeline_that_no_gaudi_pipeline_stands_for_is_exported_as_what_it_is(
         Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True, recompute=True, softmax="fast"),
         Settings(Mode.EAGER, fused_sdpa=True, recompute=False, softmax="fp32"),
         COMPILE,
+        DYNAMIC,
     ],
     ids=str,
 )
@@ -157,4 +161,8 @@ def test_every_form_leads_to_the_same_settings(workbench, bert, wanted, tmp_path
             in codes["bert in a GaudiTrainer"]
         )
         wanted = wanted.replace(softmax=None)
+    if wanted.backend_options:
+        line = "# gaudi_lab.compile(trainer, dynamic=True, backend_options={'enable_sfg': False, 'force_st"
+        assert line in codes["bert in a GaudiTrainer"]
+        wanted = wanted.replace(backend_options=None)
     assert settings == wanted

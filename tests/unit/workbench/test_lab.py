@@ -4,6 +4,7 @@ from torch import nn
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.instruments.calls import is_compiled
 from gaudi_lab.settings import COMPILE, Mode, Settings, combinations
 
 
@@ -260,3 +261,31 @@ def test_a_flip_of_the_mode_reads_the_mode_once(net, workbench, monkeypatch):
     monkeypatch.setattr(bridge, "is_lazy", lambda: read.append(1) or is_lazy())
     workbench.change(mode=Mode.LAZY)
     assert len(read) == 1
+
+
+def test_options_of_compile_come_back_when_another_mode_is_taken_back(net, workbench):
+    workbench.attach(net, "net")
+    workbench.change(mode=Mode.COMPILE, dynamic=True)
+    with workbench.change(mode=Mode.EAGER):
+        assert workbench.models["net"].settings == Settings(Mode.EAGER)
+    assert workbench.models["net"].settings == Settings(Mode.COMPILE, dynamic=True)
+    with workbench.change(mode=Mode.LAZY):
+        assert workbench.models["net"].settings == Settings(Mode.LAZY)
+    assert workbench.models["net"].settings == Settings(Mode.COMPILE, dynamic=True)
+
+
+def test_an_option_that_the_backend_does_not_have_changes_nothing(net, workbench):
+    workbench.attach(net, "net")
+    workbench.change(mode=Mode.COMPILE, backend_options={"inference": True})
+    with pytest.raises(LabError, match="no option speed"):
+        workbench.change(["net"], backend_options=(("speed", 1),))
+    expected = Settings(Mode.COMPILE, backend_options={"inference": True})
+    assert workbench.models["net"].settings == expected
+    assert is_compiled(net)
+
+
+def test_what_is_no_position_of_the_switches_is_refused_with_one_that_is(workbench):
+    with pytest.raises(
+        LabValueError, match=r"'lazy' is not a position of all switches. Run: gaudi_lab.apply\("
+    ):
+        workbench.apply("lazy")

@@ -57,7 +57,7 @@ class CapturedGraphs:
             self._captured_as[type(module), call.signature] = weakref.ref(module)
             if len(self._captured_as) > MOST_CALLS:
                 del self._captured_as[next(iter(self._captured_as))]
-        call.followed.captured.append(call.signature)
+        call.followed.captured.append((call.signature, call.passing))
         del call.followed.captured[:-MOST_CALLS]
         compiled = Compile("HPU graph", cause, max(seconds - self._compiled_meanwhile, 0.0))
         self._telling.history.add(compiled)
@@ -82,7 +82,7 @@ class CapturedGraphs:
         differences = None
         if self._telling.running:
             call = self._telling.running[-1]
-            differences = signature.closest(call.followed.captured, call.signature)
+            differences = _from_closest(call)
             if differences is None and (gone := self._captured_by_one_that_is_gone(call)):
                 differences = (Difference("model", "object", now=f"is another {gone} object"),)
         return explaining.capture(differences, self._telling.here())
@@ -92,3 +92,13 @@ class CapturedGraphs:
         module = call.module
         before = self._captured_as.get((type(module), call.signature))
         return type(module).__name__ if before is not None and before() is None else ""
+
+
+def _from_closest(call: Call) -> tuple[Difference, ...] | None:
+    """Return in what a call differs from the closest one that was captured; None if none was."""
+    captured = call.followed.captured
+    differences = signature.closest([given for given, _ in captured], call.signature)
+    if differences == ():
+        alike = [passing for given, passing in captured if given == call.signature]
+        differences = () if call.passing in alike else alike[-1].differences(call.passing, call.positional)
+    return differences

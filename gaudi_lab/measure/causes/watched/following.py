@@ -12,6 +12,7 @@ from gaudi_lab import bridge, origin
 from gaudi_lab.instruments import call_shapes
 from gaudi_lab.measure.causes import signature
 from gaudi_lab.measure.causes.cause import Difference
+from gaudi_lab.measure.causes.passing import Passing
 from gaudi_lab.measure.causes.signature import Signature
 from gaudi_lab.shapes import Shape, Shapes
 
@@ -25,7 +26,7 @@ class Followed:
     def __init__(self, name: str) -> None:
         self.name = name
         self.signatures: dict[Signature, None] = {}
-        self.captured: list[Signature] = []
+        self.captured: list[tuple[Signature, Passing]] = []
 
     def remember(self, now: Signature) -> tuple[Difference, ...] | None:
         """Take note of a call; return in what it differs from the closest one before. None for the first."""
@@ -47,6 +48,8 @@ class Call:
         The model's name.
     signature
         What it was called with.
+    passing
+        How that was handed over.
     differences
         In what it differs from the closest earlier call: empty for one that is known, None for the first.
     line
@@ -58,6 +61,7 @@ class Call:
         followed: Followed,
         module: nn.Module,
         now: Signature,
+        passing: Passing,
         running: list[Call],
         finished: Callable[[Call], None],
     ) -> None:
@@ -66,6 +70,7 @@ class Call:
         self.name = followed.name
         self._module = weakref.ref(module)
         self.signature = now
+        self.passing = passing
         self.differences = followed.remember(now)
         self.line = origin.caller()
         self._began = bridge.recording()

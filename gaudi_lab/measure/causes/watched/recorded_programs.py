@@ -17,7 +17,7 @@ from gaudi_lab.instruments.guard.object_state import State
 from gaudi_lab.measure.causes import explaining, places, recorded
 from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.measure.causes.explaining import Made
-from gaudi_lab.measure.causes.graph_uses import GraphUses
+from gaudi_lab.measure.causes.graph_uses import MOST_GRAPHS, GraphUses
 from gaudi_lab.measure.causes.history import Compile
 from gaudi_lab.measure.causes.watched.captured_graphs import CapturedGraphs
 from gaudi_lab.measure.causes.watched.following import MOST_CALLS, Call
@@ -53,6 +53,7 @@ class RecordedPrograms:
         self._over: deque[Call] = deque(maxlen=MOST_RECORDED)
         self._made: dict[str, Made] = {}
         self._waiting: dict[str, Cause] = {}
+        self._compiled: dict[str, None] = {}
 
     def call_is_over(self, call: Call) -> None:
         """Keep a call that is over, for as long as what it recorded may still compile."""
@@ -107,7 +108,14 @@ class RecordedPrograms:
         """Be told that it was compiled, what that took, and whether it was found on disk."""
         cause = self._waiting.pop(name, None)
         if cause is None:
+            if name in self._compiled:
+                # Nothing was recorded anew: the program is the same, and what is a constant in it is not.
+                again = explaining.other_constants(self._telling.here())
+                self._telling.history.add(Compile("recipe", again, seconds, loaded=loaded))
             return
+        self._compiled[name] = None
+        if len(self._compiled) > MOST_GRAPHS:
+            del self._compiled[next(iter(self._compiled))]
         compiled = Compile("recipe", cause, seconds, loaded=loaded)
         self._telling.history.add(compiled)
         self._uses.note(name, compiled, lambda: bridge.hits_of(name))

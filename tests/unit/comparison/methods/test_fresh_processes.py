@@ -12,11 +12,12 @@ import torch
 
 import gaudi_lab
 from gaudi_lab import bridge
-from gaudi_lab.comparison.candidates import Candidate, make_candidates, parse_settings
+from gaudi_lab.comparison.candidates import Candidate, make_candidates
 from gaudi_lab.comparison.methods import child, fresh
 from gaudi_lab.comparison.methods.packing import pack
 from gaudi_lab.comparison.plan import Procedure
 from gaudi_lab.comparison.records import Journal
+from gaudi_lab.comparison.written_settings import parse_settings
 from gaudi_lab.errors import LabError
 from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.workbench import lab
@@ -164,7 +165,7 @@ def test_what_cannot_travel_is_refused_with_why(net):
 def test_the_order_goes_round(monkeypatch):
     tried = []
 
-    def note(folder, candidate, number, plan, journal):
+    def note(folder, candidate, number, plan, journal, _):
         (folder / fresh.REFERENCE).touch()
         tried.append((number, str(candidate)))
         journal.add("timed", candidate=str(candidate), turn=number, moved="")

@@ -5,7 +5,7 @@ from torch import nn
 from gaudi_lab import bridge
 from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.fused_operators.place import NOT_CALLED, NOT_REACHED
-from gaudi_lab.instruments.fused_operators.rms_norms import RmsNorm
+from gaudi_lab.instruments.fused_operators.rms_norms import RMS_NORM
 
 pytestmark = pytest.mark.usefixtures("workbench")
 
@@ -46,7 +46,7 @@ def find(norm, dtype=torch.float32, x=X):
         with torch.no_grad():
             return model(data)
 
-    found = {place.path: place for place in RmsNorm().find(model, run)}
+    found = {place.path: place for place in RMS_NORM.find(model, run)}
     return model, run, found
 
 
@@ -98,7 +98,7 @@ def test_a_formula_that_holds_for_this_input_only_is_no_place():
 
 def test_nothing_is_established_without_a_run():
     model = Model(Norm()).to("hpu")
-    assert {place.reason for place in RmsNorm().find(model, None)} == {NOT_CALLED}
+    assert {place.reason for place in RMS_NORM.find(model, None)} == {NOT_CALLED}
 
 
 def test_a_forward_replaced_on_the_module_is_refused():
@@ -113,7 +113,7 @@ def test_finding_leaves_the_model_as_it_was():
     state = {name: value.cpu().clone() for name, value in model.state_dict().items()}
     names = {path: sorted(vars(part)) for path, part in model.named_modules()}
     hooks = {path: len(part._forward_pre_hooks) for path, part in model.named_modules()}
-    RmsNorm().find(model, run)
+    RMS_NORM.find(model, run)
     assert all(torch.equal(value.cpu(), state[name]) for name, value in model.state_dict().items())
     assert names == {path: sorted(vars(part)) for path, part in model.named_modules()}
     assert hooks == {path: len(part._forward_pre_hooks) for path, part in model.named_modules()}
@@ -185,4 +185,4 @@ def test_a_bridge_without_it_says_so(monkeypatch):
         raise AttributeError("no FusedRMSNorm here")
 
     monkeypatch.setattr(bridge, "fused_rms_norm", missing)
-    assert "no FusedRMSNorm here" in RmsNorm().why_missing()
+    assert "no FusedRMSNorm here" in RMS_NORM.why_missing()

@@ -4,7 +4,7 @@ from torch import nn
 
 from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.fused_operators.place import NOT_CALLED
-from gaudi_lab.instruments.fused_operators.rotary_embeddings import HALVES, NEIGHBOURS, Rotary
+from gaudi_lab.instruments.fused_operators.rotary_embeddings import HALVES, NEIGHBOURS, ROTARY
 
 pytestmark = pytest.mark.usefixtures("workbench")
 
@@ -56,7 +56,7 @@ def data(dtype=torch.float32):
 
 def find(module, dtype=torch.float32):
     model = nn.ModuleDict({"a": module, "b": type(module)()})
-    return Rotary().find(model, lambda: model["a"](*data(dtype)))
+    return ROTARY.find(model, lambda: model["a"](*data(dtype)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -82,7 +82,7 @@ def test_what_computes_something_else_is_refused():
 
 
 def test_nothing_is_established_without_a_run():
-    (place,) = Rotary().find(nn.ModuleDict({"a": Halves()}), None)
+    (place,) = ROTARY.find(nn.ModuleDict({"a": Halves()}), None)
     assert place.reason == NOT_CALLED
 
 

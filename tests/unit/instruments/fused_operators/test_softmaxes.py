@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from gaudi_lab import bridge
 from gaudi_lab.instruments.fused_operators.class_layers import StandIns
-from gaudi_lab.instruments.fused_operators.softmaxes import Softmax
+from gaudi_lab.instruments.fused_operators.softmaxes import SOFTMAX
 
 pytestmark = pytest.mark.usefixtures("workbench")
 
@@ -48,7 +48,7 @@ def calls(monkeypatch):
 @pytest.mark.parametrize("way", WAYS)
 def test_it_is_found_however_it_is_called(way, dtype, calls):
     model, x = nn.Sequential(nn.Identity(), Scores(WAYS[way])), X.to("hpu", dtype)
-    (place,) = Softmax().find(model, lambda: model(x))
+    (place,) = SOFTMAX.find(model, lambda: model(x))
     assert (place.path, place.kind, place.layer.gradients) == ("1", "Scores", True)
     before = model(x).cpu()
     calls.clear()
@@ -60,14 +60,14 @@ def test_it_is_found_however_it_is_called(way, dtype, calls):
 
 def test_over_another_dimension_it_is_refused():
     model = Scores(lambda x: torch.softmax(x, 1))
-    (place,) = Softmax().find(model, lambda: model(X.to("hpu")))
+    (place,) = SOFTMAX.find(model, lambda: model(X.to("hpu")))
     assert place.layer is None
     assert "last dimension" in place.reason
 
 
 def test_a_call_that_does_not_suit_runs_as_before():
     model, stand_ins = Scores(WAYS["functional"]), StandIns()
-    (place,) = Softmax().find(model, lambda: model(X.to("hpu")))
+    (place,) = SOFTMAX.find(model, lambda: model(X.to("hpu")))
     with stand_ins.put(model, place.layer):
         empty = model(X[:0].to("hpu"))
         model(X)
@@ -89,7 +89,7 @@ def test_other_threads_and_other_modules_do_not_see_it(calls):
         return functional.softmax(x, -1)
 
     model = Scores(soften)
-    (place,) = Softmax().find(model, lambda: model(X.to("hpu")))
+    (place,) = SOFTMAX.find(model, lambda: model(X.to("hpu")))
     with StandIns().put(model, place.layer):
         model(X.to("hpu"))
         assert len(calls) == 1
@@ -98,4 +98,4 @@ def test_other_threads_and_other_modules_do_not_see_it(calls):
 
 
 def test_a_model_without_softmax_has_no_place(net):
-    assert Softmax().find(net, lambda: net(torch.ones(1, 4).to("hpu"))) == []
+    assert SOFTMAX.find(net, lambda: net(torch.ones(1, 4).to("hpu"))) == []

@@ -90,6 +90,8 @@ def test_what_cannot_be_switched_says_why_with_the_line_to_run(panel, net, workb
     reasons = {option["name"]: option["reason"] for option in panel.settings["models"][0]["options"]}
     assert "FusedSDPA is off" in reasons["recompute"]
     assert "HPU graphs is off" in reasons["verify"]
+    assert "torch.compile is off" in reasons["dynamic"]
+    assert "backend_options" not in reasons
     gaudi_lab.mode("lazy")
     assert switch(panel, "compile")["reason"].endswith("Run: %gaudi_mode eager")
     assert mode(panel, "compile")["reason"].endswith("Run: %gaudi_mode eager")

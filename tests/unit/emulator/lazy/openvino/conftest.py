@@ -1,5 +1,7 @@
 """Lazy mode with OpenVINO as its compiler, and what that has compiled."""
 
+import sys
+
 import pytest
 
 from gaudi_lab.emulator.lazy import agreement, compilers
@@ -10,6 +12,7 @@ from gaudi_lab.emulator.lazy.record import tape, trie
 @pytest.fixture(autouse=True)
 def by_openvino(lazy, monkeypatch):
     """OpenVINO compiles, and has compiled nothing yet."""
+    assert "openvino_telemetry" not in sys.modules
     monkeypatch.setenv("GAUDI_LAB_COMPILER", "openvino")
     monkeypatch.setattr(compilers, "passed_over", [])
     monkeypatch.setattr(agreement, "disagreements", [])
