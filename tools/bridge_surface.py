@@ -10,6 +10,8 @@ variables as ``gaudi_lab/emulator/process/flag_defaults.json``.
 file ``PARTIAL``, whose text names the source. For a whole release that text is in a file ``SOURCE``. Files are read
 with `ast` and never imported, so nothing of the bridge has to be installed, and ``.pyi`` is as good as ``.py``.
 The folder ``tools/bridge_partial`` has what could be had of releases without a whole source; it is read too.
+A release of which there is no source has a file ``PROGRAMS`` instead, and beside it programs that were written for it:
+the names that they use are written as ``called``, see `called_names`.
 
 What is written: names, parameters with their defaults, defaults of environment variables, texts of errors. No code.
 """
@@ -24,6 +26,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from called_names import called_names
 
 ROOT = Path(__file__).parents[1]
 PARTIAL = ROOT / "tools" / "bridge_partial"
@@ -249,6 +253,8 @@ def table(*sources: Path) -> dict[str, Any]:
     )
     releases, modules, texts, variables = {}, {}, {}, {}
     for folder in folders:
+        if (folder / "PROGRAMS").exists():
+            continue
         whole = not (folder / "PARTIAL").exists()
         source = Source(folder)
         releases[folder.name] = {
@@ -261,6 +267,20 @@ def table(*sources: Path) -> dict[str, Any]:
             (module, text): True for module, tree in source.trees.items() for text in errors(tree)
         }
         variables[folder.name] = flags(folder / "scripts" / "env_flags.yaml")
+    defined: dict[str, set[str]] = {}
+    for found in modules.values():
+        for module, names in found.items():
+            defined.setdefault(module, set()).update(names)
+    for folder in folders:
+        if (folder / "PROGRAMS").exists():
+            called = called_names(folder, defined)
+            source_text = (folder / "PROGRAMS").read_text().strip()
+            releases[folder.name] = {"source": source_text, "whole": False, "modules": len(called)}
+            modules[folder.name] = {
+                module: dict.fromkeys(sorted(names), "called") for module, names in called.items()
+            }
+    order = [folder.name for folder in folders]
+    releases, modules = ({name: of[name] for name in order} for of in (releases, modules))
     by_module: dict[str, Any] = {}
     for module in sorted({module for found in modules.values() for module in found}):
         names = {release: found[module] for release, found in modules.items() if module in found}

@@ -18,6 +18,12 @@ from gaudi_lab import bridge
 from gaudi_lab.emulator.process.release import version
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+_COMMANDS = "commands"
+_MPIRUN = """#!/bin/sh
+echo "mpirun: MPI is not installed here, and not emulated. Start N processes with:" \\
+     "python -m torch.distributed.run --nproc_per_node N SCRIPT" >&2
+exit 127
+"""
 
 
 def run_script(command: Sequence[str], mode: str | None = None, python: str = sys.executable) -> int:
@@ -42,6 +48,8 @@ def environment(site: Path, mode: str | None = None, base: Mapping[str, str] | N
     """Return the environment in which a process finds the emulated bridge in the folder `site`."""
     made = dict(os.environ if base is None else base)
     made["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), made.get("PYTHONPATH")]))
+    if (site / _COMMANDS).is_dir():  # behind all others: one that is installed wins
+        made["PATH"] = os.pathsep.join(filter(None, [made.get("PATH"), str(site / _COMMANDS)]))
     made["GAUDI_LAB_EMULATE"] = "1"
     if mode is not None:
         made["PT_HPU_LAZY_MODE"] = "1" if mode == "lazy" else "0"
@@ -65,6 +73,10 @@ def make_site(folder: Path) -> Path:
     )
     (info / "INSTALLER").write_text("gaudi-lab\n")
     (info / "RECORD").write_text("")
+    mpirun = folder / _COMMANDS / "mpirun"
+    mpirun.parent.mkdir()
+    mpirun.write_text(_MPIRUN)
+    mpirun.chmod(0o755)
     (info / "entry_points.txt").write_text("[torch.backends]\ngaudi_lab = gaudi_lab_autoload:autoload\n")
     return folder
 

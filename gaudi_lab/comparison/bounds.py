@@ -31,7 +31,7 @@ class Bounds:
     limits
         What it may take.
     folders
-        Files and folders whose growth counts.
+        Files and folders whose growth counts, whoever writes there.
     clock
         Seconds, as `time.monotonic` gives them.
 

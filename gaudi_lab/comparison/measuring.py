@@ -21,6 +21,9 @@ from gaudi_lab.comparison.subject import Subject
 STEADY_AFTER = 3
 """Calls in a row that compile and capture nothing, after which a candidate is warm."""
 
+_AGAIN = 0.5
+"""Seconds after which a candidate that has not been stopped is told so again."""
+
 MOST_CALLS = 30
 """Calls after which it is given up that it will be."""
 
@@ -184,7 +187,8 @@ def limited(seconds: float | None) -> Iterator[None]:
         raise TooLong(f"took longer than {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again and again: raised where Python calls a destructor, the first is only printed.
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:

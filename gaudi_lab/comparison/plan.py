@@ -91,6 +91,8 @@ class Estimate(Rendered):
         What it takes at most, by the limits; None without one.
     disk
         Bytes on disk meanwhile, for what travels into the fresh processes.
+    where
+        On which machines, if it is not this process or those of its own.
     """
 
     candidates: int
@@ -101,6 +103,7 @@ class Estimate(Rendered):
     seconds: float | None
     most: float | None
     disk: int
+    where: str = ""
 
 
 def estimate(

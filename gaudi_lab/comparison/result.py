@@ -164,7 +164,10 @@ class Comparison(Framed, Plotted):
         return self.winners(calls)[0]
 
     def winners(self, calls: int | None = None) -> tuple[Row, ...]:
-        """Return the row that wins, as `best`, and those that the noise does not tell from the quickest."""
+        """Return the row that wins, as `best`, and those that the noise does not tell from the quickest.
+
+        If the quickest is told from the first, only those are among them that are too.
+        """
         timed = [row for row in self.rows if row.median is not None]
         if not timed:
             raise LabError("Nothing wins: no setting ran to its end with the same results.")
@@ -173,6 +176,9 @@ class Comparison(Framed, Plotted):
             tied = [
                 row for row in timed if row is quickest or self.between(quickest, row) not in (SLOWER, FASTER)
             ]
+            if self.verdict(quickest) == FASTER:
+                # A row that is not even told from the first is no match for one that is.
+                tied = [row for row in tied if row is quickest or self.verdict(row) == FASTER]
             return tuple(sorted(tied, key=lambda row: row.warmup if row.warmup is not None else math.inf))
         least = min(timed, key=lambda row: self._total_or_never(row, calls))
         return (least,)

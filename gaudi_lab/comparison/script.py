@@ -13,7 +13,9 @@ from typing import Any
 from gaudi_lab.comparison.result import Comparison
 from gaudi_lab.comparison.row import Row
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.settings import COMPILE, SWITCHES, Mode, Settings, find_option
+from gaudi_lab.settings import FUSED_SDPA, HPU_GRAPHS, SWITCHES, Mode, Settings, find_option
+
+_IN_GAUDI_LAB = {"python": 'comparison.to_code("gaudi_lab")', "magic": "%gaudi_export"}
 
 _BATCH_SIZE = "batch_size"
 
@@ -23,7 +25,7 @@ def write(comparison: Comparison, row: Row, form: str, setup: str = "") -> str:
     if form not in _FORMS:
         raise LabValueError(
             f"{form!r} is no form of a script; there are {', '.join(_FORMS)}.",
-            python='comparison.to_code("gaudi_lab")',
+            **_IN_GAUDI_LAB,
         )
     setup = setup or comparison.setup
     if not setup or not comparison.source:
@@ -90,7 +92,7 @@ def _in_plain_bridge(comparison: Comparison, row: Row, setup: list[str]) -> list
     if comparison.kind not in ("model", "trainer"):
         raise LabError(
             f"What was compared is a {comparison.kind}, and for the plain bridge a script is written for a model.",
-            python='comparison.to_code("gaudi_lab")',
+            **_IN_GAUDI_LAB,
         )
     _refuse_options(settings, "the plain bridge")
     name = _model(comparison)
@@ -104,7 +106,7 @@ def _in_plain_bridge(comparison: Comparison, row: Row, setup: list[str]) -> list
         "",
     ]
     if settings.fused_sdpa:
-        lines += [*_FUSED_ATTENTION, f"use_fused_attention({model})", ""]
+        lines += [*_fused_attention(settings), f"use_fused_attention({model})", ""]
     if settings.hpu_graphs:
         lines.append(f"{model} = bridge.hpu.wrap_in_hpu_graph({model})")
     if settings.mode is Mode.COMPILE:
@@ -119,20 +121,20 @@ def _for_optimum(comparison: Comparison, row: Row, setup: list[str]) -> list[str
     if comparison.kind != "trainer":
         raise LabError(
             f"What was compared is a {comparison.kind}, and for optimum-habana a script is written for a Trainer.",
-            python='comparison.to_code("gaudi_lab")',
+            **_IN_GAUDI_LAB,
         )
     arguments = [f"use_habana=True, use_lazy_mode={settings.mode.is_lazy}"]
     if settings.mode is Mode.COMPILE:
         # Its default is torch's own, auto, where ours is off.
         settings = settings.replace(dynamic=None if settings.dynamic == "auto" else bool(settings.dynamic))
     for switch in SWITCHES:
-        if switch.is_on(settings):
+        if switch.is_on(settings) and switch is not FUSED_SDPA:
             arguments += switch.arguments
             for option, value in switch.chosen(settings):
                 if value not in option.arguments:
                     raise LabError(
                         f"optimum-habana has no argument for {option.describe(value)}.",
-                        python='comparison.to_code("gaudi_lab")',
+                        **_IN_GAUDI_LAB,
                     )
                 arguments.append(option.arguments[value])
     name = _model(comparison)
@@ -142,7 +144,15 @@ def _for_optimum(comparison: Comparison, row: Row, setup: list[str]) -> list[str
         arguments.append(f"per_device_eval_batch_size={name}.args.per_device_eval_batch_size")
     if "bfloat16" in str(row.candidate.values.get("dtype", "")):
         arguments.append("bf16=True")
-    ported = [re.sub(r"\bgaudi_lab\.(transformers|diffusers)\b", _to_optimum, line) for line in setup]
+    # Its Trainer takes a name of an attention too, and leaves it to whoever loads a model.
+    fused = (
+        ["", *_fused_attention(settings), f"use_fused_attention({name}.model)", ""]
+        if settings.fused_sdpa
+        else []
+    )
+    ported = _with_gaudi_config(
+        [re.sub(r"\bgaudi_lab\.(transformers|diffusers)\b", _to_optimum, line) for line in setup]
+    )
     return [
         "import torch",
         "from optimum.habana import GaudiConfig, GaudiTrainer, GaudiTrainingArguments",
@@ -161,6 +171,7 @@ def _for_optimum(comparison: Comparison, row: Row, setup: list[str]) -> list[str
         f"    data_collator={name}.data_collator,",
         f"    compute_metrics={name}.compute_metrics,",
         ")",
+        *fused,
         f"result = {comparison.source}",
         "print(result)",
     ]
@@ -168,6 +179,28 @@ def _for_optimum(comparison: Comparison, row: Row, setup: list[str]) -> list[str
 
 def _to_optimum(found: re.Match[str]) -> str:
     return "optimum.habana" if found[1] == "transformers" else "optimum.habana.diffusers"
+
+
+def _with_gaudi_config(setup: list[str]) -> list[str]:
+    """Return code in which every GaudiTrainer has a configuration: optimum-habana would look for one on the hub."""
+    code = "\n".join(setup).encode()
+    lines = code.splitlines(keepends=True)
+    starts = [sum(map(len, lines[:number])) for number in range(len(lines))]
+    for node in ast.walk(ast.parse(code)):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("GaudiTrainer")):
+            continue
+        if any(keyword.arg in ("gaudi_config", None) for keyword in node.keywords):
+            continue
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        last = max(given, key=lambda one: (one.end_lineno, one.end_col_offset)) if given else node.func
+        assert last.end_lineno is not None
+        assert last.end_col_offset is not None
+        place = starts[last.end_lineno - 1] + last.end_col_offset
+        if not given:
+            place += 1
+        more = b", gaudi_config=GaudiConfig()" if given else b"gaudi_config=GaudiConfig()"
+        return _with_gaudi_config((code[:place] + more + code[place:]).decode().splitlines())
+    return setup
 
 
 def _run(comparison: Comparison, row: Row, after: list[str] | None = None) -> list[str]:
@@ -229,12 +262,17 @@ def _model(comparison: Comparison) -> str:
 
 
 def _refuse_options(settings: Settings, where: str) -> None:
-    for switch in SWITCHES:
-        for option, value in switch.chosen(settings) if switch is not COMPILE else ():
-            raise LabError(
-                f"A script for {where} is written without {option.describe(value)}.",
-                python='comparison.to_code("gaudi_lab")',
-            )
+    for option, value in HPU_GRAPHS.chosen(settings):
+        raise LabError(f"A script for {where} is written without {option.describe(value)}.", **_IN_GAUDI_LAB)
+
+
+def _fused_attention(settings: Settings) -> list[str]:
+    """Return the lines of a function that puts FusedSDPA, with its options, into a model."""
+    none = ', "None"'
+    options = f', "{settings.softmax}"' if settings.softmax else ""
+    if settings.recompute is not None:
+        options = f"{options or none}, {settings.recompute}"  # the bridge's kernel takes no names
+    return _FUSED_ATTENTION.replace("{options}", options).splitlines()
 
 
 _FUSED_ATTENTION = '''
@@ -250,13 +288,15 @@ def use_fused_attention(model):
         key, value = repeat_kv(key, groups), repeat_kv(value, groups)
         causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
         causal = bool(causal) and mask is None and query.shape[2] > 1
-        made = FusedSDPA.apply(query, key, value, mask, dropout, causal, scaling)
+        made = FusedSDPA.apply(query, key, value, mask, dropout, causal, scaling{options})
         return made.transpose(1, 2).contiguous(), None
 
     AttentionInterface.register("fused_sdpa_of_the_bridge", attend)
     ALL_MASK_ATTENTION_FUNCTIONS.register("fused_sdpa_of_the_bridge", ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
     model.set_attn_implementation("fused_sdpa_of_the_bridge")
-'''.strip().splitlines()
+    if model.config._attn_implementation != "fused_sdpa_of_the_bridge":
+        print("Left as it is: in this transformers the attention of this model cannot be exchanged.")
+'''.strip()
 
 _FORMS: dict[str, Callable[[Comparison, Row, list[str]], list[str]]] = {
     "gaudi_lab": _in_gaudi_lab,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from gaudi_lab import api
@@ -41,6 +45,9 @@ _IN_PLACE = frozenset(
     }
 )
 
+_MAGIC = re.compile(r"\s*(?:[%!]|(?:[\w, ]+=\s*)?(?:get_ipython\(\)\.|[%!]))")
+"""A line that only IPython runs: typed, or as it is in the history; what it gives may have a name."""
+
 
 def subject_of(source: str, user_ns: dict[str, Any]) -> SwitchedSubject:
     """Return what an expression runs: a call of a model, Trainer or pipeline, or whatever else as a function.
@@ -67,6 +74,7 @@ def subject_of(source: str, user_ns: dict[str, Any]) -> SwitchedSubject:
             python="gaudi_lab.compare(model, inputs=batch)",
             magic="%gaudi_compare model(**batch)",
         ) from error
+    _require_names(source, user_ns)
     called = body.func if isinstance(body, ast.Call) else body
     models = namespace.models(user_ns)
     owner = called.value if isinstance(called, ast.Attribute) and called.attr == "evaluate" else called
@@ -76,7 +84,7 @@ def subject_of(source: str, user_ns: dict[str, Any]) -> SwitchedSubject:
             # Its inputs are computed once, and not with every call.
             args, kwargs = eval(_arguments_of(body), user_ns) if isinstance(body, ast.Call) else ((), {})
             return make_subject(known, args, kwargs, name or owner.id)
-    if isinstance(body, ast.Name) and callable(user_ns.get(body.id)):
+    if isinstance(body, ast.Name):
         return make_subject(user_ns[body.id], (), {}, body.id)
     function = eval(f"lambda: {source.strip()}", user_ns)
     return make_subject(function, (), {}, source.strip())
@@ -115,8 +123,24 @@ def compare(shell: InteractiveShell, source: str, **options: Any) -> Comparison:
         As in `gaudi_lab.compare`.
     """
     subject = subject_of(source, shell.user_ns)
-    subject.source, subject.setup = source.strip(), setup_of(source, shell)
+    moved = _moves(source, shell.user_ns) if subject.on_the_host() and subject.kind == "model" else []
+    subject.source = source.strip()
+    subject.setup = "\n".join([setup_of(source, shell), *moved])
     return api.compare(subject, **options)
+
+
+def _require_names(source: str, user_ns: dict[str, Any]) -> None:
+    """Raise for a name that the notebook does not have: every setting would fail by it."""
+    missing = sorted(name for name in _reads(source) if name not in user_ns and not hasattr(builtins, name))
+    if not missing:
+        return
+    near = get_close_matches(missing[0], [name for name in user_ns if not name.startswith("_")], 1)
+    instead = re.sub(rf"\b{missing[0]}\b", near[0], source.strip()) if near else "-h"
+    raise LabValueError(
+        f"This notebook has no {' and no '.join(missing)}.",
+        python="gaudi_lab.compare(model, inputs=batch)",
+        magic=f"%gaudi_compare {instead}",
+    )
 
 
 def _arguments_of(call: ast.Call) -> str:
@@ -125,11 +149,34 @@ def _arguments_of(call: ast.Call) -> str:
     return f"(lambda _take: {ast.unparse(given)})(lambda *args, **kwargs: (args, kwargs))"
 
 
+def _moves(source: str, user_ns: dict[str, Any]) -> list[str]:
+    """Return the lines that have on the device what comparing has moved there: a model and what goes in."""
+    lines = []
+    for name in sorted(_reads(source) & user_ns.keys()):
+        value = user_ns[name]
+        if namespace.is_model(value):
+            lines.append(f'{name}.to("hpu")')
+        elif isinstance(value, Mapping) or hasattr(value, "keys"):
+            lines.append(
+                f'{name} = {{key: x.to("hpu") if hasattr(x, "to") else x for key, x in {name}.items()}}'
+            )
+        elif hasattr(value, "to"):
+            lines.append(f'{name} = {name}.to("hpu")')
+    return lines
+
+
 def _without_magics(cell: str) -> str:
+    """Return a cell without what only IPython runs, as it was typed or as IPython keeps it."""
     lines = cell.splitlines()
     if lines and lines[0].startswith("%%"):
         return ""
-    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
+    kept = []
+    for line in lines:
+        if not _MAGIC.match(line):
+            kept.append(line)
+        elif indent := line[: len(line) - len(line.lstrip())]:
+            kept.append(f"{indent}pass")  # there may be nothing else in its block
+    return "\n".join(kept)
 
 
 def _reads(source: str) -> frozenset[str]:

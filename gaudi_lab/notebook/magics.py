@@ -279,6 +279,10 @@ class GaudiMagics(Magics):
         arguments = parse_argstring(self.gaudi_compare, options)
         if not code.strip():
             raise UsageError("There is nothing to compare. Run: %gaudi_compare model(**batch)")
+        if (arguments.settings or "").endswith(";"):
+            raise UsageError(
+                'Settings with spaces need quotes. Run: %gaudi_compare --settings "eager; lazy" model(**batch)'
+            )
         self._attach_all()
         self.compared = compared_code.compare(
             self.shell,

@@ -34,7 +34,7 @@ def _(estimate: Estimate) -> str:
         fresh = "in fresh processes"
     return layout.join(
         f"comparing {units.count(estimate.candidates, 'setting')} in {units.count(estimate.rounds, 'round')}",
-        fresh,
+        f"{fresh} on {estimate.where}" if estimate.where else fresh,
         f"about {units.seconds(estimate.seconds)} and what compiles" if estimate.seconds is not None else "",
         _limited(estimate),
         f"{units.size(estimate.disk)} on disk meanwhile" if estimate.disk else "",

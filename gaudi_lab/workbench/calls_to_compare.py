@@ -35,10 +35,13 @@ class ComparedCall(Protocol):
         """Return how many samples that was; None if it is not known."""
 
     def check(self, names: Values) -> None:
-        """Raise if one of `names` cannot be varied here."""
+        """Raise if one of `names`, each with all its values, cannot be varied here."""
 
     def has_argument(self, name: str) -> bool:
         """Whether an argument of its own has this name, so that it does not mean an option of a switch."""
+
+    def move_inputs(self) -> None:
+        """Have what goes in on the device, where what it goes into was just moved to."""
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -85,6 +88,11 @@ class FunctionCall:
                     f"{name} cannot be varied: the function has no argument of that name.",
                     python=f"gaudi_lab.compare(lambda {name}: ..., over={{{name!r}: [...]}})",
                 )
+        if not self._takes("dtype"):
+            _check_dtypes(names)
+
+    def move_inputs(self) -> None:
+        """Leave them: a function knows where it needs them."""
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -159,6 +167,12 @@ class ModelCall:
         """The generators among its arguments."""
         return _generators((self.args, self.kwargs))
 
+    def move_inputs(self) -> None:
+        """Have its tensors on the device."""
+        self.args, self.kwargs = tree_map_only(
+            torch.Tensor, lambda tensor: tensor.to("hpu"), (self.args, self.kwargs)
+        )
+
     @property
     def _rows(self) -> int | None:
         tensors = [x for x in tree_flatten((self.args, self.kwargs))[0] if isinstance(x, torch.Tensor)]
@@ -216,6 +230,9 @@ class EvaluationCall:
     def has_argument(self, name: str) -> bool:  # noqa: ARG002 - the protocol's
         """No: it varies nothing by names of its own that an option has."""
         return False
+
+    def move_inputs(self) -> None:
+        """Leave them: a Trainer moves its batches."""
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -281,6 +298,9 @@ class PicturesCall:
         """Whether the pipeline is called with it."""
         return name in inspect.signature(self.pipeline.__call__).parameters
 
+    def move_inputs(self) -> None:
+        """Leave them: a pipeline moves them."""
+
     @property
     def generators(self) -> list[torch.Generator]:
         """The generators among its arguments."""
@@ -334,15 +354,36 @@ def autocast(values: Values) -> AbstractContextManager[Any]:
     given = values.get("dtype")
     if given is None:
         return nullcontext()
-    dtype = getattr(torch, str(given).removeprefix("torch."), None)
-    if not isinstance(dtype, torch.dtype):
-        raise LabValueError(
-            f"{given!r} is no type of torch.", python='gaudi_lab.compare(model, over={"dtype": ["bfloat16"]})'
-        )
+    dtype = read_dtype(given)
     return nullcontext() if dtype is torch.float32 else torch.autocast("hpu", dtype)
 
 
+def read_dtype(given: Any) -> torch.dtype:
+    """Return the type that is given, as such or by its name.
+
+    Raises
+    ------
+    LabValueError
+        If it is no type of torch.
+    """
+    dtype = getattr(torch, str(given).removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype):
+        raise LabValueError(
+            f"{given!r} is no type of torch; there are bfloat16, float16, float32.",
+            python='gaudi_lab.compare(model, over={"dtype": [None, "bfloat16"]})',
+            magic="%gaudi_compare --over dtype=None,bfloat16 model(**batch)",
+        )
+    return dtype
+
+
+def _check_dtypes(values: Values) -> None:
+    for given in values.get("dtype") or ():
+        if given is not None:
+            read_dtype(given)
+
+
 def _check_known(names: Values, known: tuple[str, ...], what: str) -> None:
+    _check_dtypes(names)
     for name in names:
         if name not in known:
             raise LabValueError(

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,9 @@ def compare(
     others = {
         name: over[name] for name in over if name in own or name in others
     }  # in the order they were given
-    subject.call.check({name: None for name in others if name != ENVIRONMENT})
     candidates = tuple(make_candidates(chosen, others))
+    notes += subject.on_the_host()
+    subject.call.check({name: values for name, values in others.items() if name != ENVIRONMENT})
     chosen_method = _choose_method(candidates, method)
     if rounds is None:
         rounds = ROUNDS if chosen_method == RESIDENT else FRESH_ROUNDS
@@ -67,30 +69,39 @@ def compare(
     bounds = Bounds(limits, caches(dict(one.environment) for one in candidates))
     with ExitStack() as opened:
         # All that may be refused comes before the first record is written.
-        carry_out, disk = _prepare(subject, plan, chosen_method, bounds, opened)
+        prepared = _prepare(subject, plan, chosen_method, bounds, opened)
         journal = _open_journal(_head(subject, plan, notes), path, resume)
         if journal.path is not None:
             bounds.count(journal.path.absolute())
-        progress = _progress(plan, chosen_method, journal, disk, bounds, quiet=quiet)
-        opened.enter_context(progress)
+        opened.enter_context(_progress(plan, chosen_method, journal, prepared, bounds, quiet=quiet))
         opened.enter_context(lab.current().compiles.no_live_line())
-        _go(journal, bounds, lambda: carry_out(journal))
+        _go(journal, bounds, lambda: prepared.carry_out(journal))
     subject.rewind()
     return folding.fold(journal.records, journal.path)
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """What carries a plan out, writing to a journal; the bytes it has on disk meanwhile, and where it runs."""
+
+    carry_out: Callable[[Journal], None]
+    disk: int = 0
+    where: str = ""
+
+
 def _prepare(
     subject: SwitchedSubject, plan: Procedure, method: str, bounds: Bounds, opened: ExitStack
-) -> tuple[Callable[[Journal], None], int]:
-    """Return what carries a plan out, writing to a journal, and the bytes it has on disk meanwhile."""
+) -> _Prepared:
     if method == RESIDENT:
-        return lambda journal: compare_resident(subject, plan.candidates, plan, journal, bounds), 0
+        return _Prepared(lambda journal: compare_resident(subject, plan.candidates, plan, journal, bounds))
     if method == FRESH:
         fresh.refuse_held_device(plan.candidates)
         what = _without_switches(subject)
         bounds.admit(what.size, Path(tempfile.gettempdir()))
         folder = opened.enter_context(fresh.packed(what))
-        return lambda journal: fresh.compare_fresh(folder, plan.candidates, plan, journal, bounds), what.size
+        return _Prepared(
+            lambda journal: fresh.compare_fresh(folder, plan.candidates, plan, journal, bounds), what.size
+        )
     if bounds.limits.disk is not None:
         raise LabError(
             "How much disk a cluster's workers take is not known here, so it cannot be limited.",
@@ -98,16 +109,16 @@ def _prepare(
             magic='%gaudi_compare --method ray --limit "20 min" ...',
         )
     what = _without_switches(subject)
-    devices = opened.enter_context(on_ray.cluster(bridge.device_count()))
+    cluster = opened.enter_context(on_ray.cluster(bridge.device_count()))
     environments = [
         {**variables(), **bridge.environment_for(one.settings.mode.is_lazy), **dict(one.environment)}
         for one in plan.candidates
     ]
 
     def on_cluster(journal: Journal) -> None:
-        on_ray.compare_on_ray(what, plan.candidates, plan, journal, environments, devices, bounds)
+        on_ray.compare_on_ray(what, plan.candidates, plan, journal, environments, cluster.devices, bounds)
 
-    return on_cluster, 0
+    return _Prepared(on_cluster, where=f"{cluster.where}, {cluster.devices} HPU{'s' * (cluster.devices > 1)}")
 
 
 def _without_switches(subject: SwitchedSubject) -> Packed:
@@ -228,7 +239,7 @@ def _go(journal: Journal, bounds: Bounds, run: Callable[[], None]) -> None:
 
 
 def _progress(
-    plan: Procedure, method: str, journal: Journal, disk: int, bounds: Bounds, *, quiet: bool
+    plan: Procedure, method: str, journal: Journal, prepared: _Prepared, bounds: Bounds, *, quiet: bool
 ) -> ComparingProgress:
     resident = method == RESIDENT
     fresh_ones = 0 if resident else len(plan.candidates)
@@ -237,6 +248,7 @@ def _progress(
     ends = ("evidence", "timed", "error") if resident else ("timed", "error")
 
     def better(call: float | None) -> Estimate:
-        return estimate(plan, fresh_ones, call, disk, plan.rounds, bounds.limits)
+        found = estimate(plan, fresh_ones, call, prepared.disk, plan.rounds, bounds.limits)
+        return replace(found, where=prepared.where)
 
     return ComparingProgress(better(None), better, turns, ends, journal, quiet=quiet)

@@ -54,10 +54,11 @@ class Comparing(Rendered):
 def _(comparing: Comparing) -> str:
     over = comparing.seconds is not None
     estimate = replace(comparing.estimate, limits=Limits(), seconds=None, most=None, disk=0)
+    told = comparing.estimate.disk or comparing.estimate.limits.disk is not None
     parts = [
         str(estimate).replace("comparing", "compared", 1) if over else str(comparing.estimate),
         f"took {comparing.seconds:.0f} s" if comparing.seconds is not None else "",
-        f"{units.size(comparing.disk)} on disk" if comparing.disk else "",
+        f"{units.size(comparing.disk)} on disk" if comparing.disk and told else "",
         "" if over else f"turn {min(comparing.done + 1, comparing.turns)} of {comparing.turns}",
         "" if over else comparing.candidate,
         render.EMULATED if comparing.emulated else "",

@@ -5,10 +5,12 @@ This is what `gaudi_lab.comparison.subject` asks for, and what travels into othe
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy
 import torch
 
 from gaudi_lab import bridge
@@ -73,6 +75,7 @@ class SwitchedSubject:
             for name, model in self.models.items():
                 if components.device_type(model) == "cpu":
                     _move_to_hpu(model)
+                    self.call.move_inputs()
                 if workbench.find(model) is None:
                     back.enter_context(workbench.attach(model, name))
             back.enter_context(switched(workbench, list(self.models), candidate.settings))
@@ -109,6 +112,11 @@ class SwitchedSubject:
             mode = Mode.COMPILE
         kernels = dict.fromkeys(kernel for entry in attached if (kernel := entry.status().attention))
         return WhatRan(str(mode), len(replays), sum(replays), ", ".join(kernels))
+
+    def on_the_host(self) -> list[str]:
+        """Say which models are on the host: they are moved where they are tried."""
+        there = [name for name, model in self.models.items() if components.device_type(model) == "cpu"]
+        return [f"{name} was on the host, and was moved to hpu where it was tried" for name in there]
 
     def why_not(self, settings: Settings) -> str:
         """Return why these models cannot have some settings; empty if they can."""
@@ -191,12 +199,15 @@ class _RandomState:
         self._generators = generators
         self._states = [generator.get_state() for generator in generators]
         self._host = torch.get_rng_state()
+        self._others = random.getstate(), numpy.random.get_state()
         self._device: Any = None
 
     def put_back(self) -> None:
         for generator, state in zip(self._generators, self._states, strict=True):
             generator.set_state(state)
         torch.set_rng_state(self._host)
+        random.setstate(self._others[0])
+        numpy.random.set_state(self._others[1])
         if bridge.memory() is None:
             return
         if self._device is None:
@@ -209,6 +220,7 @@ class _RandomState:
             "_generators": self._generators,
             "_states": self._states,
             "_host": self._host,
+            "_others": self._others,
             "_device": None,
         }
 

@@ -67,6 +67,8 @@ def problems(release: str) -> list[str]:
         importlib.import_module(module)
         for name, what in names(module, release).items():
             kind, _, condition = what.partition(" if ")
+            if kind == "called":
+                condition = _condition_before(module, name, release)
             hidden = row.get("internal", ())
             if name in hidden or name.split(".")[0] in hidden or name in row.get("differs", {}):
                 continue
@@ -82,6 +84,20 @@ def problems(release: str) -> list[str]:
                 if name not in row.get("differs", {})
             ]
     return found
+
+
+def _condition_before(module: str, name: str, release: str) -> str:
+    """Return the condition that `name` stood under in the last release before that has its definition."""
+    before = [x for x in table()["releases"] if _number(x) < _number(release)]
+    for earlier in reversed(before):
+        what = names(module, earlier).get(name, "called")
+        if what != "called":
+            return what.partition(" if ")[2]
+    return ""
+
+
+def _number(release: str) -> list[int]:
+    return [int(part) for part in release.split(".")]
 
 
 def _differences(module: Any, name: str, kind: str) -> Iterator[str]:
@@ -104,7 +120,9 @@ def _too_new(module: Any, path: str, release: str) -> Iterator[str]:
     later = public(path) - {name.split(".")[0] for name in names(path, release)}
     order = list(table()["releases"])
     for name in later:
-        known = " ".join(table()["modules"][path]["names"].get(name, {})).split()
+        # A program that uses a name says that it is there, not since when.
+        by_release = table()["modules"][path]["names"].get(name, {})
+        known = " ".join(releases for releases, what in by_release.items() if what != "called").split()
         if known and order.index(known[0]) > order.index(release) and hasattr(module, name):
             yield name
 

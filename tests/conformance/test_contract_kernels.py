@@ -166,6 +166,29 @@ def test_older_forms_write_into_what_they_are_given():
     torch.testing.assert_close(product.cpu(), eight.t() @ eight + 3)
 
 
+@covers("adamw-step")
+@pytest.mark.parametrize("decay", [1.0, 0.9])
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_a_step_of_adamw(decay, as_tensor):
+    """Both forms of the operator do what DeepSpeed and FusedAdamW call it for."""
+    grads, weights = [torch.randn(3, 4), torch.randn(5)], [torch.randn(3, 4), torch.randn(5)]
+    first, second = [torch.randn_like(x) for x in weights], [torch.rand_like(x) for x in weights]
+    device = [hpu(x) for x in (grads, weights, first, second)]
+    of_decay = (torch.tensor([decay], device="hpu"), decay != 1.0) if as_tensor else (decay,)
+    torch.ops.hpu.optimizer_adamw(*device, torch.tensor([-0.1], device="hpu"), 0.9, 0.999, 1e-6, *of_decay)
+    for at, weight in enumerate(weights):
+        m = first[at] * 0.9 + grads[at] * 0.1
+        v = second[at] * 0.999 + grads[at] ** 2 * 0.001
+        torch.testing.assert_close(device[1][at].cpu(), weight * decay - 0.1 * m / (v.sqrt() + 1e-6))
+        torch.testing.assert_close(device[2][at].cpu(), m)
+        torch.testing.assert_close(device[3][at].cpu(), v)
+        assert torch.equal(device[0][at].cpu(), grads[at])
+    with pytest.raises(RuntimeError, match="same number of elements but they respectively have: 1, 2, 2, 2"):
+        torch.ops.hpu.optimizer_adamw(
+            device[0][:1], *device[1:], torch.tensor([-0.1], device="hpu"), 0.9, 0.999, 1e-6, *of_decay
+        )
+
+
 @covers("lamb-steps")
 def test_the_steps_of_lamb():
     grads, weights = [torch.randn(3, 4), torch.randn(5)], [torch.randn(3, 4), torch.randn(5)]

@@ -29,6 +29,25 @@ def test_a_model_is_compared_and_its_script_is_written_once(notebook, tmp_path):
     assert path.read_text() == code
 
 
+def test_a_model_on_the_host_is_compared_and_its_script_moves_it(notebook, tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    notebook.run("mine = nn.Linear(4, 2).eval()\nbatch = {'input': torch.ones(3, 4)}")
+    compared = notebook.run('%gaudi_compare --rounds 1 --settings "eager; lazy" mine(**batch)')
+    assert compared.status == "ok", compared.error
+    assert "mine was on the host, and was moved to hpu where it was tried" in compared.shown[-1]["text/plain"]
+    path = tmp_path / "winner.py"
+    assert notebook.run(f"%gaudi_export {path}").status == "ok"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
+    done = subprocess.run(
+        [sys.executable, path], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "device='hpu:0'" in done.stdout
+
+
 def test_an_interrupt_keeps_what_is_there(notebook):
     import time
 
@@ -38,7 +57,11 @@ def test_an_interrupt_keeps_what_is_there(notebook):
     notebook.manager.interrupt_kernel()
     reply = notebook.wait(cell)
     assert reply.status == "ok", reply.error
-    assert any("interrupted" in shown.get("text/plain", "") for shown in reply.shown)
+    assert any("interrupted; resume= goes on" in shown.get("text/plain", "") for shown in reply.shown)
+    again = '%gaudi_compare --resume found --settings "eager; lazy" --rounds 1 --over pause=[0.02] slow'
+    resumed = notebook.run(f"found = _\n{again}")
+    assert resumed.status == "ok", resumed.error
+    assert any("2 of 2 settings timed" in shown.get("text/plain", "") for shown in resumed.shown)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +69,10 @@ def test_an_interrupt_keeps_what_is_there(notebook):
     [
         ("%gaudi_compare", "nothing to compare"),
         ("%gaudi_compare net(x", "no expression"),
+        ("%gaudi_compare net(y + x)", "This notebook has no y"),
+        ("%gaudi_compare --settings eager; lazy net(x)", "need quotes"),
+        ("%gaudi_compare --limit soon net(x)", "cannot be read"),
+        ("%gaudi_compare x", "no model, Trainer, pipeline or function"),
         ("%gaudi_compare --settings fast net(x)", "not an execution mode"),
         ("%gaudi_compare --over speed=[1] net(x)", "cannot be varied"),
         ("%gaudi_compare --over batch_size net(x)", "gives no values"),

@@ -8,12 +8,19 @@ import os
 os.environ.setdefault("GAUDI_LAB_COMPILER", "replay")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 
 from gaudi_lab import bridge
 from gaudi_lab.workbench import lab
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector look at what tests make, and not at all of PyTorch and transformers each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

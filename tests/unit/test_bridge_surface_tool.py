@@ -13,7 +13,9 @@ def tool():
     path = Path(__file__).parents[2] / "tools" / "bridge_surface.py"
     spec = importlib.util.spec_from_file_location("bridge_surface", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path.parent)  # as a script it has its neighbours on its path
+        spec.loader.exec_module(module)
     return module
 
 
@@ -65,3 +67,37 @@ def test_what_changes_from_release_to_release(tool, tmp_path):
     assert found["modules"]["habana_frameworks.torch.more"]["errors"] == {"{} is {}, no number": "1.9 1.10"}
     assert found["flags"]["PT_A"] == {"1.9": [False, False], "1.10": [True, False]}
     assert found["flags"]["PT_B"] == {"1.9 1.10": ["", True]}
+
+
+def test_of_a_release_without_sources_the_names_that_programs_use(tool, tmp_path):
+    kernels = "from .more import *\nfrom .Attention import Attention\n"
+    whole = release(tmp_path / "1.1", kernels, "PT_A:\n  default: x\n")
+    package = whole / "python_packages" / "habana_frameworks" / "torch"
+    (package / "Attention.py").write_text("class Attention: ...\ndef helper(): ...")
+    (tmp_path / "1.2" / "programs").mkdir(parents=True)
+    (tmp_path / "1.2" / "PROGRAMS").write_text("somebody's programs")
+    (tmp_path / "1.2" / "programs" / "a.py").write_text(
+        "import habana_frameworks.torch as ht\n"
+        "from habana_frameworks.torch import Attention\n"
+        "from habana_frameworks.torch.Attention import helper\n"
+        "import habana_frameworks.torch.unknown\n"
+        "Attention.apply(ht.more.told, ht.newer, ht._hidden, other.told)\n"
+    )
+    (tmp_path / "1.2" / "programs" / "old.py").write_text("print 'of Python 2'")
+    (tmp_path / "1.3").mkdir()
+    (tmp_path / "1.3" / "PROGRAMS").write_text("none")
+    found = tool.table(tmp_path)
+    assert found["releases"]["1.2"] == {"source": "somebody's programs", "whole": False, "modules": 3}
+    called = {
+        (module.removeprefix("habana_frameworks."), name)
+        for module, row in found["modules"].items()
+        for name, by_release in row["names"].items()
+        if "1.2" in by_release
+    }
+    assert called == {
+        ("torch", "Attention"),
+        ("torch", "newer"),
+        ("torch.Attention", "helper"),
+        ("torch.more", "told"),
+    }
+    assert found["modules"]["habana_frameworks.torch.more"]["names"]["told"]["1.2"] == "called"

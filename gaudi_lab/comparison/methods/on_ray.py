@@ -11,6 +11,7 @@ import pickle
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gaudi_lab.comparison.bounds import Bounds
@@ -34,9 +35,25 @@ _GRACE = 30.0
 """Seconds beyond its limit after which a worker that cannot be stopped between two steps of Python ends itself."""
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """The machines that turns run on.
+
+    Attributes
+    ----------
+    devices
+        How many HPUs they have.
+    where
+        Which cluster it is, in words.
+    """
+
+    devices: int
+    where: str
+
+
 @contextlib.contextmanager
-def cluster(devices: int) -> Iterator[int]:
-    """Be connected to a cluster, and yield how many HPUs it has.
+def cluster(devices: int) -> Iterator[Cluster]:
+    """Be connected to a cluster, and yield which one that is.
 
     One that the program is connected to, one that `RAY_ADDRESS` names or that runs on this machine; else one of this
     machine alone, which is taken down in the end.
@@ -59,7 +76,7 @@ def cluster(devices: int) -> Iterator[int]:
             python="pip install gaudi-lab[ray]",
             magic="%pip install gaudi-lab[ray]",
         ) from error
-    own = not ray.is_initialized()
+    own, alone = not ray.is_initialized(), False
     if own:
         quietly = {"log_to_driver": False, "logging_level": "error"}
         try:
@@ -70,6 +87,7 @@ def cluster(devices: int) -> Iterator[int]:
                     f"There is no cluster of Ray at RAY_ADDRESS={os.environ['RAY_ADDRESS']}.",
                     python='import ray; ray.init("HOST:6379")',
                 ) from None
+            alone = True
             ray.init(address="local", resources={HPU: devices}, include_dashboard=False, **quietly)
     try:
         found = int(ray.cluster_resources().get(HPU, 0))
@@ -78,10 +96,16 @@ def cluster(devices: int) -> Iterator[int]:
                 "No node of the cluster has an HPU that Ray knows of.",
                 python="ray start --address=HOST:6379 --resources='{\"HPU\": 8}'  # on a node, in a terminal",
             )
-        yield found
+        yield Cluster(found, _where(ray, own_alone=alone))
     finally:
         if own:
             ray.shutdown()
+
+
+def _where(ray: Any, *, own_alone: bool) -> str:
+    if own_alone:
+        return "Ray on this machine alone"
+    return f"the cluster of Ray at {ray.get_runtime_context().gcs_address}"
 
 
 def compare_on_ray(
@@ -159,7 +183,8 @@ class _Tasks:
 
         self.reference: Any = None
         self._ray = ray
-        self._packed = ray.put(packed)
+        # As bytes: to read it imports torch, and with it the bridge, before the worker has its environment.
+        self._packed = ray.put(pickle.dumps(packed))
         self._environments = environments
         self._plan = plan
         self._bounds = bounds
@@ -204,7 +229,7 @@ class _Tasks:
 
 
 def run_turn(
-    packed: Packed, asked: bytes, environment: dict[str, str | None], reference: bytes | None
+    packed: bytes, asked: bytes, environment: dict[str, str | None], reference: bytes | None
 ) -> tuple[list[Record], bytes | None]:
     """Try one candidate once, in a worker; return the records and what came out, as `torch.save` writes it."""
     for name, value in environment.items():
@@ -230,7 +255,7 @@ def run_turn(
         return None if reference is None else torch.load(io.BytesIO(reference), weights_only=False)
 
     with limited(plan.limit):
-        outputs = attempt(lambda: unpack(packed), candidate, number, plan, journal, RAY, first)
+        outputs = attempt(lambda: unpack(pickle.loads(packed)), candidate, number, plan, journal, RAY, first)
     if outputs is None:
         return journal.records, None
     file = io.BytesIO()

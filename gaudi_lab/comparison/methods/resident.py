@@ -71,7 +71,7 @@ def compare_resident(
             journal.begin(candidate)
             turn = Turn(subject, candidate, number, plan, journal, RESIDENT, clock)
             try:
-                with limited(bounds.of_turn()), subject.put(candidate):
+                with subject.put(candidate), limited(bounds.of_turn()):
                     turn.warm_up(first=False)
                     turn.time()
             except Exception as error:
@@ -89,7 +89,7 @@ def _prove(
 ) -> Outputs | None:
     """Warm a candidate up and compare its outputs; return them, None if it fails."""
     try:
-        with limited(bounds.of_turn()), subject.put(candidate):
+        with subject.put(candidate), limited(bounds.of_turn()):
             turn.warm_up(first=True)
             outputs = turn.outputs()
             turn.show_evidence(reference, outputs)

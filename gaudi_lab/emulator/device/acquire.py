@@ -56,7 +56,8 @@ def check_index(device: torch.device) -> torch.device:
             raise RuntimeError(f"{device} does not exist: one device is emulated, hpu:0")
         raise RuntimeError(
             f"{device} does not exist here: a process has one device, hpu:0. "
-            f"Start a process for each: torchrun --nproc_per_node {count}, or accelerate launch"
+            f"Start a process for each: torchrun --nproc_per_node {count}, "
+            "or accelerate launch with GAUDI_LAB_EMULATE=1 in the environment"
         )
     return device
 

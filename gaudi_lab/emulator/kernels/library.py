@@ -32,6 +32,13 @@ def define(
     torch.library.register_fake(f"hpu::{name}", fake, lib=_library)
 
 
+def define_by_others(schema: str, function: Callable[..., Any]) -> None:
+    """Define an operator that calls other operators, and is never seen itself."""
+    schema = " ".join(schema.split())
+    _library.define(schema)
+    _library.impl(schema.partition("(")[0], function, "CompositeImplicitAutograd")
+
+
 def _by_name(schema: str, call: Callable[..., Any], run: Callable[[Any], Any]) -> Callable[..., Any]:
     names = [argument.name for argument in torch._C.parse_schema(schema).arguments]
     return lambda *args, **named: run(call(**dict(zip(names, args, strict=False)), **named))

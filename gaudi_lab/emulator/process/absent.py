@@ -58,6 +58,10 @@ TABLE: dict[str, Absent] = {
     "habana_frameworks.medialoaders": Absent(
         "a part of Intel's media pipe, which decodes on the device", "load images with torchvision or PIL"
     ),
+    "mpi4py": Absent(
+        "the Python side of MPI, by which DeepSpeed starts what no launcher has started",
+        "start it with python -m torch.distributed.run --nproc_per_node 1",
+    ),
     "torch_hpu": Absent("an old name", "use habana_frameworks.torch.hpu"),
     f"{_TORCH}.activity_profiler": _TRACE,
     f"{_TORCH}.core.observer": _PT2E,

@@ -23,10 +23,13 @@ _TYPE: Any = torch._C._autograd.DeviceType.PrivateUse1
 
 
 class _Stands(type):
-    """The type of a class that stands for PyTorch's own, so that `isinstance` knows those of other devices too."""
+    """The type of a class that stands for PyTorch's own: what is one of PyTorch's, or derived from it, is one of it."""
 
     def __instancecheck__(cls, one: Any) -> bool:
         return isinstance(one, cls.__mro__[1])
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, cls.__mro__[1])
 
 
 class DeviceEvent(_StockEvent, metaclass=_Stands):

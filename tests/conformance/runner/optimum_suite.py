@@ -8,6 +8,7 @@ import shutil
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
+import glue_rows
 import hub_stand_ins
 from conformance_table import Row
 from foreign_tests import HERE, SUITES, checkout, environment, on_bridge, run_tests
@@ -37,7 +38,8 @@ def runs(workers: int) -> list[tuple[Row, Verdict | None]]:
     """Run everything; return the rows, with what known_failures.toml says of each."""
     python = environment("optimum", PINS)
     with ThreadPoolExecutor(workers) as pool:
-        return [*[(row, None) for row in _programs(python, pool)], *_tests(python, pool)]
+        rows = [*_programs(python, pool), glue_rows.row(python, pool, _SHIM)]
+        return [*[(row, None) for row in rows], *_tests(python, pool)]
 
 
 def _programs(python: Path, pool: Executor) -> list[Row]:

@@ -1,11 +1,12 @@
 """Other people's programs and test suites, fetched and run unmodified on the emulated device.
 
-    python tests/conformance/runner/suites.py [transformers] [optimum] [bridge] [bridge_python] [openreg] [programs]
+    python tests/conformance/runner/suites.py [NAME ...]
 
-What it needs, it makes or fetches: an environment for each suite (`.venv-transformers`, `.venv-optimum`) and
-checkouts from GitHub, because no package on PyPI carries the tests. ``GAUDI_LAB_SUITES`` names a folder that may
-hold the checkouts already, as ``optimum-habana`` and ``transformers``. The bridge's own tests, ``gaudi-pytorch-bridge``
-there, and PyTorch's for openreg, ``openreg/tests``, are not fetched. What is not run is said in the table.
+What it needs, it makes or fetches: an environment for each suite with libraries of its own (`.venv-transformers`,
+`.venv-optimum`, `.venv-deepspeed`) and checkouts from GitHub, because no package on PyPI carries the tests.
+``GAUDI_LAB_SUITES`` names a folder that may hold the checkouts already, as ``optimum-habana`` and ``transformers``.
+The bridge's own tests, ``gaudi-pytorch-bridge`` there, and PyTorch's for openreg, ``openreg/tests``, are not fetched.
+What is not run is said in the table.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 
 import bridge_python_suite
 import bridge_suite
+import deepspeed_suite
 import openreg_suite
 import optimum_suite
 import programs_suite
@@ -27,6 +29,7 @@ SUITES = {
     "bridge_python": bridge_python_suite,
     "openreg": openreg_suite,
     "programs": programs_suite,
+    "deepspeed": deepspeed_suite,
 }
 
 

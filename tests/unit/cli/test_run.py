@@ -1,6 +1,8 @@
 """`gaudi-lab run`: a script in a process of its own, on the emulated bridge."""
 
 import os
+import shutil
+import subprocess
 import sys
 import textwrap
 
@@ -48,6 +50,7 @@ def test_a_site_holds_the_bridge_its_metadata_and_the_entry_point_of_torch(tmp_p
     assert site == tmp_path
     assert {path.name for path in site.iterdir()} == {
         "gaudi_lab",
+        "commands",
         "gaudi_lab_autoload.py",
         "habana_frameworks",
         f"habana_torch_plugin-{version()}.dist-info",
@@ -57,6 +60,23 @@ def test_a_site_holds_the_bridge_its_metadata_and_the_entry_point_of_torch(tmp_p
     (info,) = site.glob("*.dist-info")
     assert f"Name: habana-torch-plugin\nVersion: {version()}\n" in (info / "METADATA").read_text()
     assert "gaudi_lab_autoload:autoload" in (info / "entry_points.txt").read_text()
+
+
+def test_a_start_by_mpi_says_what_to_use_unless_there_is_one(tmp_path):
+    (tmp_path / "site").mkdir()
+    site = make_site(tmp_path / "site")
+    asked = [shutil.which("sh"), "-c", "mpirun -n 2 python x.py"]
+    (tmp_path / "empty").mkdir()
+    without = environment(site, None, {"PATH": str(tmp_path / "empty")})
+    done = subprocess.run(asked, env=without, capture_output=True, text=True, check=False)
+    assert done.returncode == 127
+    assert "Start N processes with: python -m torch.distributed.run" in done.stderr
+    installed = tmp_path / "bin" / "mpirun"
+    installed.parent.mkdir()
+    installed.write_text("#!/bin/sh\nexit 5\n")
+    installed.chmod(0o755)
+    with_one = environment(site, None, {"PATH": str(installed.parent)})
+    assert subprocess.run(asked, env=with_one, check=False).returncode == 5
 
 
 def test_where_a_real_bridge_is_the_site_stays_empty(tmp_path, monkeypatch):

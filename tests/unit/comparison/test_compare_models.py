@@ -145,6 +145,48 @@ def test_random_numbers_are_the_same_in_every_run(workbench):
     assert not found.rows[1].differs
 
 
+def test_random_numbers_of_python_and_numpy_are_the_same_too(net, workbench):
+    import random
+
+    import numpy
+
+    gaudi_lab.attach(net, "net")
+    x = torch.ones(2, 4).to("hpu")
+    random.seed(3)
+    expected = random.random()
+    random.seed(3)
+    found = gaudi_lab.compare(
+        lambda: net(x) * random.random() * numpy.random.rand(),
+        settings=["eager", "lazy"],
+        rounds=1,
+        calls=1,
+        quiet=True,
+    )
+    assert not found.rows[1].differs
+    assert random.random() == expected
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_limit_that_a_destructor_swallows_comes_again():
+    import time
+
+    from gaudi_lab.comparison.measuring import TooLong, limited
+
+    class Slow:
+        def __del__(self):
+            time.sleep(0.3)
+
+    def stay():
+        slow = Slow()
+        del slow
+        time.sleep(30)
+
+    started = time.monotonic()
+    with pytest.raises(TooLong), limited(0.1):
+        stay()
+    assert time.monotonic() - started < 5
+
+
 def test_a_call_that_hangs_is_stopped_at_its_limit(net, workbench):
     import time
 
@@ -176,6 +218,7 @@ def test_a_call_that_hangs_is_stopped_at_its_limit(net, workbench):
         ({"settings": ["eager"], "over": {"dynamic": [True]}}, "none of the settings has that on"),
         ({"over": {"dynamic": ["often"]}}, "not a dynamic mode"),
         ({"over": {"dynamic": True}}, "not a list of values"),
+        ({"over": {"dtype": ["bf16"]}}, "'bf16' is no type of torch; there are bfloat16"),
         ({"method": "magic"}, "no method"),
         ({"rounds": 0}, "1 at least"),
         ({"over": {"environment": [{"A": "1"}]}, "method": "resident"}, "cannot be tried in this process"),
@@ -187,6 +230,15 @@ def test_what_makes_no_sense_is_refused_before_anything_runs(net, options, text,
     with pytest.raises(LabError, match=text):
         gaudi_lab.compare(net, torch.ones(2, 4).to("hpu"), quiet=True, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_on_the_host_is_moved_with_what_goes_in(net):
+    found = gaudi_lab.compare(
+        net.cpu(), torch.ones(2, 4), settings=["eager", "lazy"], rounds=1, calls=1, quiet=True
+    )
+    assert not any(row.error for row in found.rows)
+    assert "was moved to hpu" in found.notes[-1]
+    assert next(net.parameters()).device.type == "hpu"
 
 
 def test_what_is_no_model_is_refused(workbench):

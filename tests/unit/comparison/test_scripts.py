@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-import gaudi_lab
 from gaudi_lab.comparison.candidates import Candidate
 from gaudi_lab.comparison.result import Comparison
 from gaudi_lab.comparison.row import RESIDENT, Row
 from gaudi_lab.errors import LabError
 from gaudi_lab.settings import Mode, Settings
-
-ROOT = Path(gaudi_lab.__file__).parent.parent
+from tests.unit.forked import run_forked
 
 ATTENTION = """
 import torch
@@ -56,18 +51,12 @@ def compared(kind, source, setup, settings=WINS, models=(), **values):
 
 def run(code, folder, *, more="", path=""):
     """Run a script as a program of its own on the emulated bridge, and return what it printed."""
-    (folder / "script.py").write_text(code + more)
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")},
-            "PYTHONPATH": os.pathsep.join(filter(None, [path, str(ROOT)])),
-            "GAUDI_LAB_EMULATE": "1",
-        },
-        check=False,
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
+    done = run_forked(
+        code + more,
+        folder=folder,
+        libraries=["transformers.trainer"] if "transformers" in code else [],
+        environment={**kept, "PYTHONPATH": path, "GAUDI_LAB_EMULATE": "1"},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -126,11 +115,38 @@ def test_for_optimum_habana(tmp_path):
     (package / "__init__.py").write_text(names)
     code = compared("trainer", "trainer.evaluate()", TRAINER, batch_size=5).to_code("optimum-habana")
     assert "gaudi_lab" not in code
+    # Without one optimum-habana asks the hub for it.
+    assert code.count("gaudi_config=GaudiConfig()") == 2
     more = """
 args = trainer.args
 print(args.eval_batch_size, args.use_hpu_graphs_for_inference, len(trainer.warmup.iterations))
+print(trainer.model.config._attn_implementation)
 """
-    assert run(code, tmp_path, more=more, path=str(tmp_path / "names")).endswith("5 True 2\n")
+    printed = run(code, tmp_path, more=more, path=str(tmp_path / "names"))
+    assert printed.endswith("5 True 2\nfused_sdpa_of_the_bridge\n")
+
+
+def test_a_gaudi_config_is_added_wherever_there_is_none():
+    setup = """
+first = GaudiTrainer()
+second = optimum.habana.GaudiTrainer(model, args=make(GaudiTrainer(model, **rest)),  # a comment
+)
+third = GaudiTrainer(model, gaudi_config=config, args="é"); fourth = GaudiTrainer("é")
+"""
+    code = compared("trainer", "third.evaluate()", setup).to_code("optimum-habana")
+    assert "first = GaudiTrainer(gaudi_config=GaudiConfig())" in code
+    assert "args=make(GaudiTrainer(model, **rest)), gaudi_config=GaudiConfig(),  # a comment" in code
+    assert 'args="é"); fourth = GaudiTrainer("é", gaudi_config=GaudiConfig())' in code
+
+
+def test_options_of_the_fused_attention_reach_the_kernel_in_its_order():
+    settings = Settings(Mode.EAGER, fused_sdpa=True, recompute=True)
+    code = compared("model", "model(**batch)", MODEL, settings).to_code("habana_frameworks")
+    assert 'dropout, causal, scaling, "None", True)' in code
+    code = compared("model", "model(**batch)", MODEL, settings.replace(softmax="fast")).to_code(
+        "habana_frameworks"
+    )
+    assert 'dropout, causal, scaling, "fast", True)' in code
 
 
 @pytest.mark.parametrize(
@@ -142,9 +158,9 @@ print(args.eval_batch_size, args.use_hpu_graphs_for_inference, len(trainer.warmu
         (compared("function", "work()", MODEL), "habana_frameworks", "for a model"),
         (compared("function", "work()", MODEL, models=("net",)), "gaudi_lab", "those of net, which none"),
         (
-            compared("model", "model(**batch)", MODEL, WINS.replace(recompute=True)),
+            compared("model", "model(**batch)", MODEL, WINS.replace(verify=True)),
             "habana_frameworks",
-            "without recompute",
+            "without verify",
         ),
         (
             compared(

@@ -7,6 +7,9 @@ import math
 import pytest
 import torch
 
+from gaudi_lab.comparison.candidates import Candidate
+from gaudi_lab.comparison.result import Comparison
+from gaudi_lab.comparison.row import RESIDENT, Row
 from gaudi_lab.errors import LabError
 from tests.unit.comparison.conftest import EAGER, GRAPHS, LAZY, Planted
 
@@ -138,6 +141,19 @@ def test_of_those_that_are_not_told_apart_the_shortest_warm_up_is_taken_and_said
     assert "× the first, not told from lazy, and has the shortest warm-up of them" in str(found)
     equal = compare(Planted({"eager": 1.0, "lazy": 1.0}, seed=1, warmups={"eager": 5.0}), EAGER, LAZY)
     assert "no difference between them, and lazy has the shortest warm-up" in str(equal)
+
+
+def test_what_is_not_told_from_the_first_does_not_win_over_what_is():
+    def row(settings, warmup, *seconds):
+        turns = tuple((number, (each,) * 5) for number, each in enumerate(seconds))
+        return Row(Candidate(settings), RESIDENT, (warmup,), 1, turns=turns)
+
+    first = row(EAGER, 0.1, 1.0, 1.0, 1.0, 1.0, 1.0)
+    unsteady = row(LAZY, 0.1, 0.05, 2.0, 0.1, 3.0, 0.2)
+    quick = row(GRAPHS, 5.0, 0.1, 0.1, 0.1, 0.1, 0.1)
+    found = Comparison("it", (first, unsteady, quick))
+    assert found.verdict(unsteady) == found.between(quick, unsteady) == "no difference"
+    assert found.winners() == (quick,)
 
 
 def test_nothing_wins_that_is_not_told_from_the_first(compare):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
 from torch import nn
 
 from gaudi_lab.errors import LabError
+from tests.unit.forked import run_forked
 
 
 def half(x):
@@ -25,7 +24,8 @@ def test_a_script_has_the_operator(cell):
     script = (
         f"import torch\n{operator.as_code()}\nprint({operator.__name__}(torch.ones(1, device='hpu')).item())"
     )
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    out = run_forked(script)
+    assert not out.returncode, out.stderr
     assert float(out.stdout) == pytest.approx(operator(torch.ones(1)).item())
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import pickle
-import subprocess
-import sys
 import weakref
 
 import pytest
@@ -16,6 +14,7 @@ import gaudi_lab
 from gaudi_lab import bridge
 from gaudi_lab.custom_ops import define
 from gaudi_lab.errors import LabError, LabValueError
+from tests.unit.forked import run_forked
 
 
 def registered(name):
@@ -23,16 +22,7 @@ def registered(name):
     return [x for x in found if x.partition("::")[2].split("__")[0] == name]
 
 
-@pytest.fixture
-def only_new_objects():
-    """Have the garbage collector look at what a test makes, and not at all of PyTorch each time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-def test_the_same_cell_ten_times_leaves_one_operator_and_flat_memory(cell, only_new_objects):
+def test_the_same_cell_ten_times_leaves_one_operator_and_flat_memory(cell):
     operator = cell(GELU)
     x = torch.randn(3)
     operator(x)
@@ -51,7 +41,7 @@ def test_the_same_cell_ten_times_leaves_one_operator_and_flat_memory(cell, only_
     assert counts[-1] - counts[2] < 50
 
 
-def test_bodies_that_were_replaced_are_let_go(cell, only_new_objects):
+def test_bodies_that_were_replaced_are_let_go(cell):
     operator = cell("def NAME(x: Tensor) -> Tensor: return x + 1")
     x, bodies = torch.ones(2), []
     for number in range(10):
@@ -161,7 +151,8 @@ def test_another_process_gets_it_back_from_a_pickle(cell, tmp_path):
         f"assert torch.ops.gaudi_lab_user.{operator.__name__} is not None\n"
         "print(operator(torch.ones(1, device='hpu')).item())"
     )
-    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    out = run_forked(code)
+    assert not out.returncode, out.stderr
     assert float(out.stdout) == pytest.approx(2 * math.pi)
 
 

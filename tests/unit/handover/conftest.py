@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.unit.forked import run_forked
+
 ROOT = Path(__file__).parents[3]
+LIBRARIES = {"transformers": "transformers.trainer", "diffusers": "diffusers.pipelines.ddim.pipeline_ddim"}
+"""What takes long to import of some libraries."""
 
 LOOK = """
 def _look(_probe):
@@ -61,16 +65,23 @@ class Carried:
         self.after = after
 
 
-def run(source: str, **environment: str) -> dict[str, Any]:
-    """Run a program in a process of its own, and return its answer."""
+def run(source: str, *, forked: bool = False, **environment: str) -> dict[str, Any]:
+    """Run a program in a process of its own, and return its answer.
+
+    Of two between which something is carried one can be forked, in less time; the other then shares nothing with it.
+    """
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", source],
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    if forked:
+        libraries = [path for name, path in LIBRARIES.items() if f"from {name} import" in source]
+        done = run_forked(source, libraries=libraries, environment=variables, quiet=True)
+    else:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", source],
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
     answers = [line for line in done.stdout.splitlines() if line.startswith("ANSWER")]
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return json.loads(answers[-1].removeprefix("ANSWER ")) if answers else {}
@@ -92,7 +103,7 @@ def carry(tmp_path):
     ) -> Carried:
         probes = probes or {}
         saving = TAKE.format(folder=str(tmp_path), options=take or {}, probes=probes)
-        saved = run(f"{LOOK}{textwrap.dedent(source)}\n{saving}", **(before or {}))
+        saved = run(f"{LOOK}{textwrap.dedent(source)}\n{saving}", forked="torch" in source, **(before or {}))
         loading = LOAD.format(
             path=saved["path"], options=load or {}, probes=probes, then=textwrap.dedent(then)
         )

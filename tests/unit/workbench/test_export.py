@@ -1,7 +1,6 @@
 """Settings as code, run: in this process, and in a fresh one."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "diffusers"))  # its tiny pipelines
 
 import tiny
+from diffusers import StableDiffusionPipeline
 from IPython.core.interactiveshell import InteractiveShell
 
 import gaudi_lab
@@ -18,6 +18,7 @@ from gaudi_lab.diffusers import GaudiStableDiffusionPipeline
 from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.transformers.trainer_switches import read_arguments
 from gaudi_lab.workbench.export import settings_as_code
+from tests.unit.forked import run_forked
 
 LAZY = Settings(Mode.LAZY, hpu_graphs=True, fused_sdpa=True)
 COMPILE = Settings(Mode.COMPILE, fused_sdpa=True, recompute=True)
@@ -64,9 +65,7 @@ def draw(pipeline):
 def in_a_fresh_process(code):
     """Run code as a notebook's first cells, and return what it printed last."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=False
-    )
+    done = run_forked(code, libraries=[StableDiffusionPipeline.__module__], environment=clean)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1]
 

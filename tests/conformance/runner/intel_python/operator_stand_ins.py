@@ -1,7 +1,7 @@
 """Operators of `torch.ops.hpu` as the bridge's own Python calls them, on those that the emulator has.
 
-The emulator defines attention and normalisation with parameters of its own; fused optimizers it has as classes. Both
-stand here under the bridge's names, for Intel's Python alone.
+The emulator defines attention and normalisation with parameters of its own; most fused optimizers it has as classes
+only. Both stand here under the bridge's names, for Intel's Python alone.
 """
 
 from __future__ import annotations
@@ -109,7 +109,6 @@ def install() -> None:
     ops.rms_norm_fast, ops.rms_norm_fast_backward = rms_norm, rms_norm_backward
     ops.optimizer_ema, ops.optimizer_lars = fused.fused_ema, fused.fused_lars
     for name in (
-        "fused_clip_norm", "optimizer_adamw", "optimizer_lamb_fused_norm", "optimizer_lamb_phase1",
-        "optimizer_lamb_phase2", "optimizer_resource_apply_momentum", "optimizer_sgd", "optimizer_sgd_momentum",
+        "fused_clip_norm", "optimizer_resource_apply_momentum", "optimizer_sgd", "optimizer_sgd_momentum",
     ):  # fmt: skip
         setattr(ops, name, getattr(fused, name))

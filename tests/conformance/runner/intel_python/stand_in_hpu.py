@@ -160,7 +160,9 @@ class _HpuStreamBase:
         is_default_stream: bool = False,
         **kwargs: Any,
     ) -> Any:
-        self = torch.Stream.__new__(cls, "cpu") if issubclass(cls, torch.Stream) else object.__new__(cls)
+        self = (
+            torch._C.Stream.__new__(cls, "cpu") if issubclass(cls, torch._C.Stream) else object.__new__(cls)
+        )
         number = stream_id
         if number is None:
             number = 0 if is_default_stream else next(_numbers)
@@ -219,7 +221,7 @@ def record_stream(tensor: torch.Tensor, stream_id: int, device_index: int, devic
 
 class _HpuEventBase:
     def __new__(cls, enable_timing: bool = False) -> Any:
-        self = torch.Event.__new__(cls, "cpu") if issubclass(cls, torch.Event) else object.__new__(cls)
+        self = torch._C.Event.__new__(cls, "cpu") if issubclass(cls, torch._C.Event) else object.__new__(cls)
         _timed[id(self)] = [enable_timing, None]
         return self
 

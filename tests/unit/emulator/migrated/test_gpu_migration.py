@@ -9,17 +9,24 @@ import textwrap
 
 import pytest
 
+from tests.unit.forked import run_forked
+
 BY_IMPORT = "import torch, habana_frameworks.torch.gpu_migration\n"
 
 
 def told(program: str, lazy: int = 0, **variables: str) -> str:
-    """Return what `program` prints in a new process."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "GAUDI_LAB_EMULATE": "1", "PT_HPU_LAZY_MODE": str(lazy), **variables},
+    """Return what `program` prints in a new process, which is forked where it begins by importing PyTorch."""
+    variables = {**os.environ, "GAUDI_LAB_EMULATE": "1", "PT_HPU_LAZY_MODE": str(lazy), **variables}
+    done = (
+        run_forked(program, environment=variables, quiet=True)
+        if program.startswith(BY_IMPORT)
+        else subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=variables,
+        )
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -23,6 +23,7 @@ def loaded():
         ("from habana_frameworks.mediapipe import fn", "load images with torchvision or PIL"),
         ("import habana_dataloader", "use torch.utils.data.DataLoader"),
         ("from habana_frameworks.torch import _hpu_C", "compiled from C++"),
+        ("from mpi4py import MPI", "start it with python -m torch.distributed.run"),
         ("from habana_frameworks.torch.core.quantize_pt2e import export", "Intel Neural Compressor"),
         ("import habana_frameworks.torch.hpex.experimental.transformer_engine as te", "bfloat16"),
     ],

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from gaudi_lab.emulator.torch_patches import backward_errors
+from tests.unit.forked import run_forked
 
 # A step that only fails when the recorded program runs, and that is where the gradient goes to the host.
 PROGRAM = """
@@ -66,22 +64,16 @@ atexit.register(run) if kind == "exit" else run()
 
 
 def ends(kind: str) -> tuple[int, list[str], str]:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, kind],
-        env={**os.environ, "GAUDI_LAB_EMULATE": "1", "PT_HPU_LAZY_MODE": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    variables = {**os.environ, "GAUDI_LAB_EMULATE": "1", "PT_HPU_LAZY_MODE": "1"}
+    done = run_forked(PROGRAM, kind, environment=variables)
     return done.returncode, done.stdout.splitlines(), done.stderr
 
 
-def test_in_the_main_thread_in_another_one_in_a_destructor_and_at_exit():
-    with ThreadPoolExecutor(2) as pool:
-        for code, lines, complaints in pool.map(ends, ("main", "thread", "del", "exit")):
-            assert (code, complaints) == (0, "")
-            assert lines == ["it ran"] * 30
+@pytest.mark.parametrize("kind", ["main", "thread", "del", "exit"])
+def test_in_the_main_thread_in_another_one_in_a_destructor_and_at_exit(kind):
+    code, lines, complaints = ends(kind)
+    assert (code, complaints) == (0, "")
+    assert lines == ["it ran"] * 30
 
 
 @pytest.fixture

@@ -61,6 +61,12 @@ def test_pytorchs_own_are_known_by_the_same_names(mode):
     assert isinstance(torch.Stream("hpu"), torch.Stream)
     assert isinstance(torch.Event("hpu"), torch.Event)
     assert not isinstance(torch.Stream("hpu"), torch.Event)
+
+    class OfAnotherDevice(torch._C.Stream):
+        pass
+
+    assert issubclass(OfAnotherDevice, torch.Stream)
+    assert not issubclass(OfAnotherDevice, torch.Event)
     on_the_host = torch.Event("cpu")
     assert isinstance(on_the_host, torch.Event)
     assert on_the_host.device.type == "cpu"

@@ -8,7 +8,7 @@ from typing import Any
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.lazy.record import tape
 
-from ..utils.internal import lazy_only
+from ..utils.internal import is_lazy, lazy_only
 
 _closures: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
@@ -33,3 +33,9 @@ def iter_mark_step(device_str: str = "") -> None:
 def add_step_closure(closure: Callable[..., Any], args: Sequence[Any] = ()) -> None:
     """Call `closure(*args)` after the next step has run."""
     _closures.append((closure, tuple(args)))
+
+
+def _mark_step_if_lazy(device_str: str = "") -> None:
+    """Mark a step where a mode has steps. DeepSpeed's optimizers call it by this name."""
+    if is_lazy():
+        mark_step(device_str)

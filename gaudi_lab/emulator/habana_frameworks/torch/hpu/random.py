@@ -12,6 +12,8 @@ from gaudi_lab.emulator.lazy.record import tape
 
 from ._utils import _get_device_index
 
+default_generators = (generator,)
+
 
 def _check(device: Any, what: str) -> None:
     if _get_device_index(device, optional=True) != 0:

@@ -8,6 +8,8 @@ import torch
 
 from .base import FusedOptimizer, Update
 
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
 
 class FusedAdamW(FusedOptimizer):
     """Adam with decoupled weight decay.
@@ -53,11 +55,22 @@ class FusedAdamW(FusedOptimizer):
         """Update one parameter in place."""
         beta1, beta2 = one.group["betas"]
         step = one.count()
-        mean, square = one.moments(one.grad, 1 - beta1, self._dtypes)
         size = one.rate
         # The state of another AdamW that was loaded has none of the names, or transformers' older one.
         if one.group.get("bias_correction", one.group.get("correct_bias", True)):
             size = torch.sqrt(1 - beta2**step) / (1 - beta1**step) * one.rate
-        if one.group["weight_decay"]:
-            one.parameter.mul_(1 - one.rate * one.group["weight_decay"])
-        one.go_down(size * mean / (square.sqrt() + one.group["eps"]))
+        decay = one.group["weight_decay"]
+        moments = [[one.keep(name, dtype=dtype)] for name, dtype in zip(_MOMENTS, self._dtypes, strict=True)]
+        with_scales = any(dtype is not None and dtype.itemsize == 1 for dtype in self._dtypes)
+        torch.ops.hpu.optimizer_adamw(
+            [one.grad],
+            [one.parameter],
+            *moments,
+            (-size).to(one.parameter.device),
+            beta1,
+            beta2,
+            one.group["eps"],
+            (1 - one.rate * decay).to(one.parameter.device),
+            bool(decay),
+            *([[one.scale(name)] for name in _MOMENTS] if with_scales else (None, None)),
+        )

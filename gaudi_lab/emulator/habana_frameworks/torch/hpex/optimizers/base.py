@@ -8,9 +8,6 @@ from typing import Any
 
 import torch
 
-# The largest number of each float8 as the device has it.
-_LARGEST = {torch.float8_e4m3fn: 240.0, torch.float8_e5m2: 57344.0}
-
 
 @dataclass(frozen=True)
 class Update:
@@ -48,46 +45,21 @@ class Update:
         tensor: torch.Tensor = self.state[name]
         return tensor
 
-    def moments(
-        self, grad: torch.Tensor, weight: float, dtypes: tuple[torch.dtype | None, ...] = (None, None)
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def moments(self, grad: torch.Tensor, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Take `grad` into Adam's two moments, into the first with `weight`, and return them."""
         beta1, beta2 = self.group["betas"]
-        mean, square = self.keep("exp_avg", dtype=dtypes[0]), self.keep("exp_avg_sq", dtype=dtypes[1])
-        if mean.dtype in _LARGEST or square.dtype in _LARGEST:
-            wide = self.parameter.dtype
-            mean, square = self._widened("exp_avg", wide), self._widened("exp_avg_sq", wide)
+        mean, square = self.keep("exp_avg"), self.keep("exp_avg_sq")
         mean.mul_(beta1).add_(grad, alpha=weight)
-        grad = grad.to(square.dtype)
         square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        self._narrow("exp_avg", mean)
-        self._narrow("exp_avg_sq", square)
         return mean, square
 
-    def _scale(self, name: str) -> torch.Tensor:
+    def scale(self, name: str) -> torch.Tensor:
+        """Return what the float8 that is kept under `name` is multiplied by, (1,)."""
         key = f"{name}_scale"
         if key not in self.state:
             self.state[key] = torch.ones(1, dtype=self.parameter.dtype, device=self.parameter.device)
         scale: torch.Tensor = self.state[key]
         return scale
-
-    def _widened(self, name: str, wide: torch.dtype) -> torch.Tensor:
-        """Return what is kept under `name` as a tensor of `wide` to compute with."""
-        kept: torch.Tensor = self.state[name]
-        return kept.to(wide) / self._scale(name) if kept.dtype in _LARGEST else kept.to(wide, copy=True)
-
-    def _narrow(self, name: str, value: torch.Tensor) -> None:
-        """Keep `value` under `name`, in float8 times the power of two that fills the range of the dtype."""
-        kept: torch.Tensor = self.state[name]
-        if kept is value:
-            return
-        if kept.dtype in _LARGEST:
-            scale = self._scale(name)
-            fills = torch.exp2(torch.floor(torch.log2(_LARGEST[kept.dtype] / value.abs().amax())))
-            # Nothing fills a tensor of zeros: the old scale stays.
-            scale.copy_(torch.where(torch.isfinite(fills), fills, scale))
-            value = value * scale
-        kept.copy_(value)
 
     def with_decay(self, direction: torch.Tensor) -> torch.Tensor:
         """Return `direction` plus the parameter times its weight decay."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import core
-from ...utils.internal import is_lazy
+from ...core import step_closure
 
 
 class SteppingMixin:
@@ -13,9 +12,7 @@ class SteppingMixin:
 
     def step(self, closure: Any = None) -> Any:
         """Update every parameter that has a gradient."""
-        if is_lazy():
-            core.mark_step()
+        step_closure._mark_step_if_lazy()
         loss = super().step(closure)  # type: ignore[misc]
-        if is_lazy():
-            core.mark_step()
+        step_closure._mark_step_if_lazy()
         return loss
