@@ -2,9 +2,9 @@
 
 It is fast where the weights are constants, so parameters are baked in: they are what a call hardly ever changes. Each
 call looks whether they still are what was baked in, by identity and by PyTorch's own count of writes; if they are not,
-it runs step by step. What a program writes into its other inputs is computed as a result and copied there. OpenVINO itself
-copies all of it at each call as well, also where it lies in the input's own memory or is one of its variables: with a
-static cache that is longer than some thousand tokens, replay, which writes in place, is faster.
+it runs step by step. What a program writes into its other inputs is computed as a result and copied there. OpenVINO
+copies all of it at each call too, whether its result lies in the input's own memory or not: a decoder of six layers is
+quicker than by replay with a static cache of 128 tokens, and slower with one of 4096, into which replay writes in place.
 """
 
 from __future__ import annotations
