@@ -1,8 +1,9 @@
 """What the emulated bridge costs beside plain CPU eager, measured in one run.
 
 Microseconds per operator for eager dispatch and for lazy recording in the steady state, each beside the floor of what
-Python can do, and the ratio of a whole MiniLM forward to CPU eager at batch 1 and 32. The contenders take turns in
-every round, and the ratios are medians of the rounds' own ratios, so that a machine that slows down slows all of them.
+Python can do; what a step costs the first time, and what lies around an HPU graph's program; and the ratio of a whole
+MiniLM forward to CPU eager at batch 1 and 32. The contenders take turns in every round, and the ratios are medians of
+the rounds' own ratios, so that a machine that slows down slows all of them.
 
 Last comes the open panel: a Trainer evaluating 200 batches in a real kernel, with the panel and without.
 
@@ -28,6 +29,8 @@ import gaudi_lab.emulator
 
 gaudi_lab.emulator.install()
 
+import cold_steps
+import graph_calls
 import habana_frameworks.torch.core as htcore
 import torch
 from floors import Remembering, Unwrapping
@@ -55,6 +58,8 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, emulated on CPU, {rounds} rounds")
     with torch.no_grad():
         floors = per_operator(rounds)
+        cold()
+        graph_calls.table(rounds)
         for batch in (1, 32):
             whole_model(batch, rounds, floors)
     open_panel(rounds)
@@ -99,16 +104,33 @@ def per_operator(rounds: int) -> dict[str, float]:
     }
 
 
-def program(x: torch.Tensor) -> torch.Tensor:
-    """Run 500 small operators: matmul, add, relu, transpose, multiply by a number."""
+def program(x: torch.Tensor, operators: int = OPERATORS) -> torch.Tensor:
+    """Run so many small operators: matmul, add, relu, transpose, multiply by a number."""
     y = x
-    for _ in range(OPERATORS // 5):
+    for _ in range(operators // 5):
         y = torch.mm(y, x)
         y = y + x
         y = torch.relu(y)
         y = y.transpose(0, 1)
         y = y * 0.5
     return y
+
+
+def cold() -> None:
+    """Print what a step costs the first time: in a program of few different steps, and in MiniLM at a new length."""
+    from transformers import AutoModel
+
+    gaudi_lab.emulator.set_lazy(True)
+    model = AutoModel.from_pretrained(weights()).eval().to("hpu")
+    cold_steps.table(
+        {
+            "the 500 operators": lambda size: program(torch.randn(size, size).to("hpu")),
+            "MiniLM": lambda size: (
+                model(input_ids=torch.ones(1, size, dtype=torch.long).to("hpu")).last_hidden_state
+            ),
+        },
+        range(9, 20),
+    )
 
 
 def whole_model(batch: int, rounds: int, floors: dict[str, float]) -> None:
