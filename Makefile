@@ -51,12 +51,10 @@ notebooks: $(READY)
 conformance: $(READY)
 	$(BIN)/python tests/conformance/runner/run.py --workers 2 $(ARGS)
 
-# Peers on the same models, then what the bridge and comparing cost; ARGS=--quick for eight minutes, --write for README.md.
+# Peers, growth and limits, then what the bridge and comparing cost; ARGS=--quick for ten minutes, --write for README.md.
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
-	$(BIN)/python benchmarks/peers_table.py $(ARGS)
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/comparing.py
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) site build dist

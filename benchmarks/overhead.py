@@ -1,8 +1,9 @@
 """What the emulated bridge costs beside plain CPU eager, measured in one run.
 
-Microseconds per operator for eager dispatch and for lazy recording in the steady state, and the ratio of a whole
-MiniLM forward to CPU eager at batch 1 and 32. The contenders take turns in every round, and the ratios are
-medians of the rounds' own ratios, so that a machine that slows down slows all of them.
+Microseconds per operator for eager dispatch and for lazy recording in the steady state, each beside the floor of what
+Python can do; what a step costs the first time, and what lies around an HPU graph's program; and the ratio of a whole
+MiniLM forward to CPU eager at batch 1 and 32. The contenders take turns in every round, and the ratios are medians of
+the rounds' own ratios, so that a machine that slows down slows all of them.
 
 Last comes the open panel: a Trainer evaluating 200 batches in a real kernel, with the panel and without.
 
@@ -27,12 +28,17 @@ import gaudi_lab.emulator
 
 gaudi_lab.emulator.install()
 
+import cold_steps
+import graph_calls
 import habana_frameworks.torch.core as htcore
 import torch
+from floors import Remembering, Unwrapping
 from habana_frameworks.torch.hpu import wrap_in_hpu_graph
 
 OPERATORS = 500
 TOKENS = 32
+EAGER_FLOOR = "  floor: unwrap, call the CPU, wrap"
+RECORDING_FLOOR = "  floor: look up, wrap"
 
 Contenders = dict[str, Callable[[], object]]
 
@@ -49,30 +55,41 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, emulated on CPU, {rounds} rounds")
     with torch.no_grad():
         per_operator(rounds)
+        cold()
+        graph_calls.table(rounds)
         for batch in (1, 32):
             whole_model(batch, rounds)
     open_panel(rounds)
 
 
 def per_operator(rounds: int) -> None:
-    """Print what one small operator costs: 500 of them on 8 x 8 matrices."""
+    """Print what one small operator costs: 500 of them on 8 x 8 matrices, beside the floor and the limit."""
     host = torch.randn(8, 8)
-    device = host.to("hpu")
+    device, unwrapping, remembering = host.to("hpu"), Unwrapping.over(host), Remembering.first(host)
     contenders: Contenders = {
         "CPU eager": lambda: program(host),
         "hpu eager": in_mode(False, lambda: program(device)),
+        EAGER_FLOOR: lambda: program(unwrapping),
         "hpu lazy, recording": in_mode(True, lambda: program(device)),
+        RECORDING_FLOOR: lambda: program(remembering),
     }
 
     def flush() -> None:
         gaudi_lab.emulator.set_lazy(True)
         htcore.mark_step()
 
-    times = take_turns(contenders, rounds, between=flush)
-    print(f"\n{'per operator':<24}{'µs (median)':>14}{'ratio to CPU':>14}")
+    # Of this thread only: other programs on the machine take turns with one that needs milliseconds.
+    times = take_turns(contenders, rounds, between=flush, clock=time.thread_time)
+    print(f"\n{'per operator, CPU time':<40}{'µs (median)':>14}{'over the CPU':>14}{'limit':>8}")
+    cpu = times["CPU eager"]
     for name in contenders:
         micros = statistics.median(times[name]) / OPERATORS * 1e6
-        print(f"{name:<24}{micros:>14.2f}{ratio(times[name], times['CPU eager']):>14.2f}")
+        over = statistics.median([a - b for a, b in zip(times[name], cpu, strict=True)]) / OPERATORS * 1e6
+        limit = {"hpu eager": "5 over", "hpu lazy, recording": "5"}.get(name, "")
+        print(f"{name:<40}{micros:>14.2f}{over:>14.2f}{limit:>8}")
+    print(
+        "A floor is what PyTorch's way into Python and back costs where nothing else is done: benchmarks/floors.py."
+    )
 
 
 def program(x: torch.Tensor) -> torch.Tensor:
@@ -85,6 +102,23 @@ def program(x: torch.Tensor) -> torch.Tensor:
         y = y.transpose(0, 1)
         y = y * 0.5
     return y
+
+
+def cold() -> None:
+    """Print what a step costs the first time: in a program of few different steps, and in MiniLM at a new length."""
+    from transformers import AutoModel
+
+    gaudi_lab.emulator.set_lazy(True)
+    model = AutoModel.from_pretrained(weights()).eval().to("hpu")
+    cold_steps.table(
+        {
+            "the 500 operators": lambda size: program(torch.randn(size, size).to("hpu")),
+            "MiniLM": lambda size: (
+                model(input_ids=torch.ones(1, size, dtype=torch.long).to("hpu")).last_hidden_state
+            ),
+        },
+        range(9, 20),
+    )
 
 
 def whole_model(batch: int, rounds: int) -> None:
@@ -163,7 +197,10 @@ def in_mode(lazy: bool, run: Callable[[], object]) -> Callable[[], object]:
 
 
 def take_turns(
-    contenders: Contenders, rounds: int, between: Callable[[], None] | None = None
+    contenders: Contenders,
+    rounds: int,
+    between: Callable[[], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Return the seconds of every contender in every round; two rounds before them warm up."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
@@ -172,9 +209,9 @@ def take_turns(
             lazy = getattr(run, "lazy", None)
             if lazy is not None:
                 gaudi_lab.emulator.set_lazy(lazy)
-            started = time.perf_counter()
+            started = clock()
             result = run()
-            seconds = time.perf_counter() - started
+            seconds = clock() - started
             del result
             if between is not None:
                 between()

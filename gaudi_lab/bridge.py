@@ -542,17 +542,19 @@ def explain(error: BaseException) -> LabError | None:
     return None
 
 
-@contextmanager
-def plain_errors() -> Iterator[None]:
+class plain_errors:  # noqa: N801 - reads as a statement
     """Raise the bridge's known errors in plain words; let all others through unchanged."""
-    try:
-        yield
-    except LabError:
-        raise
-    except (RuntimeError, AssertionError) as error:
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if not isinstance(error, (RuntimeError, AssertionError)) or isinstance(error, LabError):
+            return
         if (explained := explain(error)) is not None:
             raise explained from error
-        raise
 
 
 def _load_in_mode(lazy: bool) -> None:

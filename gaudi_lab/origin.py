@@ -80,8 +80,8 @@ def trace(innermost: FrameType | None) -> Origin:
     modules: list[nn.Module] = []
     for frame in frames(innermost):
         code = frame.f_code
-        if code.co_name == "_call_impl" and frame.f_globals.get("__name__") == _MODULES:
-            modules.append(frame.f_locals["self"])
+        if (module := _called(frame)) is not None:
+            modules.append(module)
             call = None
         elif (line is None or call is None) and not is_library(code.co_filename):
             found = Line(code.co_filename, frame.f_lineno)
@@ -89,6 +89,19 @@ def trace(innermost: FrameType | None) -> Origin:
             call = call or found
     outer, inner = (weakref.ref(modules[-1]), weakref.ref(modules[0])) if modules else (None, None)
     return Origin(line, call, outer, inner)
+
+
+def running_modules(innermost: FrameType | None) -> list[nn.Module]:
+    """Return the modules that are being called around a frame, innermost first."""
+    return [module for frame in frames(innermost) if (module := _called(frame)) is not None]
+
+
+def _called(frame: FrameType) -> nn.Module | None:
+    """Return the module whose call a frame is; None for another frame."""
+    if frame.f_code.co_name == "_call_impl" and frame.f_globals.get("__name__") == _MODULES:
+        module: nn.Module = frame.f_locals["self"]
+        return module
+    return None
 
 
 def caller() -> Line | None:

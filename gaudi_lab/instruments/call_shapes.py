@@ -79,7 +79,7 @@ def graph_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
     Tensors count by shape, other values by value, containers by what is in them, and autocast counts. This
     mirrors the documented rule of `wrap_in_hpu_graph`; dtype is not part of it.
     """
-    return hash((_key(list(args)), _key(dict(kwargs)), torch.is_autocast_enabled("hpu")))
+    return hash((_key(args), _key(kwargs), torch.is_autocast_enabled("hpu")))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,10 +142,16 @@ def _items(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _key(value: Any) -> Any:
+    kind = value.__class__
+    # The common ones first: to ask whether something is a container costs more than all of these.
+    if kind in _PLAIN:
+        return hash(value)
     if isinstance(value, torch.Tensor):
-        return ("tensor", tuple(value.shape))
+        return ("tensor", value.shape)
+    if kind is dict:
+        return ("dict", tuple([(name, _key(item)) for name, item in value.items()]))
     if _is_container(value):
-        return (type(value).__name__, tuple((label, _key(item)) for label, item in _items(value)))
+        return (kind.__name__, tuple([(label, _key(item)) for label, item in _items(value)]))
     try:
         return hash(value)
     except TypeError:

@@ -15,8 +15,7 @@ import functools
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,13 +73,15 @@ def replaying() -> bool:
     return _replays > 0
 
 
-@contextmanager
-def _replay() -> Iterator[None]:
-    global _replays
-    _replays += 1
-    try:
-        yield
-    finally:
+class _replay:  # noqa: N801 - reads as a statement
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        global _replays
+        _replays += 1
+
+    def __exit__(self, *_: object) -> None:
+        global _replays
         _replays -= 1
 
 

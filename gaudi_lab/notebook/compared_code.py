@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,9 @@ _IN_PLACE = frozenset(
         "remove_callback",
     }
 )
+
+_MAGIC = re.compile(r"\s*(?:[%!]|(?:[\w, ]+=\s*)?(?:get_ipython\(\)\.|[%!]))")
+"""A line that only IPython runs: typed, or as it is in the history; what it gives may have a name."""
 
 
 def subject_of(source: str, user_ns: dict[str, Any]) -> SwitchedSubject:
@@ -119,7 +123,9 @@ def compare(shell: InteractiveShell, source: str, **options: Any) -> Comparison:
         As in `gaudi_lab.compare`.
     """
     subject = subject_of(source, shell.user_ns)
-    subject.source, subject.setup = source.strip(), setup_of(source, shell)
+    moved = _moves(source, shell.user_ns) if subject.on_the_host() and subject.kind == "model" else []
+    subject.source = source.strip()
+    subject.setup = "\n".join([setup_of(source, shell), *moved])
     return api.compare(subject, **options)
 
 
@@ -143,11 +149,34 @@ def _arguments_of(call: ast.Call) -> str:
     return f"(lambda _take: {ast.unparse(given)})(lambda *args, **kwargs: (args, kwargs))"
 
 
+def _moves(source: str, user_ns: dict[str, Any]) -> list[str]:
+    """Return the lines that have on the device what comparing has moved there: a model and what goes in."""
+    lines = []
+    for name in sorted(_reads(source) & user_ns.keys()):
+        value = user_ns[name]
+        if namespace.is_model(value):
+            lines.append(f'{name}.to("hpu")')
+        elif isinstance(value, Mapping) or hasattr(value, "keys"):
+            lines.append(
+                f'{name} = {{key: x.to("hpu") if hasattr(x, "to") else x for key, x in {name}.items()}}'
+            )
+        elif hasattr(value, "to"):
+            lines.append(f'{name} = {name}.to("hpu")')
+    return lines
+
+
 def _without_magics(cell: str) -> str:
+    """Return a cell without what only IPython runs, as it was typed or as IPython keeps it."""
     lines = cell.splitlines()
     if lines and lines[0].startswith("%%"):
         return ""
-    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
+    kept = []
+    for line in lines:
+        if not _MAGIC.match(line):
+            kept.append(line)
+        elif indent := line[: len(line) - len(line.lstrip())]:
+            kept.append(f"{indent}pass")  # there may be nothing else in its block
+    return "\n".join(kept)
 
 
 def _reads(source: str) -> frozenset[str]:

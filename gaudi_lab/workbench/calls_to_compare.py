@@ -40,6 +40,9 @@ class ComparedCall(Protocol):
     def has_argument(self, name: str) -> bool:
         """Whether an argument of its own has this name, so that it does not mean an option of a switch."""
 
+    def move_inputs(self) -> None:
+        """Have what goes in on the device, where what it goes into was just moved to."""
+
     @property
     def generators(self) -> list[torch.Generator]:
         """What random numbers are drawn from, besides the global generators."""
@@ -87,6 +90,9 @@ class FunctionCall:
                 )
         if not self._takes("dtype"):
             _check_dtypes(names)
+
+    def move_inputs(self) -> None:
+        """Leave them: a function knows where it needs them."""
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -161,6 +167,12 @@ class ModelCall:
         """The generators among its arguments."""
         return _generators((self.args, self.kwargs))
 
+    def move_inputs(self) -> None:
+        """Have its tensors on the device."""
+        self.args, self.kwargs = tree_map_only(
+            torch.Tensor, lambda tensor: tensor.to("hpu"), (self.args, self.kwargs)
+        )
+
     @property
     def _rows(self) -> int | None:
         tensors = [x for x in tree_flatten((self.args, self.kwargs))[0] if isinstance(x, torch.Tensor)]
@@ -218,6 +230,9 @@ class EvaluationCall:
     def has_argument(self, name: str) -> bool:  # noqa: ARG002 - the protocol's
         """No: it varies nothing by names of its own that an option has."""
         return False
+
+    def move_inputs(self) -> None:
+        """Leave them: a Trainer moves its batches."""
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -282,6 +297,9 @@ class PicturesCall:
     def has_argument(self, name: str) -> bool:
         """Whether the pipeline is called with it."""
         return name in inspect.signature(self.pipeline.__call__).parameters
+
+    def move_inputs(self) -> None:
+        """Leave them: a pipeline moves them."""
 
     @property
     def generators(self) -> list[torch.Generator]:

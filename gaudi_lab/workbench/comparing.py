@@ -55,6 +55,7 @@ def compare(
         name: over[name] for name in over if name in own or name in others
     }  # in the order they were given
     candidates = tuple(make_candidates(chosen, others))
+    notes += subject.on_the_host()
     subject.call.check({name: values for name, values in others.items() if name != ENVIRONMENT})
     chosen_method = _choose_method(candidates, method)
     if rounds is None:

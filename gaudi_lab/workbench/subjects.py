@@ -75,6 +75,7 @@ class SwitchedSubject:
             for name, model in self.models.items():
                 if components.device_type(model) == "cpu":
                     _move_to_hpu(model)
+                    self.call.move_inputs()
                 if workbench.find(model) is None:
                     back.enter_context(workbench.attach(model, name))
             back.enter_context(switched(workbench, list(self.models), candidate.settings))
@@ -111,6 +112,11 @@ class SwitchedSubject:
             mode = Mode.COMPILE
         kernels = dict.fromkeys(kernel for entry in attached if (kernel := entry.status().attention))
         return WhatRan(str(mode), len(replays), sum(replays), ", ".join(kernels))
+
+    def on_the_host(self) -> list[str]:
+        """Say which models are on the host: they are moved where they are tried."""
+        there = [name for name, model in self.models.items() if components.device_type(model) == "cpu"]
+        return [f"{name} was on the host, and was moved to hpu where it was tried" for name in there]
 
     def why_not(self, settings: Settings) -> str:
         """Return why these models cannot have some settings; empty if they can."""

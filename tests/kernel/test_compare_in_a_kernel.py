@@ -29,6 +29,25 @@ def test_a_model_is_compared_and_its_script_is_written_once(notebook, tmp_path):
     assert path.read_text() == code
 
 
+def test_a_model_on_the_host_is_compared_and_its_script_moves_it(notebook, tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    notebook.run("mine = nn.Linear(4, 2).eval()\nbatch = {'input': torch.ones(3, 4)}")
+    compared = notebook.run('%gaudi_compare --rounds 1 --settings "eager; lazy" mine(**batch)')
+    assert compared.status == "ok", compared.error
+    assert "mine was on the host, and was moved to hpu where it was tried" in compared.shown[-1]["text/plain"]
+    path = tmp_path / "winner.py"
+    assert notebook.run(f"%gaudi_export {path}").status == "ok"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
+    done = subprocess.run(
+        [sys.executable, path], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "device='hpu:0'" in done.stdout
+
+
 def test_an_interrupt_keeps_what_is_there(notebook):
     import time
 

@@ -9,12 +9,18 @@ os.environ.setdefault("GAUDI_LAB_COMPILER", "replay")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gc
+import importlib.util
 from collections.abc import Iterator
 
 import pytest
 
 from gaudi_lab import bridge
+from gaudi_lab.emulator.lazy.openvino.openvino_import import import_openvino
 from gaudi_lab.workbench import lab
+
+# As the compiler imports it, and before a test module does: else it reports home, in a process for each compile.
+if importlib.util.find_spec("openvino") is not None:
+    import_openvino()
 
 
 def pytest_collection_finish() -> None:

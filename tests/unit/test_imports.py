@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+from tests.unit.forked import run_forked
+
 
 def python(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -13,8 +15,8 @@ def test_importing_gaudi_lab_imports_none_of_the_heavy_packages():
 
 
 def test_it_takes_under_a_tenth_of_a_second():
-    code = "import time; start = time.perf_counter(); import gaudi_lab; print(time.perf_counter() - start)"
-    # The best of several: the machine may be busy, the import is not faster than it is.
+    code = "import time; start = time.process_time(); import gaudi_lab; print(time.process_time() - start)"
+    # Of the processor, and the best of several: the machine may be busy.
     assert min(float(python(code)) for _ in range(3)) < 0.1
 
 
@@ -32,7 +34,9 @@ for name in gaudi_lab.__all__:
     assert getattr(gaudi_lab, name).__doc__, name
 print(callable(gaudi_lab.warmup), gaudi_lab.warmup.__doc__.split(".")[0])
 """
-    assert python(code).startswith("True Run something repeatedly")
+    done = run_forked(code, libraries=["transformers.trainer", "diffusers"])
+    assert not done.returncode, done.stderr
+    assert done.stdout.startswith("True Run something repeatedly")
 
 
 def test_warmup_can_be_called_after_its_modules_are_imported():

@@ -183,7 +183,8 @@ class _Tasks:
 
         self.reference: Any = None
         self._ray = ray
-        self._packed = ray.put(packed)
+        # As bytes: to read it imports torch, and with it the bridge, before the worker has its environment.
+        self._packed = ray.put(pickle.dumps(packed))
         self._environments = environments
         self._plan = plan
         self._bounds = bounds
@@ -228,7 +229,7 @@ class _Tasks:
 
 
 def run_turn(
-    packed: Packed, asked: bytes, environment: dict[str, str | None], reference: bytes | None
+    packed: bytes, asked: bytes, environment: dict[str, str | None], reference: bytes | None
 ) -> tuple[list[Record], bytes | None]:
     """Try one candidate once, in a worker; return the records and what came out, as `torch.save` writes it."""
     for name, value in environment.items():
@@ -254,7 +255,7 @@ def run_turn(
         return None if reference is None else torch.load(io.BytesIO(reference), weights_only=False)
 
     with limited(plan.limit):
-        outputs = attempt(lambda: unpack(packed), candidate, number, plan, journal, RAY, first)
+        outputs = attempt(lambda: unpack(pickle.loads(packed)), candidate, number, plan, journal, RAY, first)
     if outputs is None:
         return journal.records, None
     file = io.BytesIO()

@@ -40,10 +40,12 @@ class Cell:
 
     __slots__ = ("__weakref__", "_key", "_signature", "error", "fresh", "host", "recording", "slot")
 
-    def __init__(self, host: torch.Tensor | None = None) -> None:
+    def __init__(
+        self, host: torch.Tensor | None = None, recording: Owner | None = None, slot: int = -1
+    ) -> None:
         self._key: int | None = None  # first: an interrupt may end this anywhere, and __del__ asks for it
-        self.recording: Owner | None = None
-        self.slot = -1
+        self.recording = recording
+        self.slot = slot
         self.fresh = False
         self.error: str | None = None
         self._signature: tuple[Any, ...] | None = None

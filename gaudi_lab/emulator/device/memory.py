@@ -16,45 +16,58 @@ class Ledger:
     ----------
     in_use, peak, largest : int
         Bytes held now, the most held since `reset_peak`, and the largest single allocation since then.
-    allocs, frees : int
-        Allocations and frees since `reset_counts`; `total_allocs` and `total_frees` since the start.
+    total_allocs, total_frees : int
+        Allocations and frees since the start.
     """
 
+    __slots__ = ("_earlier", "_held", "_others", "in_use", "largest", "peak", "total_allocs", "total_frees")
+
     def __init__(self) -> None:
-        self._held: dict[int, list[int]] = {}  # storage -> [cells that hold it, its bytes]
+        self._held: dict[int, int] = {}  # storage -> its bytes
+        self._others: dict[int, int] = {}  # storage -> cells that hold it besides the first
         self.in_use = self.peak = self.largest = 0
-        self.allocs = self.frees = self.total_allocs = self.total_frees = 0
+        self.total_allocs = self.total_frees = 0
+        self._earlier = 0, 0  # what the totals were at `reset_counts`
 
     def hold(self, host: torch.Tensor) -> int | None:
         """Count the storage of `host` as held once more, and return the key to release it with."""
-        if host.__class__ is not torch.Tensor:
+        if host.__class__ is not _TENSOR:
             return None  # a fake tensor of the compiler: it has no memory
         storage = host.untyped_storage()
-        key = storage._cdata
-        entry = self._held.get(key)
-        if entry is not None:
-            entry[0] += 1
+        key: int = storage._cdata
+        if key in self._held:
+            self._others[key] = self._others.get(key, 0) + 1
             return key
-        size = storage.nbytes()
-        self._held[key] = [1, size]
-        self.allocs += 1
+        self._held[key] = size = storage.nbytes()
         self.total_allocs += 1
-        self.in_use += size
-        if self.in_use > self.peak:
-            self.peak = self.in_use
+        self.in_use = in_use = self.in_use + size
+        if in_use > self.peak:
+            self.peak = in_use
         if size > self.largest:
             self.largest = size
         return key
 
     def release(self, key: int) -> None:
         """Let go of a storage that `hold` counted."""
-        entry = self._held[key]
-        entry[0] -= 1
-        if entry[0] == 0:
-            del self._held[key]
-            self.frees += 1
+        if key in self._others:
+            left = self._others[key] - 1
+            if left:
+                self._others[key] = left
+            else:
+                del self._others[key]
+        else:
+            self.in_use -= self._held.pop(key)
             self.total_frees += 1
-            self.in_use -= entry[1]
+
+    @property
+    def allocs(self) -> int:
+        """Allocations since `reset_counts`."""
+        return self.total_allocs - self._earlier[0]
+
+    @property
+    def frees(self) -> int:
+        """Frees since `reset_counts`."""
+        return self.total_frees - self._earlier[1]
 
     @property
     def active(self) -> int:
@@ -68,9 +81,10 @@ class Ledger:
 
     def reset_counts(self) -> None:
         """Start the numbers of allocations and frees again."""
-        self.allocs = self.frees = 0
+        self._earlier = self.total_allocs, self.total_frees
 
 
+_TENSOR = torch.Tensor
 ledger = Ledger()
 
 

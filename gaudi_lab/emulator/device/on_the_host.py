@@ -13,7 +13,7 @@ class on_the_host:  # noqa: N801 - reads as a statement
     With `dtype`, that is PyTorch's default dtype inside.
     """
 
-    __slots__ = ("_dtype", "_guards", "_outer")
+    __slots__ = ("_dtype", "_inference", "_keys", "_outer")
 
     def __init__(self, dtype: torch.dtype | None = None) -> None:
         self._dtype = dtype
@@ -22,21 +22,17 @@ class on_the_host:  # noqa: N801 - reads as a statement
         self._outer = torch.get_default_dtype()
         if self._dtype is not None and self._dtype is not self._outer:
             torch.set_default_dtype(self._dtype)
-        # While an operator is dispatched to Python, PyTorch ignores conjugate bits; host kernels need them.
-        plain = torch._C._ForceDispatchKeyGuard(_INCLUDED, _EXCLUDED)
-        plain.__enter__()  # at once: the next guards act when they are made
-        self._guards = (
-            plain,
-            torch._C._InferenceMode(False),
-            torch._C._AutoDispatchBelowAutograd(),
-            torch._C._ExcludeDispatchKeyGuard(_AUTOCAST),
-        )
-        for guard in self._guards[1:]:
-            guard.__enter__()
+        # A guard takes half a microsecond, and so is there only where it has something to do.
+        self._inference = torch._C._InferenceMode(False) if torch.is_inference_mode_enabled() else None
+        if self._inference is not None:
+            self._inference.__enter__()
+        self._keys = torch._C._ForceDispatchKeyGuard(_INCLUDED, _EXCLUDED)
+        self._keys.__enter__()
 
     def __exit__(self, *exc: object) -> None:
-        for guard in reversed(self._guards):
-            guard.__exit__(*exc)
+        self._keys.__exit__(*exc)
+        if self._inference is not None:
+            self._inference.__exit__(*exc)
         if self._dtype is not None and self._dtype is not self._outer:
             torch.set_default_dtype(self._outer)
 
@@ -50,7 +46,11 @@ def lasting() -> Any:
     return torch._C._InferenceMode(False)
 
 
-_AUTOCAST = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
-# What a thread has switched on and off that is doing nothing special: this is read while the bridge loads.
+# What a thread has switched on that is doing nothing special: this is read while the bridge loads. While an operator is
+# dispatched to Python, PyTorch ignores conjugate bits, and host kernels need them.
 _INCLUDED = torch._C._dispatch_tls_local_include_set()
-_EXCLUDED = torch._C._dispatch_tls_local_exclude_set()
+with torch._C._AutoDispatchBelowAutograd():
+    # And what it has switched off, with autograd and autocast.
+    _EXCLUDED = torch._C._dispatch_tls_local_exclude_set() | torch._C.DispatchKeySet(
+        torch._C.DispatchKey.AutocastCPU
+    )

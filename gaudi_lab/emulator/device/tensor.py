@@ -15,21 +15,24 @@ DEVICE = torch.device("privateuseone", 0)
 CPU = torch.device("cpu")
 
 _Kind = TypeVar("_Kind", bound="HpuTensor")
+Dispatch = Callable[[Any, Any, Any, Any], Any]
+"""What takes an operator, the classes of its operands, its arguments, and the named ones or None."""
 
-_make_wrapper = torch.Tensor._make_wrapper_subclass
+make_wrapper = torch.Tensor._make_wrapper_subclass
+_STRIDED = torch.strided
 
 
 def _not_set_up(*_: Any) -> Any:
     raise RuntimeError("the emulated device is not set up. Run: import habana_frameworks.torch")
 
 
-_dispatch: Callable[[Any, Any, dict[str, Any]], Any] = _not_set_up
+_dispatch: Dispatch = _not_set_up
 _reduce: Callable[[HpuTensor], Any] = _not_set_up
 _storage_of: Callable[[HpuTensor], torch.UntypedStorage] = _not_set_up
 
 
 def wire(
-    dispatch: Callable[[Any, Any, dict[str, Any]], Any],
+    dispatch: Dispatch,
     reduce: Callable[[HpuTensor], Any],
     storage_of: Callable[[HpuTensor], torch.UntypedStorage],
 ) -> None:
@@ -39,11 +42,12 @@ def wire(
     """
     global _dispatch, _reduce, _storage_of
     _dispatch, _reduce, _storage_of = dispatch, reduce, storage_of
+    HpuTensor.__torch_dispatch__ = staticmethod(dispatch)  # itself: one Python frame less for every operator
 
 
 def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run or record one operator, for modules that stand below the dispatcher."""
-    return _dispatch(func, args, kwargs)
+    return _dispatch(func, (), args, kwargs)
 
 
 class _Described(threading.local):
@@ -80,18 +84,13 @@ class HpuTensor(torch.Tensor):
     @classmethod
     def over(cls: type[_Kind], cell: Cell, size: Any, stride: Any, offset: Any, dtype: torch.dtype) -> _Kind:
         """Return a tensor over `cell`; sizes, strides and offset are in elements."""
-        tensor: _Kind = _make_wrapper(
+        tensor: _Kind = make_wrapper(
             cls, size, strides=stride, storage_offset=offset, dtype=dtype, device=DEVICE
         )
         tensor._cell = cell
         return tensor
 
-    @classmethod
-    def __torch_dispatch__(  # type: ignore[override]
-        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        """Run or record one operator."""
-        return _dispatch(func, args, kwargs or {})
+    __torch_dispatch__ = staticmethod(_not_set_up)  # type: ignore[assignment]
 
     @property
     def data(self) -> torch.Tensor:
@@ -250,9 +249,18 @@ def wrap(host: torch.Tensor) -> HpuTensor:
     """
     if host.is_nested:
         raise no_nested()
-    if host.layout is not torch.strided:
+    if host.layout is not _STRIDED:
         raise no_sparse(host)
-    return HpuTensor.over(Cell(host), host.shape, host.stride(), host.storage_offset(), host.dtype)
+    tensor: HpuTensor = make_wrapper(
+        HpuTensor,
+        host.shape,
+        strides=host.stride(),
+        storage_offset=host.storage_offset(),
+        dtype=host.dtype,
+        device=DEVICE,
+    )
+    tensor._cell = Cell(host)
+    return tensor
 
 
 def adopt(tensor: HpuTensor, other: HpuTensor) -> HpuTensor:

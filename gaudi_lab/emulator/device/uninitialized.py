@@ -18,7 +18,7 @@ class UninitializedHpuTensor(HpuTensor, UninitializedParameter):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         """Stay without a shape through `detach`, which is what `nn.Parameter` makes of a tensor."""
-        out = super().__torch_dispatch__(func, types, args, kwargs)
+        out = HpuTensor.__torch_dispatch__(func, types, args, kwargs)
         return of(out) if func is torch.ops.aten.detach.default else out
 
 

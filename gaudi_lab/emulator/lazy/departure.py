@@ -208,12 +208,13 @@ def _differences(earlier: _Program, new: _Program, inputs: Sequence[Any]) -> Ite
 
 
 def _scalars(before: Known, now: Known) -> Iterator[Deviation]:
-    func, named, *parts = now.key
+    func = now.step.func  # type: ignore[union-attr]
+    _, named, *parts = now.key
     _, named_before, *parts_before = before.key
     names = [argument.name for argument in func._schema.arguments]
     operator = name_of(func)
     pairs = [*zip(names, parts_before, parts, strict=False)]
-    pairs += [(name, dict(named_before).get(name), x) for name, x in named]
+    pairs += [(name, dict(named_before or ()).get(name), x) for name, x in named or ()]
     for name, old, new in pairs:
         if old == new:
             continue

@@ -20,6 +20,7 @@ from gaudi_lab.emulator.device.acquire import check_index
 from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.schema import Alias, returned_aliases, without_out, writes, written
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, no_sparse
+from gaudi_lab.emulator.lazy.meta_kernels import run_on_meta
 from gaudi_lab.emulator.lazy.program import Meta
 
 
@@ -69,6 +70,13 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _infer(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    out = run_on_meta(func, args, kwargs)
+    if out is None:
+        out = _run_on_fakes(func, args, kwargs)
+    return _template(out, returned_aliases(func))
+
+
+def _run_on_fakes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     with fake_mode(), _quiet():
         stand_ins = [_stand_in(x) for x in args]
         named = {name: _stand_in(x) for name, x in kwargs.items()}
@@ -83,7 +91,7 @@ def _infer(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             raise NotRecordable(str(func)) from error
         if before != [_shape(x) for x in written(func, stand_ins, named)]:
             raise NotRecordable(f"{func} resizes its output")
-    return _template(_mask(func, args, _with_bias(func, args, out)), returned_aliases(func))
+    return _mask(func, args, _with_bias(func, args, out))
 
 
 _MOST_KNOWN = 20_000

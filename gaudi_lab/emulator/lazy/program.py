@@ -22,6 +22,16 @@ class Meta(NamedTuple):
     offset: int
     dtype: torch.dtype
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is laid out as PyTorch lays out a new tensor of these sizes, to the last stride."""
+        step = 1
+        for n, found in zip(reversed(self.size), reversed(self.stride), strict=True):
+            if found != step:
+                return False
+            step *= max(n, 1)
+        return self.offset == 0
+
 
 @dataclass(slots=True, eq=False)
 class Step:

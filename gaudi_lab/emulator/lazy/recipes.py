@@ -95,11 +95,13 @@ class DiskCache:
         for path in self._folder.glob("*.recipe"):
             path.unlink(missing_ok=True)
 
-    def load(self, key: str) -> bytes | None:
+    def load(self, key: str) -> bytearray | None:
         """Return the recipe stored under `key`; None if there is none."""
         path = self._path(key)
         try:
-            recipe = path.read_bytes()
+            with path.open("rb") as file:
+                recipe = bytearray(os.fstat(file.fileno()).st_size)
+                file.readinto(recipe)
             os.utime(path)  # used just now
         except FileNotFoundError:
             return None

@@ -11,16 +11,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
+from weakref import ref
 
 import torch
+from torch import get_default_dtype
 
 from gaudi_lab import origin
 from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.schema import Alias
-from gaudi_lab.emulator.device.tensor import HpuTensor
+from gaudi_lab.emulator.device.tensor import DEVICE, HpuTensor, make_wrapper
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.compile import CompiledProgram
 from gaudi_lab.emulator.lazy.departure import Departure, programs
@@ -35,15 +36,18 @@ class Node:
     """One step of every program that begins with the same steps.
 
     `compiled` holds the compiled programs that end here, by the slots they return; `key` is what its parent finds it
-    by, and `origin` where it was first seen.
+    by, and `origin` where it was first seen. `meta` is the one tensor that the step returns, if it returns just one,
+    and `plain` says that it is laid out as a new tensor of its sizes is.
     """
 
-    __slots__ = ("compiled", "key", "next", "origin", "parent", "step")
+    __slots__ = ("compiled", "key", "meta", "next", "origin", "parent", "plain", "step")
 
     def __init__(self, parent: Node | None, key: Any = None, step: Step | None = None) -> None:
         self.parent = parent
         self.key = key
         self.step = step
+        self.meta = step.result if step is not None and step.result.__class__ is Meta else None
+        self.plain = self.meta is not None and self.meta.is_plain
         self.origin = origin.here() if step is not None else None
         self.next: dict[Any, Node] = {}
         self.compiled: dict[tuple[int, ...], CompiledProgram] = {}
@@ -85,7 +89,7 @@ class Recording:
         self.steps = 0
         self.inferring = 0.0  # seconds spent on steps never seen before
         self.inputs: list[Any] = []
-        self.live: list[weakref.ref[Cell]] = []
+        self.live: list[ref[Cell]] = []
 
     def operand(self, cell: Cell) -> int:
         """Return the slot of `cell`, taking it in as an input if the program does not know it yet."""
@@ -150,23 +154,45 @@ class Recording:
         BeingTraced
             A compiler is tracing; the operator has to run at once, on what it traces with.
         """
-        if torch.get_default_dtype() is not self.dtype:
+        if get_default_dtype() is not self.dtype:
             return self._tape.restart().record(func, args, kwargs)
-        part = self._part
-        parts = [
-            x._cell.slot if x.__class__ is HpuTensor and x._cell.recording is self else part(x) for x in args
-        ]
-        named = tuple([(name, part(x)) for name, x in kwargs.items()]) if kwargs else ()
-        key = (func, named, *parts)
+        parts: list[Any] = [id(func), None]  # by its number: PyTorch hashes an operator in Python
+        for x in args:
+            kind = x.__class__
+            if kind is HpuTensor:
+                cell = x._cell
+                parts.append(cell.slot if cell.recording is self else self.operand(cell))
+            else:
+                parts.append((int, x) if kind is int else self._part(x))
+        if kwargs:
+            parts[1] = tuple([(name, self._part(x)) for name, x in kwargs.items()])
+        key = tuple(parts)
         node = self.node.next.get(key)
         if node is None:
             node = self._first_sight(key, func, args, kwargs)
         self.node = node
         self.steps += 1
-        result = node.step.result  # type: ignore[union-attr]
-        if result.__class__ is Meta:
-            return self._owe(result)
-        return self._results(result, args, kwargs)
+        meta = node.meta
+        if meta is None:
+            return self._results(node.step.result, args, kwargs)  # type: ignore[union-attr]
+        # `_owe`, once more: most operators return one tensor, and a call is a tenth of what is left to save.
+        slot = self.slots
+        self.slots = slot + 1
+        cell = Cell(None, self, slot)
+        self.live.append(ref(cell))
+        if node.plain:
+            tensor: HpuTensor = make_wrapper(HpuTensor, meta.size, dtype=meta.dtype, device=DEVICE)
+        else:
+            tensor = make_wrapper(
+                HpuTensor,
+                meta.size,
+                strides=meta.stride,
+                storage_offset=meta.offset,
+                dtype=meta.dtype,
+                device=DEVICE,
+            )
+        tensor._cell = cell
+        return tensor
 
     def _first_sight(self, key: Any, func: Any, args: Any, kwargs: Any) -> Node:
         infer.fake_mode()  # the first time PyTorch imports Dynamo for it, which takes seconds and compiles nothing
@@ -175,17 +201,16 @@ class Recording:
         self.inferring += time.perf_counter() - started
         _, named, *parts = key
         step_args = [_argument(x) for x in parts]
-        step_kwargs = {name: _argument(x) for name, x in named}
+        step_kwargs = {name: _argument(x) for name, x in named or ()}
         node = Node(self.node, key, Step(func, step_args, step_kwargs, result, self.slots))
         self.node.next[key] = trie.grow(node)
         return node
 
     def _owe(self, meta: Meta) -> HpuTensor:
-        cell = Cell()
-        cell.recording = self
-        cell.slot = self.slots
-        self.slots += 1
-        self.live.append(weakref.ref(cell))
+        slot = self.slots
+        self.slots = slot + 1
+        cell = Cell(None, self, slot)
+        self.live.append(ref(cell))
         return HpuTensor.over(cell, meta.size, meta.stride, meta.offset, meta.dtype)
 
     def _results(self, result: Any, args: Any, kwargs: Any) -> Any:
@@ -216,7 +241,7 @@ class Recording:
         if trie.size > trie.capacity:
             trie.clear()
         tape.recording = Recording(tape)  # first, so that a failure leaves a clean slate
-        owed = [cell for ref in self.live if (cell := ref()) is not None]
+        owed = [cell for held in self.live if (cell := held()) is not None]
         capture = tape.capture
         try:
             program = self._program(tuple([cell.slot for cell in owed]))
@@ -317,7 +342,10 @@ class Tape:
     def record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record one operator; see `Recording.record`."""
         with self.lock:
-            return self.recording.record(func, args, kwargs)
+            out = self.recording.record(func, args, kwargs)
+            if self.recording.steps >= self.limit:
+                self.flush()
+            return out
 
     def flush(self) -> None:
         """Run what was recorded so far."""

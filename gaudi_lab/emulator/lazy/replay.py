@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from gaudi_lab.emulator.device import wider
-from gaudi_lab.emulator.device.random import is_random, on_device
+from gaudi_lab.emulator.device.host_kernels import host_kernel
 from gaudi_lab.emulator.device.schema import is_view, written
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
@@ -179,8 +179,7 @@ def slots_in(x: Any) -> Iterator[int]:
 def _callable(step: Step) -> Callable[..., Any]:
     if step.wider:
         return wider.wrapped(step.func)
-    # The overload's own C++ entry saves a Python frame for each operator.
-    return on_device(step.func) if is_random(step.func) else step.func._op
+    return host_kernel(step.func)
 
 
 def _run(step: Step, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -43,7 +43,7 @@ class SharedResults:
     Raises
     ------
     ValueError
-        It cannot be told which memory a result lies in, or no result spans the whole of it.
+        It cannot be told which memory a result lies in, or no result spans the whole of it in its own dtype.
 
     Attributes
     ----------
@@ -97,8 +97,10 @@ def _lay(result: torch.Tensor, of_input: bool, owner: int, owners: torch.Tensor)
     Raises
     ------
     ValueError
-        Part of it lies outside.
+        Part of it lies outside, or it sees that memory in another dtype.
     """
+    if result.dtype != owners.dtype:
+        raise ValueError("its results share memory in two dtypes")
     offset = int(result.storage_offset()) - int(owners.storage_offset())
     if offset < 0 or (not of_input and offset + _extent(result) > _extent(owners)):
         raise ValueError("its results share memory of which none spans the whole")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -30,44 +31,59 @@ Route = Callable[[Any, Any, dict[str, Any]], Any]
 
 aten = torch.ops.aten
 
-_routes: dict[Any, Route] = {}
+# By the operator's number: PyTorch hashes an operator in Python. `_routed` keeps them, and so their numbers.
+_routes: dict[int, Route] = {}
+_routed: list[Any] = []
 
 
-def dispatch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def dispatch(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
     """Run or record one operator."""
-    route = _routes.get(func)
-    if route is None:
-        route = _route(func)
-        if fallback.is_suspected(func) and not _returns_values(func):
-            route = _counted(route)
-        _routes[func] = route
+    route = _routes.get(id(func)) or _find_route(func)
     try:
-        return route(func, args, kwargs)
+        return route(func, args, {} if kwargs is None else kwargs)
     except infer.OnAnotherDevice:
-        taken = host_operands.take(func, args, kwargs) if mode.is_lazy() else None
+        taken = host_operands.take(func, args, kwargs or {}) if mode.is_lazy() else None
         if taken is None:
             raise
     return route(func, *taken)
 
 
+def _find_route(func: Any) -> Route:
+    route = _route(func)
+    if fallback.is_suspected(func) and not _returns_values(func):
+        route = _counted(route)
+    _routed.append(func)
+    _routes[id(func)] = route
+    return route
+
+
 def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Record in lazy mode, run in eager mode."""
-    if not mode.is_lazy():
-        return eager.run(func, args, kwargs)
-    try:
-        out = tape.record(func, args, kwargs)
-    except infer.BeingTraced:
-        return eager.run(func, args, kwargs)
-    except infer.NotRecordable as error:
-        refusal = infer.refusal(error)
-        if refusal is None:
-            fallback.check(func)
-        elif tape.capture is not None:
-            raise refusal from None
-        return on_host(func, args, kwargs)
-    if tape.recording.steps >= tape.limit:
-        tape.flush()
-    return out
+    return _computing(func)(func, args, kwargs)
+
+
+@functools.cache
+def _computing(func: Any) -> Route:
+    """Return `compute` of one operator."""
+    run = eager.runner(func)
+    record = tape.record
+
+    def compute_it(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        if not mode.is_lazy():
+            return run(args, kwargs)
+        try:
+            return record(func, args, kwargs)
+        except infer.BeingTraced:
+            return run(args, kwargs)
+        except infer.NotRecordable as error:
+            refusal = infer.refusal(error)
+            if refusal is None:
+                fallback.check(func)
+            elif tape.capture is not None:
+                raise refusal from None
+            return on_host(func, args, kwargs)
+
+    return compute_it
 
 
 def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -109,15 +125,20 @@ def _is_tracing() -> bool:
     return torch._guards.TracingContext.try_get() is not None
 
 
-def view(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Run or record a view.
+def _viewing(func: Any) -> Route:
+    """Return what runs or records a view.
 
     A view of a tensor that is none of inference mode's own stays an ordinary one there, as on the host.
     """
-    if torch.is_inference_mode_enabled() and not args[0].is_inference():
-        with torch.inference_mode(False):
-            return compute(func, args, kwargs)
-    return compute(func, args, kwargs)
+    compute_it = _computing(func)
+
+    def view(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        if torch.is_inference_mode_enabled() and not args[0].is_inference():
+            with torch.inference_mode(False):
+                return compute_it(func, args, kwargs)
+        return compute_it(func, args, kwargs)
+
+    return view
 
 
 def alias(func: Any, args: Any, kwargs: dict[str, Any]) -> HpuTensor:
@@ -262,7 +283,8 @@ def _route(func: Any) -> Route:
         return _SPECIAL[func]
     twin = twins.twin_of(func)
     if twin is not None:
-        return lambda func, args, kwargs: compute(twin, args, kwargs)
+        compute_twin = _computing(twin)
+        return lambda func, args, kwargs: compute_twin(twin, args, kwargs)
     if func.namespace == "c10d":
         return collectives.run
     if torch.Tag.inplace_view in func.tags:
@@ -272,5 +294,5 @@ def _route(func: Any) -> Route:
     if func._can_decompose() and not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CPU"):
         return decompose
     if schema.is_view(func):
-        return view
-    return fill if any(isinstance(where, str) for where in schema.writes(func)) else compute
+        return _viewing(func)
+    return fill if any(isinstance(where, str) for where in schema.writes(func)) else _computing(func)

@@ -2,59 +2,83 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from gaudi_lab.emulator.device import counted_writes, wider
-from gaudi_lab.emulator.device.random import is_random, on_device
-from gaudi_lab.emulator.device.schema import Alias, returned_aliases, writes, written
+from gaudi_lab.emulator.device.host_kernels import host_kernel
+from gaudi_lab.emulator.device.schema import returned_aliases, writes, written
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.record import tape
 
+Runner = Callable[[Any, dict[str, Any]], Any]
+
+_TENSOR = torch.Tensor
+_runners: dict[int, Runner] = {}
+
 
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run one operator and return `hpu` tensors over its results."""
-    call, aliases, sole, writing = _plan(func)
-    hosts: list[Any] = []
-    signs = False
-    for x in args:
-        kind = x.__class__
-        if kind is HpuTensor:
-            host = x._cell.host
-            if host is None:
-                host = x._cell.read()
-        elif kind in _PLAIN:
-            hosts.append(x)
-            continue
-        else:
-            host = _host(x)
-        if host.__class__ is torch.Tensor and host.is_complex():
-            signs = True
-        hosts.append(host)
-    if signs:
-        call = functools.partial(_with_signs, call)
-    named = {name: _host(x) for name, x in kwargs.items()} if kwargs else kwargs
-    try:
-        out = call(*hosts, **named)
-    except RuntimeError as error:
-        out = wider.rescue(error, func, hosts, named)
-    if writing:
-        counted_writes.note(written(func, hosts, named))
-    if sole is not None:
-        return sole.of(args, kwargs)
-    if out.__class__ is torch.Tensor and not aliases:
-        return wrap(out)
-    if aliases and isinstance(out, tuple):
-        return tuple(
-            [
-                _wrap(x) if alias is None else alias.of(args, kwargs)
-                for x, alias in zip(out, aliases, strict=True)
-            ]
-        )
-    return _wrap(out)
+    return runner(func)(args, kwargs)
+
+
+def runner(func: Any) -> Runner:
+    """Return what runs one operator at once: a function of its arguments and its named ones."""
+    # By its number: PyTorch hashes an operator in Python. The runner keeps the operator, and so its number.
+    known = _runners.get(id(func))
+    if known is None:
+        known = _runners[id(func)] = _make_runner(func)
+    return known
+
+
+def _make_runner(func: Any) -> Runner:
+    call = host_kernel(func)
+    aliases = returned_aliases(func)
+    sole = aliases[0] if len(aliases) == 1 else None
+    several = aliases if any(aliases) else ()
+    writing = bool(writes(func))
+
+    def run(args: Any, kwargs: dict[str, Any]) -> Any:
+        hosts: list[Any] = []
+        signs = False
+        for x in args:
+            kind = x.__class__
+            if kind is HpuTensor:
+                host = x._cell.host
+                if host is None:
+                    host = x._cell.read()
+            elif kind in _PLAIN:
+                hosts.append(x)
+                continue
+            else:
+                host = _host(x)
+            if host.__class__ is _TENSOR and host.is_complex():
+                signs = True
+            hosts.append(host)
+        named = {name: _host(x) for name, x in kwargs.items()} if kwargs else kwargs
+        try:
+            out = _with_signs(call, hosts, named) if signs else call(*hosts, **named)
+        except RuntimeError as error:
+            out = wider.rescue(error, func, hosts, named)
+        if writing:
+            counted_writes.note(written(func, hosts, named))
+        if sole is not None:
+            return sole.of(args, kwargs)
+        if out.__class__ is _TENSOR and not several:
+            return wrap(out)
+        if several and isinstance(out, tuple):
+            return tuple(
+                [
+                    _wrap(x) if alias is None else alias.of(args, kwargs)
+                    for x, alias in zip(out, several, strict=True)
+                ]
+            )
+        return _wrap(out)
+
+    return run
 
 
 def run_now(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -62,7 +86,7 @@ def run_now(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return run(func, tape.settle(args), kwargs)
 
 
-def _with_signs(call: Any, *args: Any, **kwargs: Any) -> Any:
+def _with_signs(call: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """Call an operator whose kernel may take conjugate views inside, which PyTorch switches off while we dispatch."""
     included, excluded = (
         torch._C._dispatch_tls_local_include_set(),
@@ -75,16 +99,6 @@ def _with_signs(call: Any, *args: Any, **kwargs: Any) -> Any:
 _SIGNS = torch._C.DispatchKeySet(torch._C.DispatchKey.Conjugate) | torch._C.DispatchKeySet(
     torch._C.DispatchKey.Negative
 )
-
-
-@functools.cache
-def _plan(func: Any) -> tuple[Any, tuple[Alias | None, ...], Alias | None, bool]:
-    # The overload's own C++ entry saves a Python frame for each operator.
-    call = on_device(func) if is_random(func) else func._op
-    aliases = returned_aliases(func)
-    if not any(aliases):
-        aliases = ()
-    return call, aliases, aliases[0] if len(aliases) == 1 else None, bool(writes(func))
 
 
 _PLAIN = {int, float, bool, str, type(None), torch.dtype}

@@ -14,9 +14,9 @@ from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.acquire import acquire, check_index
 from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.on_the_host import lasting
-from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, no_nested
+from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, dispatch, no_nested
 from gaudi_lab.emulator.operators import rnn
-from gaudi_lab.emulator.operators.dispatch import compute, dispatch, stock_attention
+from gaudi_lab.emulator.operators.dispatch import compute, stock_attention
 
 aten = torch.ops.aten
 

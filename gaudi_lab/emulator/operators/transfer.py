@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -83,14 +84,15 @@ def _bytes_of(host: torch.Tensor) -> torch.Tensor:
     return host.view(torch.uint8).clone().view(torch.bool)
 
 
-def move(target: HpuTensor, source: torch.Tensor) -> None:
-    """Copy into device memory at once, without a graph, as a DMA engine does.
+def move(pairs: Sequence[tuple[HpuTensor, torch.Tensor]]) -> None:
+    """Copy into device memory at once, without a graph, as a DMA engine does; each pair is a target and its source.
 
-    What is recorded runs first: it may still owe the source, or read the target.
+    What is recorded runs first: it may still owe a source, or read a target.
     """
-    host = read(target)
+    hosts = [(read(target), _value(source)) for target, source in pairs]
     with on_the_host():
-        host.copy_(_value(source))
+        for target, source in hosts:
+            target.copy_(source)
 
 
 def _on_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -232,6 +232,15 @@ def test_what_makes_no_sense_is_refused_before_anything_runs(net, options, text,
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_on_the_host_is_moved_with_what_goes_in(net):
+    found = gaudi_lab.compare(
+        net.cpu(), torch.ones(2, 4), settings=["eager", "lazy"], rounds=1, calls=1, quiet=True
+    )
+    assert not any(row.error for row in found.rows)
+    assert "was moved to hpu" in found.notes[-1]
+    assert next(net.parameters()).device.type == "hpu"
+
+
 def test_what_is_no_model_is_refused(workbench):
     with pytest.raises(LabError, match="no model, Trainer, pipeline or function"):
         gaudi_lab.compare(3)

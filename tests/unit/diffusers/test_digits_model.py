@@ -46,14 +46,14 @@ def prompts(number):
     ]
 
 
-def test_a_hundred_drawings_are_what_was_asked_for(pipeline):
+def test_drawings_are_what_was_asked_for(pipeline):
     gaudi_lab.mode("lazy")
     pipeline.use_hpu_graphs = True
-    asked = prompts(100)
-    images = draw(pipeline, asked, batch_size=20)
+    asked = prompts(40)  # every digit twice as a word and twice as a numeral
+    images = draw(pipeline, asked, batch_size=10)
     digits, colours = judge(images, asked)
-    assert digits.sum() >= 98
-    assert colours.sum() >= 98
+    assert digits.sum() >= 39
+    assert colours.sum() >= 39
 
     shuffled = [asked[n] for n in np.random.default_rng(0).permutation(len(asked))]
     digits, colours = judge(images, shuffled)
@@ -63,13 +63,13 @@ def test_a_hundred_drawings_are_what_was_asked_for(pipeline):
 
 
 def test_the_pictures_are_the_same_in_every_mode(pipeline):
-    asked = prompts(6)
+    asked = prompts(3)
     stock = StableDiffusionPipeline.from_pretrained(MODEL)
     stock.set_progress_bar_config(disable=True)
-    images = {"stock on the CPU": draw(stock, asked, num_inference_steps=4)}
+    images = {"stock on the CPU": draw(stock, asked, num_inference_steps=3)}
 
     def add(name):
-        images[name] = draw(pipeline, asked, num_inference_steps=4, batch_size=3)
+        images[name] = draw(pipeline, asked, num_inference_steps=3, batch_size=2)
 
     add("eager")
     gaudi_lab.mode("lazy")

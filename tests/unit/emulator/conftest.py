@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 
 import pytest
 import torch
 
 from gaudi_lab import bridge, emulator
-from gaudi_lab.emulator.lazy.openvino.openvino_import import import_openvino
-
-# As the compiler imports it, and before a test module does: else it reports home, in a process for each compile.
-if importlib.util.find_spec("openvino") is not None:
-    import_openvino()
 
 _COMPILE = torch.compile
 

@@ -6,6 +6,14 @@ from planted_reasons import CASES, observe, observe_uncomputed
 
 import gaudi_lab
 from gaudi_lab import bridge
+from gaudi_lab.emulator.lazy.record import tape, trie
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled(workbench):
+    """What a case plants, no other test has compiled before."""
+    trie.clear()
+    tape.restart()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

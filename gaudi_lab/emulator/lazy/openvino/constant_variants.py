@@ -200,7 +200,7 @@ class _Variant:
             raise
         except Exception as error:  # whatever it could not do
             raise CannotCompile(explain(error)) from error
-        self.cached = model.cached
+        self.cached = model.found is not None
 
     def holds(self, hosts: Sequence[torch.Tensor]) -> bool:
         """Return whether its constants are what was baked in."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
+import io
 import marshal
 import re
 import warnings
@@ -51,14 +52,14 @@ class Model(NamedTuple):
         The positions of the program's inputs that are its inputs.
     results
         What its results look like.
-    cached
-        Whether it was found on disk.
+    found
+        The memory in which it was found, if it was on disk: its weights stay there.
     """
 
     compiled: Any
     live: Sequence[int]
     results: Sequence[Meta]
-    cached: bool
+    found: torch.Tensor | None = None
 
 
 class _Roles(NamedTuple):
@@ -141,18 +142,22 @@ class Converter:
         core, disk = _core(), recipes.disk()
         if disk is None:
             model = self._convert(len(values), own, baked, hosts, live, results)
-            return Model(core.compile_model(model, "CPU", options), live, results, False)
+            return Model(core.compile_model(model, "CPU", options), live, results)
         digests = [(position, _digest(hosts[position])) for position in baked]
         key = recipes.key_of(
             ("OpenVINO", openvino.__version__, options, self._identity, own, self._roles, *digests)
         )
-        if (blob := disk.load(key)) is not None:
-            return Model(core.import_model(blob, "CPU", options), live, results, True)
+        if (kept := disk.load(key)) is not None:
+            found = torch.frombuffer(kept, dtype=torch.uint8)
+            blob = openvino.Tensor(found.numpy(), shared_memory=True)
+            return Model(core.import_model(blob, "CPU", options), live, results, found)
         compiled = core.compile_model(
             self._convert(len(values), own, baked, hosts, live, results), "CPU", options
         )
-        disk.store(key, compiled.export_model().getvalue())
-        return Model(compiled, live, results, False)
+        stream = io.BytesIO()
+        compiled.export_model(stream)
+        disk.store(key, stream.getvalue())
+        return Model(compiled, live, results)
 
     def _find_roles(self) -> _Roles:
         disk = recipes.disk()

@@ -27,6 +27,7 @@ class InferRequest:
     """
 
     def __init__(self, model: Model, hosts: Sequence[torch.Tensor], own: int) -> None:
+        self._model = model  # and with it the memory of its weights
         self._request = model.compiled.create_infer_request()
         self._inputs = [_Input(self._request, n, hosts[position]) for n, position in enumerate(model.live)]
         self._live = model.live

@@ -140,7 +140,12 @@ def _cast(x: Any, dtype: Any = None, **_: Any) -> Any:
 
 def _copy(x: Any, source: Any, non_blocking: bool = False) -> Any:
     # OpenVINO takes `copy` for the first of its two.
-    return source.to(x.dtype).expand(x.shape)
+    return _expand(source.to(x.dtype), x.shape)
+
+
+def _expand(x: Any, size: Any, implicit: bool = False) -> Any:
+    # To spread a scalar to no dimensions ends the process.
+    return x.expand(size) if size else x.clone()
 
 
 def _full(size: Any, value: Any, *, dtype: Any = None, **_: Any) -> Any:
@@ -174,6 +179,7 @@ _SAME: dict[Any, Callable[..., Any]] = {
     _aten._softmax.default: lambda x, dim, half_to_float: torch.softmax(x, dim),
     _aten._to_copy.default: _cast,
     _aten.copy.default: _copy,
+    _aten.expand.default: _expand,
     _aten.fill.Scalar: lambda x, value: torch.full_like(x, value),
     _aten.full.default: _full,
     _aten.select_scatter.default: _select_scatter,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 import gaudi_lab
 from gaudi_lab.errors import LabError
@@ -31,6 +32,19 @@ def test_without_ray_the_line_to_run_is_told(net, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(LabError, match=r"pip install gaudi-lab\[ray\]"):
         gaudi_lab.compare(net, method="ray", quiet=True)
+
+
+def test_each_mode_is_that_of_its_worker(net, monkeypatch):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install gaudi-lab[ray]")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    options = {"method": "ray", "rounds": 1, "calls": 5, "settings": ["eager", "lazy + HPU graphs"]}
+    inputs = torch.ones(2, 4)
+    found = gaudi_lab.compare(net.cpu(), inputs, quiet=True, limit="5 min", **options)
+    assert [row.error for row in found.rows] == ["", ""]
+    assert [row.ran.mode for row in found.rows] == ["eager", "lazy"]
+    assert found.rows[1].captures == 1
+    assert not found.rows[1].differs
+    assert next(net.parameters()).device.type == inputs.device.type == "cpu"
 
 
 def test_four_settings_and_a_worker_that_is_killed_in_the_middle(workbench, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import torch
 
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.compile import CompiledProgram
+from gaudi_lab.emulator.lazy.program import Meta
 from gaudi_lab.emulator.lazy.record import tape, trie
 
 
@@ -251,3 +252,30 @@ def test_threads_that_record_at_once_get_their_own_results(lazy, monkeypatch):
     finally:
         sys.setswitchinterval(interval)
     assert found == {number: number + 20.0 for number in range(8)}
+
+
+@pytest.mark.parametrize(
+    "laid",
+    [
+        torch.empty(3, 4), torch.empty(()), torch.empty(0, 3), torch.empty(1, 4, 1), torch.empty(4, 3).t(),
+        torch.empty(1, 4).as_strided((1, 4), (7, 1)), torch.empty(9)[1:], torch.empty(3, 1).expand(3, 4),
+    ],
+)  # fmt: skip
+def test_a_tensor_is_plain_if_pytorch_lays_out_a_new_one_so(laid):
+    meta = Meta(laid.shape, laid.stride(), laid.storage_offset(), laid.dtype)
+    new = torch.empty(laid.shape)
+
+    assert meta.is_plain == ((new.stride(), 0) == (laid.stride(), laid.storage_offset()))
+
+
+def test_what_is_recorded_has_the_strides_that_the_host_gives_it(lazy):
+    x = torch.rand(1, 4, 1, 3)
+    for change in (
+        lambda y: y + 1,
+        lambda y: y.transpose(0, 2),
+        lambda y: y.permute(3, 0, 1, 2),
+        lambda y: y[:, 1:],
+    ):
+        there, here = change(x.to("hpu")), change(x)
+
+        assert (there.stride(), there.storage_offset()) == (here.stride(), here.storage_offset())

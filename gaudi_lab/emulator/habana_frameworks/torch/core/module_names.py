@@ -2,7 +2,9 @@
 
 On hardware they name the operators of a recorded graph. To know them the bridge hooks every module that becomes a
 submodule after it was imported: such a module has a forward hook and a forward pre-hook that nobody asked for, and
-the attributes `custom_name` and `names_hook`. Programs that look at hooks meet them here as they do there.
+the attributes `custom_name` and `names_hook`. Programs that look at hooks meet them here as they do there. They have
+nothing to do here: which modules run is read off the stack when somebody asks, so that a call of a module costs what
+it costs without them.
 
 Source: the bridge's ``core/torch_overwrites.py``, release 1.19.
 """
@@ -10,35 +12,30 @@ Source: the bridge's ``core/torch_overwrites.py``, release 1.19.
 from __future__ import annotations
 
 import functools
-import threading
+import inspect
+from collections import OrderedDict
 from typing import Any
 
 import torch
 
-
-class _Running(threading.local):
-    """The hooked modules that run now in this thread, outermost first."""
-
-    def __init__(self) -> None:
-        self.modules: list[torch.nn.Module] = []
-
-
-_running = _Running()
+from gaudi_lab import origin
 
 
 def running() -> str:
     """Return the path of the innermost hooked module that runs now, such as ``encoder/layer``; empty for none."""
-    return "/".join([str(module.custom_name) for module in _running.modules])
+    modules = [m for m in origin.running_modules(inspect.currentframe()) if getattr(m, "names_hook", False)]
+    return "/".join([str(module.custom_name) for module in reversed(modules)])
 
 
-def _enter(module: torch.nn.Module, args: Any) -> None:
-    _running.modules.append(module)
+class _IdleHooks(OrderedDict[int, Any]):
+    """Hooks of which the first does nothing: PyTorch, which asks for their truth at a call, goes without it."""
+
+    def __bool__(self) -> bool:
+        return len(self) > 1
 
 
-def _leave(module: torch.nn.Module, args: Any, output: Any) -> None:
-    modules = _running.modules
-    if modules and modules[-1] is module:  # a module hooked while it runs leaves without having entered
-        modules.pop()
+def _nothing(*_: Any) -> None:
+    pass
 
 
 def _hook(module: Any, name: str) -> None:
@@ -46,8 +43,11 @@ def _hook(module: Any, name: str) -> None:
         return
     try:
         vars(module)["custom_name"] = name
-        module.register_forward_pre_hook(_enter)
-        module.register_forward_hook(_leave, always_call=True)
+        for hooks in ("_forward_pre_hooks", "_forward_hooks"):
+            if not vars(module).get(hooks, True):  # handles of hooks that are there know the dictionary
+                vars(module)[hooks] = _IdleHooks()
+        module.register_forward_pre_hook(_nothing)
+        module.register_forward_hook(_nothing)
         vars(module)["names_hook"] = True
     except RuntimeError:
         return  # a scripted module takes no hooks

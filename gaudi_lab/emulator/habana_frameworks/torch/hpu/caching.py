@@ -91,32 +91,44 @@ def copy_to(dst: Any, src: Any) -> None:
     Raises
     ------
     AssertionError
-        The two differ in their containers.
+        The two differ in their containers; then nothing was copied.
     """
-    if dst is src and dst.__class__ in _HELD:
+    pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+    _collect(dst, src, pairs)
+    if not pairs:
         return
-    if torch.is_tensor(dst):
-        assert torch.is_tensor(src)
-        if dst is src:
-            return
-        if isinstance(dst, HpuTensor) and not is_current_stream_capturing():
-            move(dst, src)
+    at_once = []
+    for target, source in pairs:
+        if isinstance(target, HpuTensor) and not is_current_stream_capturing():
+            at_once.append((target, source))
         else:
-            dst.copy_(src, non_blocking=True)
+            target.copy_(source, non_blocking=True)
+    move(at_once)
+
+
+def _collect(dst: Any, src: Any, pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Add the tensors of `dst` and their counterparts in `src` to `pairs`, but for those that are the same."""
+    kind = dst.__class__
+    if dst is src and kind in _HELD:
         return
-    assert type(dst) is type(src)
-    if dst.__class__ in _PLAIN:
+    if kind is HpuTensor or torch.is_tensor(dst):
+        assert torch.is_tensor(src)
+        if dst is not src:
+            pairs.append((dst, src))
+        return
+    assert kind is src.__class__
+    if kind in _PLAIN:
         return
     if isinstance(dst, (list, tuple)):
         for x, y in zip(dst, src, strict=True):
-            copy_to(x, y)
+            _collect(x, y, pairs)
     elif isinstance(dst, (dict, UserDict)):
         for name, x in dst.items():
             if name in src:  # what the model put into its own dict at the capture was no input
-                copy_to(x, src[name])
+                _collect(x, src[name], pairs)
     elif _is_dataclass(dst):
         for field in dataclasses.fields(dst):
-            copy_to(getattr(dst, field.name), getattr(src, field.name))
+            _collect(getattr(dst, field.name), getattr(src, field.name), pairs)
 
 
 def tensors_of(obj: Any) -> list[torch.Tensor]:

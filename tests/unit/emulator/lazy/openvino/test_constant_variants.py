@@ -135,6 +135,14 @@ def test_results_that_share_memory_go_on_sharing_it(compiled):
 
 
 @torch.no_grad()
+def test_results_that_share_memory_in_two_dtypes_are_computed_step_by_step():
+    x = torch.randn(3, dtype=torch.complex64)
+    for _ in range(2):
+        torch.testing.assert_close(torch.view_as_real(x.to("hpu")).cpu(), torch.view_as_real(x))
+    assert [reason.reason for reason in compilers.passed_over] == ["its results share memory in two dtypes"]
+
+
+@torch.no_grad()
 def test_what_it_cannot_take_runs_step_by_step_and_is_named(compiled):
     x = torch.randn(3, 4).to("hpu")
     assert torch.rand_like(x).cpu().shape == (3, 4)

@@ -55,9 +55,20 @@ def find_members(x):
     return torch.isin(x.round(), torch.ones(2, device=x.device))
 
 
+def spread_a_scalar(x):
+    return (x.amax().expand(()) + 0) * x
+
+
+def write_a_scalar(x):
+    total = torch.zeros((), device=x.device)
+    return total.copy_(x.amax()) * x
+
+
 @pytest.mark.parametrize(
     "run",
     [
+        spread_a_scalar,
+        write_a_scalar,
         write_a_row,
         write_a_middle,
         write_every_second,

@@ -1,0 +1,114 @@
+"""What the table of peers and the curves of growth say of the limits: nothing is measured here."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from growth.plots import medians
+
+from limits.limit import Limit
+
+Case = Mapping[str, Any]
+
+PEERS = ("PyTorch Inductor", "ONNX Runtime", "OpenVINO")
+DEFAULTS = ("hpu lazy", "HPU graph", "hpu compile")
+GRAPHS = ("HPU graph", "HPU graph, openvino")
+# Of CPU eager: a model as small as tiny BERT is nearly all dispatch.
+STEADY = {"hpu lazy": (1.05, 1.3), "hpu eager": (1.3, 1.8)}
+HUNDRED = ("minilm32", "unet", "bert")
+FLAT = 1.2
+
+
+def read_limits(cases: Sequence[Case], curves: Sequence[Mapping[str, Any]]) -> list[Limit]:
+    """Return the limits that follow. What was not measured has no row."""
+    found = [_at_worst([_of_best_peer(case) for case in cases])]
+    for name, (most, most_of_tiny) in STEADY.items():
+        tiny = [case for case in cases if case["case"] == "tiny"]
+        others = [case for case in cases if case["case"] != "tiny"]
+        found += [
+            _at_worst([_of_eager(case, name, most_of_tiny) for case in tiny]),
+            _at_worst([_of_eager(case, name, most) for case in others]),
+        ]
+    for name in DEFAULTS:
+        found.append(_at_worst([_hundred(case, name) for case in cases if case["case"] in HUNDRED]))
+        found.append(_at_worst([_first_of_inductor(case, name) for case in cases]))
+    found += [_flat(curve, name) for curve in curves if curve["axis"] == "graph" for name in DEFAULTS[:2]]
+    return [limit for limit in found if limit is not None]
+
+
+def _at_worst(limits: Sequence[Limit | None]) -> Limit | None:
+    """Return the limit of the model that comes off worst, with in how many it is met."""
+    known = [limit for limit in limits if limit is not None]
+    if not known:
+        return None
+    met = sum(limit.met for limit in known)
+    told = f"met in {met} of {len(known)} models, this is the worst" if len(known) > 1 else ""
+    worst = max(known, key=lambda limit: limit.median)
+    return worst._replace(note="; ".join([x for x in (told, worst.note) if x]))
+
+
+def _of_best_peer(case: Case) -> Limit | None:
+    """Hold the better of the default and OpenVINO, which a user would choose, against the best peer."""
+    ours, peers = _measured(case, GRAPHS), _measured(case, PEERS)
+    if not ours or not peers:
+        return None
+    best, peer = [min(x, key=lambda name: statistics.median(x[name])) for x in (ours, peers)]
+    return Limit(
+        f"{best}, of the best peer, {peer}: {case['label']}", 1.0, "", _ratios(ours[best], peers[peer])
+    )
+
+
+def _of_eager(case: Case, name: str, most: float) -> Limit | None:
+    found = _measured(case, (name, "CPU eager"))
+    if name not in found:
+        return None
+    return Limit(f"{name}, of CPU eager: {case['label']}", most, "", _ratios(found[name], found["CPU eager"]))
+
+
+def _hundred(case: Case, name: str) -> Limit | None:
+    found = _measured(case, (name, "CPU eager"))
+    if name not in found:
+        return None
+    first, steady = case["ways"][name]["first"], statistics.median(found[name])
+    hundred = (first + 99 * steady) / (100 * statistics.median(found["CPU eager"]))
+    what = f"first hundred calls, of CPU eager's: {case['label']}, {name}"
+    return Limit(what, 1.0, "", [hundred], f"{first:.1f} s to the first result")
+
+
+def _first_of_inductor(case: Case, name: str) -> Limit | None:
+    found = _measured(case, (name, "PyTorch Inductor"))
+    if len(found) < 2:
+        return None
+    first = [case["ways"][way]["first"] for way in (name, "PyTorch Inductor")]
+    return Limit(
+        f"first result, of PyTorch Inductor's: {case['label']}, {name}",
+        1.0,
+        "",
+        [first[0] / first[1]],
+        f"Inductor's takes {first[1]:.1f} s",
+    )
+
+
+def _flat(curve: Mapping[str, Any], name: str) -> Limit | None:
+    points = medians(curve).get(name)
+    if not points:
+        return None
+    small, large = min(points), max(points)
+    return Limit(
+        f"an operator in a program of {large:,}, of one of {small:,}: {name}, steady",
+        FLAT,
+        "",
+        [points[large] / points[small]],
+        f"{points[small]:.1f} and {points[large]:.1f} µs",
+    )
+
+
+def _measured(case: Case, names: Sequence[str]) -> dict[str, list[float]]:
+    ways = {name: case["ways"].get(name, {}) for name in names}
+    return {name: way["times"] for name, way in ways.items() if way.get("times")}
+
+
+def _ratios(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    return [a / b for a, b in zip(one, other, strict=True)]
