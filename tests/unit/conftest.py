@@ -60,16 +60,6 @@ def net(workbench: lab.Lab):
 @pytest.fixture
 def bert(workbench: lab.Lab):
     """A transformers encoder with two tiny layers, on the device."""
-    import torch
-    from transformers import BertConfig, BertModel
+    from tests.unit import tiny_models
 
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=50,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
-    return BertModel(config).eval().requires_grad_(False).to("hpu")
+    return tiny_models.bert().eval().requires_grad_(False).to("hpu")

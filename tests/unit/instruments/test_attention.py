@@ -5,6 +5,7 @@ from torch import nn
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import attention
 from gaudi_lab.settings import SdpaOptions
+from tests.unit import tiny_models
 
 PLAIN = SdpaOptions()
 
@@ -81,19 +82,8 @@ def test_a_mask_goes_in_additive_and_rules_out_causal(bert, kernel):
 
 
 def causal_model():
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=50,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=32,
-    )
-    return LlamaForCausalLM(config).eval().requires_grad_(False).to("hpu")
+    model = tiny_models.llama(num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2)
+    return model.requires_grad_(False).to("hpu")
 
 
 def test_a_causal_model_with_grouped_heads_needs_no_mask(kernel):

@@ -15,6 +15,7 @@ from gaudi_lab.emulator.lazy import record
 from gaudi_lab.measure.causes.guards import listening
 from gaudi_lab.measure.causes.watched.following import MOST_CALLS
 from gaudi_lab.measure.causes.watching import watching
+from tests.unit import tiny_models
 
 
 class Own(nn.Module):
@@ -26,25 +27,10 @@ class Own(nn.Module):
         return self.linear(x).relu()
 
 
-def llama():
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=64,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-    )
-    return LlamaForCausalLM(config).eval().to("hpu")
-
-
 @pytest.mark.parametrize("mode", ["lazy", "compile"])
 def test_a_growing_cache_is_named_with_what_holds_it_still(mode, workbench):
     torch._dynamo.reset()
-    model = llama()
+    model = tiny_models.llama(vocab_size=64).to("hpu")
     gaudi_lab.mode(mode)
     gaudi_lab.attach(model, "llama")
     model.generate(torch.ones(1, 4, dtype=torch.long, device="hpu"), max_new_tokens=4, do_sample=False).cpu()

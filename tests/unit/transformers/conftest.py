@@ -10,22 +10,10 @@ def classifier():
     """Return a function that builds the same tiny classifier each time, on the host."""
 
     def build(**changes):
-        import torch
-        from transformers import BertConfig, BertForSequenceClassification
+        from tests.unit import tiny_models
 
-        torch.manual_seed(0)
-        config = BertConfig(
-            vocab_size=50,
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=32,
-            max_position_embeddings=32,
-            num_labels=3,
-            problem_type="single_label_classification",
-            **changes,
-        )
-        return BertForSequenceClassification(config)
+        labels = {"num_labels": 3, "problem_type": "single_label_classification"}
+        return tiny_models.bert("BertForSequenceClassification", **labels, **changes)
 
     return build
 

@@ -10,6 +10,7 @@ pytest.importorskip("openvino")
 
 from gaudi_lab.emulator.lazy import agreement, compilers
 from gaudi_lab.instruments import attention
+from tests.unit import tiny_models
 
 
 @pytest.fixture(autouse=True)
@@ -45,40 +46,19 @@ def padded():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_padded_batch_of_bert(dtype, padded):
-    from transformers import BertConfig, BertModel
-
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=50,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
-    model = BertModel(config, add_pooling_layer=False).eval().to(dtype)
+    model = tiny_models.bert(num_hidden_layers=1, options={"add_pooling_layer": False}).eval().to(dtype)
     check(model, padded, lambda out: out.last_hidden_state, agreement.TOLERANCE[dtype])
 
 
 # Older versions, which are in the range that is tested, know no other name.
 @pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated:FutureWarning")
 def test_decoding_with_a_static_cache():
-    from transformers import LlamaConfig, LlamaForCausalLM, StaticCache
+    from transformers import StaticCache
 
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=50,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=32,
-    )
-    model = LlamaForCausalLM(config).eval()
+    model = tiny_models.llama(num_hidden_layers=1, num_key_value_heads=1)
     found = []
     for module, device in ((model, "cpu"), (copy.deepcopy(model).to("hpu"), "hpu")):
-        cache = StaticCache(config=config, max_cache_len=8)
+        cache = StaticCache(config=model.config, max_cache_len=8)
         logits = []
         for token in range(4):
             ids = torch.tensor([[token + 3]], device=device)
