@@ -36,13 +36,14 @@ def table(rounds: int) -> None:
     print(f"\n{'around a graph, CPU time':<40}{'µs, bridge':>14}{'workbench':>14}{'limit':>8}")
     for inputs in (2, 42):
         for label, fresh in (("same input again", False), ("new input", True)):
-            bridge, workbench = _around(inputs, fresh, rounds)
+            over = around(inputs, fresh, rounds)
+            bridge, workbench = map(statistics.median, over)
             limit = 15 + 0.5 * inputs
             print(f"{f'{inputs} inputs, {label}':<40}{bridge:>14.1f}{workbench:>14.1f}{limit:>8.1f}")
 
 
-def _around(inputs: int, fresh: bool, rounds: int) -> tuple[float, float]:
-    """Return the microseconds over the program itself of a call of the bridge's graph, and of the workbench's."""
+def around(inputs: int, fresh: bool, rounds: int) -> tuple[list[float], list[float]]:
+    """Return the microseconds over the program itself of calls of the bridge's graph, and of the workbench's."""
     first, second = torch.randn(4, 4, device="hpu"), torch.randn(4, 4, device="hpu")
     wrapped = wrap_in_hpu_graph(Sum(inputs - 1).eval().to("hpu"))
     guarded = Sum(inputs - 1).eval().to("hpu")
@@ -71,8 +72,7 @@ def _around(inputs: int, fresh: bool, rounds: int) -> tuple[float, float]:
     handle.remove()
     own = times["program"]
     bridge, workbench = (
-        statistics.median([a - b for a, b in zip(times[name], own, strict=True)]) * 1e6
-        for name in ("bridge", "workbench")
+        [(a - b) * 1e6 for a, b in zip(times[name], own, strict=True)] for name in ("bridge", "workbench")
     )
     return bridge, workbench
 

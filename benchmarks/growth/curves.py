@@ -27,7 +27,7 @@ gaudi_lab.emulator.install()
 
 import habana_frameworks.torch  # noqa: F401 - the device
 import torch
-from limits.operators import many_small
+from overhead import program
 from peers.cases import CASES
 from peers.contenders import Contender, contenders, on_the_device
 from torch import nn
@@ -53,7 +53,7 @@ class Chain(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run them."""
-        return many_small(x, self.operators)
+        return program(x, self.operators)
 
 
 @torch.no_grad()

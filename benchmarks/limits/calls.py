@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
+import graph_calls
 import torch
 from torch import nn
 
 from limits.limit import Limit
 
-PARAMETERS = (0, 41)
+INPUTS = (2, 42)
 CALLS = 500
 
 
@@ -20,57 +21,22 @@ def measure(quick: bool) -> list[Limit]:
     """Return the limits of calls. What is counted is the CPU time of the thread."""
     torch.set_num_threads(1)
     rounds = 9 if quick else 31
-    import habana_frameworks.torch  # noqa: F401 - the device
-
     return [
-        *[_around_a_graph(parameters, rounds) for parameters in PARAMETERS],
+        *[_around_a_graph(inputs, rounds) for inputs in INPUTS],
         *_instruments(rounds),
         *_watching(20 if quick else 100),
     ]
 
 
-class Sum(nn.Module):
-    """Adds its parameters to its input. It knows what captures it, so that the program itself can be run."""
-
-    capture: Any = None
-
-    def __init__(self, parameters: int) -> None:
-        super().__init__()
-        self.added = nn.ParameterList([torch.randn(4, 4) for _ in range(parameters)])
-
-    def forward(self, total: torch.Tensor) -> torch.Tensor:
-        """Add."""
-        from gaudi_lab.emulator.lazy.record import tape
-
-        self.capture = tape.capture
-        total = total * 2
-        for x in self.added:
-            total = total + x
-        return total
-
-
-def _around_a_graph(parameters: int, rounds: int) -> Limit:
-    from habana_frameworks.torch.hpu import wrap_in_hpu_graph
-
-    from gaudi_lab.emulator.device.on_the_host import on_the_host
-
-    module = wrap_in_hpu_graph(Sum(parameters).to("hpu"))
-    given = torch.randn(4, 4).to("hpu")
-    module(given)
-    (segment,) = module.capture.segments
-    program, inputs = segment.program, len(segment.inputs)
-
-    def run_program() -> None:
-        with on_the_host(program.dtype):
-            program.run(segment.inputs)
-
-    other = given.clone()  # not what it was captured with: it is copied, as each batch is
-    over = [a - b for a, b in _pairs(lambda: module(other), run_program, rounds)]
+def _around_a_graph(inputs: int, rounds: int) -> Limit:
+    """Return the limit of a call with a new input: it is copied, as each batch is."""
+    bridge, workbench = graph_calls.around(inputs, True, rounds)
     return Limit(
-        f"call around an HPU graph of {inputs} input{'s' * (inputs > 1)}, over its program",
+        f"call around an HPU graph of {inputs} inputs, over its program",
         15 + 0.5 * inputs,
         "µs",
-        over,
+        bridge,
+        f"{statistics.median(workbench):.1f} µs with the workbench's guard",
     )
 
 

@@ -2,70 +2,68 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import statistics
 import time
-from collections.abc import Callable
-from pathlib import Path
 
+import cold_steps
+import habana_frameworks.torch.core as htcore
+import torch
+from floors import Remembering, Unwrapping
+from overhead import OPERATORS, in_mode, program, take_turns, weights
+
+import gaudi_lab.emulator
 from limits.limit import Limit
 
-OPERATORS = 500
+STEADY = 5.0
 
 
+@torch.no_grad()
 def measure(quick: bool) -> list[Limit]:
-    """Return the limits of operators. What is counted is the CPU time of the thread."""
-    import habana_frameworks.torch.core as htcore
-    import torch
-
-    import gaudi_lab.emulator
-
+    """Return the limits of operators, with the floors of `floors` beside them. What is counted is CPU time."""
     torch.set_num_threads(1)
     host = torch.randn(8, 8)
-    device = host.to("hpu")
-    times: dict[str, list[float]] = {"cpu": [], "eager": [], "lazy": []}
-    with torch.no_grad():
-        for _ in range(7 if quick else 21):
-            times["cpu"].append(_microseconds(lambda: many_small(host)))
-            gaudi_lab.emulator.set_lazy(False)
-            times["eager"].append(_microseconds(lambda: many_small(device)))
-            gaudi_lab.emulator.set_lazy(True)
-            times["lazy"].append(_microseconds(lambda: many_small(device)))
-            htcore.mark_step()
-    steady = {name: found[2:] for name, found in times.items()}
-    over = [a - b for a, b in zip(steady["eager"], steady["cpu"], strict=True)]
+    device, unwrapping, remembering = host.to("hpu"), Unwrapping.over(host), Remembering.first(host)
+
+    def flush() -> None:
+        gaudi_lab.emulator.set_lazy(True)
+        htcore.mark_step()
+
+    contenders = {
+        "cpu": lambda: program(host),
+        "eager": in_mode(False, lambda: program(device)),
+        "eager floor": lambda: program(unwrapping),
+        "lazy": in_mode(True, lambda: program(device)),
+        "lazy floor": lambda: program(remembering),
+    }
+    rounds = 5 if quick else 21
+    seconds = take_turns(contenders, rounds, between=flush, clock=time.thread_time)
+    micros = {name: [x / OPERATORS * 1e6 for x in found] for name, found in seconds.items()}
+    over = {
+        name: [a - b for a, b in zip(micros[name], micros["cpu"], strict=True)]
+        for name in ("eager", "eager floor")
+    }
     return [
-        Limit("eager dispatch of an operator, over the CPU's", 5.0, "µs", over),
-        Limit("recording of an operator, steady", 5.0, "µs", steady["lazy"]),
-        *_cold_steps(2 if quick else 5),
+        _beside_floor("eager dispatch of an operator, over the CPU's", over["eager"], over["eager floor"]),
+        _beside_floor("recording of an operator, steady", micros["lazy"], micros["lazy floor"]),
+        _cold_step(3 if quick else 11),
     ]
 
 
-def many_small(x, operators: int = OPERATORS):
-    """Run so many operators on 8 x 8 matrices: matmul, add, relu, transpose, multiply by a number."""
-    y = x
-    for _ in range(operators // 5):
-        y = x.mm(y)
-        y = y + x
-        y = y.relu()
-        y = y.transpose(0, 1)
-        y = y * 0.5
-    return y
+def _beside_floor(what: str, values: list[float], floor: list[float]) -> Limit:
+    """Return a limit, with the least that a device in Python can cost by its side."""
+    return Limit(what, STEADY, "µs", values, f"{statistics.median(floor):.1f} µs is the floor of Python")
 
 
-def _microseconds(run: Callable[[], object]) -> float:
-    started = time.thread_time()
-    result = run()
-    seconds = time.thread_time() - started
-    del result
-    return seconds / OPERATORS * 1e6
+def _cold_step(sizes: int) -> Limit:
+    from transformers import AutoModel
 
+    model = AutoModel.from_pretrained(weights()).eval().to("hpu")
 
-def _cold_steps(often: int) -> list[Limit]:
-    child = [sys.executable, str(Path(__file__).with_name("cold_step.py"))]
-    ran = [subprocess.run(child, stdout=subprocess.PIPE, text=True, check=True).stdout for _ in range(often)]
-    first, other = zip(*[map(float, printed.split()) for printed in ran], strict=True)
-    return [
-        Limit("cold step, 12 layers of BERT: the first in a process", 60.0, "µs", first),
-        Limit("cold step, the same of another length", 60.0, "µs", other),
-    ]
+    def forward(length: int) -> torch.Tensor:
+        ids = torch.ones(1, length, dtype=torch.long).to("hpu")
+        return model(input_ids=ids).last_hidden_state
+
+    forward(8)
+    steps, micros = cold_steps.measure(forward, range(9, 9 + sizes))
+    what = "a step that comes the first time, MiniLM of a new length"
+    return Limit(what, float(cold_steps.LIMIT), "µs", [micros], f"in a program of {steps}")

@@ -123,7 +123,10 @@ def _onnx_runtime(module: nn.Module, inputs: Inputs) -> Run:
 def _openvino(module: nn.Module, inputs: Inputs) -> Run:
     import openvino
 
-    model = openvino.convert_model(module, example_input=inputs)
+    try:
+        model = openvino.convert_model(module, example_input=inputs)
+    except openvino.frontend.OpConversionFailure:  # an operator that it knows in an exported program only
+        model = openvino.convert_model(torch.export.export(module, inputs))
     for number, x in enumerate(inputs):
         model.input(number).get_node().set_partial_shape(openvino.PartialShape(list(x.shape)))
     model.validate_nodes_and_infer_types()

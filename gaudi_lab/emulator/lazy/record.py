@@ -8,6 +8,7 @@ that end there, one for each set of results that were still wanted.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -38,9 +39,12 @@ class Node:
     `compiled` holds the compiled programs that end here, by the slots they return; `key` is what its parent finds it
     by, and `origin` where it was first seen. `meta` is the one tensor that the step returns, if it returns just one,
     and `plain` says that it is laid out as a new tensor of its sizes is.
+
+    Most nodes have one `next` node and no program. That one is found without a hash, and the dictionaries of the
+    `others` and of what is `compiled` are there only where something is in them.
     """
 
-    __slots__ = ("compiled", "key", "meta", "next", "origin", "parent", "plain", "step")
+    __slots__ = ("compiled", "key", "meta", "next", "origin", "others", "parent", "plain", "step")
 
     def __init__(self, parent: Node | None, key: Any = None, step: Step | None = None) -> None:
         self.parent = parent
@@ -49,8 +53,24 @@ class Node:
         self.meta = step.result if step is not None and step.result.__class__ is Meta else None
         self.plain = self.meta is not None and self.meta.is_plain
         self.origin = origin.here() if step is not None else None
-        self.next: dict[Any, Node] = {}
-        self.compiled: dict[tuple[int, ...], CompiledProgram] = {}
+        self.next: Node | None = None
+        self.others: dict[Any, Node] = _EMPTY
+        self.compiled: dict[tuple[int, ...], CompiledProgram] = _EMPTY
+
+    def find(self, key: Any) -> Node | None:
+        """Return the node that follows by `key`; None if there is none yet."""
+        node = self.next
+        return node if node is not None and node.key == key else self.others.get(key)
+
+    def grow(self, key: Any, step: Step) -> Node:
+        """Return a new node that follows by `key`."""
+        node = Node(self, key, step)
+        trie.size += 1
+        if self.next is None:
+            self.next = node
+        else:
+            self.others = _with(self.others, key, node)
+        return node
 
     def program(self) -> list[Step]:
         """Return the steps from the beginning to this one."""
@@ -106,10 +126,9 @@ class Recording:
 
     def _enter(self, signature: Any, holder: Any) -> int:
         slot = self.slots
-        node = self.node.next.get(signature)
+        node = self.node.find(signature)
         if node is None:
-            step = Step(None, signature, {}, None, slot)
-            node = self.node.next[signature] = trie.grow(Node(self.node, signature, step))
+            node = self.node.grow(signature, Step(None, signature, {}, None, slot))
         self.node = node
         self.slots = slot + 1
         self.inputs.append(holder)
@@ -167,9 +186,9 @@ class Recording:
         if kwargs:
             parts[1] = tuple([(name, self._part(x)) for name, x in kwargs.items()])
         key = tuple(parts)
-        node = self.node.next.get(key)
-        if node is None:
-            node = self._first_sight(key, func, args, kwargs)
+        node = self.node.next
+        if node is None or node.key != key:
+            node = self.node.find(key) or self._first_sight(key, func, args, kwargs)
         self.node = node
         self.steps += 1
         meta = node.meta
@@ -201,10 +220,8 @@ class Recording:
         self.inferring += time.perf_counter() - started
         _, named, *parts = key
         step_args = [_argument(x) for x in parts]
-        step_kwargs = {name: _argument(x) for name, x in named or ()}
-        node = Node(self.node, key, Step(func, step_args, step_kwargs, result, self.slots))
-        self.node.next[key] = trie.grow(node)
-        return node
+        step_kwargs = {name: _argument(x) for name, x in named} if named else _NO_NAMES
+        return self.node.grow(key, Step(func, step_args, step_kwargs, result, self.slots))
 
     def _owe(self, meta: Meta) -> HpuTensor:
         slot = self.slots
@@ -272,20 +289,33 @@ class Recording:
                 for tell in watchers:
                     tell(departure)
             programs.note(program.name, self.node, wanted)
-            self.node.compiled[wanted] = program
+            self.node.compiled = _with(self.node.compiled, wanted, program)
         return program
 
 
 def _argument(part: Any) -> Any:
     """Turn a part of a step's key back into an argument, with slots for tensors and the host for the device."""
     if part.__class__ is int:
-        return Slot(part)
+        return _slot(part)
     if part.__class__ is tuple:
         if part and part[0].__class__ is type:
             kind, x = part
             return kind(x)
         return [_argument(y) for y in part]
     return infer.on_host(part)
+
+
+_slot = functools.lru_cache(maxsize=None)(Slot)
+_EMPTY: dict[Any, Any] = {}
+_NO_NAMES: dict[str, Any] = {}
+
+
+def _with(found: dict[Any, Any], key: Any, value: Any) -> dict[Any, Any]:
+    """Return a dictionary with one entry more: `found` itself, unless that is the empty one that all share."""
+    if not found:
+        return {key: value}
+    found[key] = value
+    return found
 
 
 class Trie:
@@ -307,11 +337,6 @@ class Trie:
         if root is None:
             root = self._roots[dtype] = Node(None)
         return root
-
-    def grow(self, node: Node) -> Node:
-        """Count a new node."""
-        self.size += 1
-        return node
 
 
 class Tape:

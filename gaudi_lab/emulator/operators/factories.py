@@ -41,6 +41,8 @@ def register() -> list[torch.library.Library]:
     device = torch.library.Library("aten", "IMPL")
     for name in _FACTORIES:
         device.impl(name, _factory(_overload(name)), "PrivateUse1")
+    # What forward-mode derivatives have where nothing flows: the device has no tensor without memory.
+    device.impl("_efficientzerotensor", _factory(aten.zeros.default), "PrivateUse1")
     # From the host: its argument is a CPU tensor, its device is ours.
     device.impl(
         "_to_copy", lambda *args, **kwargs: dispatch(aten._to_copy.default, args, kwargs), "PrivateUse1"

@@ -120,7 +120,6 @@ TABLE: dict[str, Absent] = {
     f"{_TORCH}.hpex.optimizers.SparseSGD": Absent("an empty module", "use torch.optim.SGD"),
     f"{_TORCH}.hpu._proxy_module": Absent("stand-ins for C++ classes"),
     f"{_TORCH}.internal.synrec_helper": _TRACE,
-    f"{_TORCH}.low_overhead_profiler": _TRACE,
     f"{_TORCH}.media_pyt_bridge": Absent(
         "a part of Intel's media pipe, which decodes on the device", "load images with torchvision or PIL"
     ),

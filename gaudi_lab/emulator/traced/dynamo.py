@@ -99,17 +99,20 @@ def _inductor(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -> Ca
 def keep_out() -> None:
     """Keep Dynamo from tracing into the emulator itself, where it looks for a frame worth compiling.
 
-    The bridge's own package stays open to it, and the kernels do: their Python belongs to the traced model.
+    The bridge's own package stays open to it, and the kernels do: their Python belongs to the traced model. So does the
+    mode of the process, which a model asks for.
     """
     from torch._dynamo import trace_rules
 
     emulator = Path(__file__).parents[1]
-    for module in pkgutil.iter_modules([str(emulator)]):
-        if module.name not in _OPEN:
-            trace_rules.add(f"gaudi_lab.emulator.{module.name}")
+    for folder, package in ((emulator, _EMULATOR), (emulator / "process", f"{_EMULATOR}.process")):
+        for module in pkgutil.iter_modules([str(folder)]):
+            if (name := f"{package}.{module.name}") not in _OPEN:
+                trace_rules.add(name)
 
 
-_OPEN = ("habana_frameworks", "kernels")
+_EMULATOR = "gaudi_lab.emulator"
+_OPEN = {f"{_EMULATOR}.{name}" for name in ("habana_frameworks", "kernels", "process", "process.mode")}
 
 
 def _symbolic(example_inputs: Sequence[Any]) -> bool:

@@ -2,7 +2,9 @@
 
 It is fast where the weights are constants, so parameters are baked in: they are what a call hardly ever changes. Each
 call looks whether they still are what was baked in, by identity and by PyTorch's own count of writes; if they are not,
-it runs step by step. What a program writes into its other inputs is computed as a result and copied there.
+it runs step by step. What a program writes into its other inputs is computed as a result and copied there. OpenVINO
+copies all of it at each call too, whether its result lies in the input's own memory or not: a decoder of six layers is
+quicker than by replay with a static cache of 128 tokens, and slower with one of 4096, into which replay just writes.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import torch
 
 from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.compile import CompiledProgram
-from gaudi_lab.emulator.lazy.program import Meta
+from gaudi_lab.emulator.lazy.program import Meta, Step
 from gaudi_lab.emulator.lazy.record import tape, trie
 
 
@@ -279,3 +279,25 @@ def test_what_is_recorded_has_the_strides_that_the_host_gives_it(lazy):
         there, here = change(x.to("hpu")), change(x)
 
         assert (there.stride(), there.storage_offset()) == (here.stride(), here.storage_offset())
+
+
+def test_a_node_finds_each_of_the_nodes_that_follow_it(lazy):
+    trie.clear()
+    root = trie.root(torch.float32)
+    before = trie.size
+    grown = [root.grow((number, None), Step(None, (), {}, None, 0)) for number in range(3)]
+
+    assert [root.find((number, None)) for number in range(3)] == grown
+    assert root.find((3, None)) is None
+    assert grown[0].find((0, None)) is None
+    assert trie.size == before + 3
+
+
+def test_programs_that_end_at_different_nodes_do_not_share_what_is_compiled(compiled):
+    for _ in range(2):
+        x = on_device(1.0)
+        y = x + 1
+        assert y.tolist() == [2.0]
+        assert ((on_device(1.0) + 1) * 3).tolist() == [6.0]
+
+    assert len(compiled) == 2

@@ -21,6 +21,7 @@ MAKERS = {
     "tril_indices": lambda **k: torch.tril_indices(3, 3, **k),
     "hann_window": lambda **k: torch.hann_window(6, **k),
     "normal": lambda **k: torch.normal(0.0, 1.0, (4,), **k),
+    "efficientzerotensor": lambda **k: torch._efficientzerotensor(3, **k),
     "ones_like": lambda **k: torch.ones_like(torch.zeros(2), **k),
 }
 
@@ -35,6 +36,15 @@ def test_a_factory_makes_what_the_host_makes(mode, name):
         assert got.device.type == "hpu"
         assert got.dtype == expected.dtype
         assert torch.equal(got.cpu(), expected)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script` is:DeprecationWarning"
+)  # PyTorch's first import of them
+def test_forward_mode_derivatives_have_zeros_where_nothing_flows(mode):
+    x, tangent = torch.tensor([1.0, 2.0], device="hpu"), torch.tensor([3.0, 4.0], device="hpu")
+    _, derivative = torch.func.jvp(lambda x: torch.stack([x * x, torch.ones_like(x)]), (x,), (tangent,))
+    assert derivative.tolist() == [[6.0, 16.0], [0.0, 0.0]]
 
 
 def test_seeds_set_between_recorded_draws_count(mode):

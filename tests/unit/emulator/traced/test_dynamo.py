@@ -72,6 +72,18 @@ def test_dynamo_does_not_trace_the_emulator_itself():
     torch.testing.assert_close(model(x).cpu(), expected)
 
 
+def test_a_model_that_asks_for_the_mode_or_marks_a_step_is_one_graph():
+    import habana_frameworks.torch.core as htcore
+    from habana_frameworks.torch.utils.internal import is_lazy
+
+    def function(x):
+        htcore.mark_step()
+        return x + 1 if is_lazy() else x + 2
+
+    compiled = torch.compile(function, backend="hpu_backend", fullgraph=True)
+    assert compiled(torch.ones(2, device="hpu")).tolist() == [3.0, 3.0]
+
+
 def test_a_fused_kernel_is_part_of_the_graph():
     from habana_frameworks.torch.hpex.kernels import FusedSDPA
 
@@ -159,6 +171,10 @@ def test_dynamo_can_show_its_arguments_when_it_fails():
         f(torch.randn(2, 3, device="hpu"))
 
 
+# A model asks for it, and is one graph all the same.
+OPEN_MODE = "gaudi_lab.emulator.process.mode"
+
+
 def closed_modules():
     """Yield the modules of the emulator that Dynamo must not trace, by walking its folders."""
     for top in pkgutil.iter_modules(gaudi_lab.emulator.__path__, "gaudi_lab.emulator."):
@@ -166,7 +182,8 @@ def closed_modules():
             module = importlib.import_module(top.name)
             yield module
             for inner in pkgutil.walk_packages(getattr(module, "__path__", []), f"{top.name}."):
-                yield importlib.import_module(inner.name)
+                if inner.name != OPEN_MODE:
+                    yield importlib.import_module(inner.name)
 
 
 def functions_of(module):

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from gaudi_lab.emulator.process.mode import is_lazy as is_lazy
 
 _logger = logging.getLogger(__name__)
@@ -38,7 +40,8 @@ def lazy_only(func: Callable[..., Any]) -> Callable[..., None]:
     def wrapper(*args: Any, **kwargs: Any) -> None:
         if is_lazy():
             func(*args, **kwargs)
-        elif func.__name__ not in _warned:
+        # A warning would break the graph that it is called in.
+        elif func.__name__ not in _warned and not torch.compiler.is_compiling():
             _warned.add(func.__name__)
             _logger.warning(
                 "Calling %s function does not have any effect. It's lazy mode only functionality. "

@@ -1,0 +1,1 @@
+"""The profiler of the host's work between an operator and the device."""
