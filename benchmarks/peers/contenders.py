@@ -16,6 +16,7 @@ from torch._dynamo import lookup_backend
 
 import gaudi_lab.emulator
 from gaudi_lab.emulator.lazy import record
+from gaudi_lab.emulator.lazy.openvino.openvino_import import import_openvino
 
 Run = Callable[[], torch.Tensor]
 Inputs = tuple[torch.Tensor, ...]
@@ -121,8 +122,7 @@ def _onnx_runtime(module: nn.Module, inputs: Inputs) -> Run:
 
 
 def _openvino(module: nn.Module, inputs: Inputs) -> Run:
-    import openvino
-
+    openvino = import_openvino()  # reports nothing home, for which it would fork this process
     try:
         model = openvino.convert_model(module, example_input=inputs)
     except openvino.frontend.OpConversionFailure:  # an operator that it knows in an exported program only
