@@ -1,4 +1,4 @@
-"""What stands around a model's call: an HPU graph's replay, watching, and an instrument that is on or was taken off."""
+"""What stands around a model's call: an HPU graph's replay, watching, and an instrument that is on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def measure(quick: bool) -> list[Limit]:
     return [
         *[_around_a_graph(inputs, rounds) for inputs in INPUTS],
         *_instruments(rounds),
-        *_watching(20 if quick else 100),
+        *_watching(200),  # a hundredth of a call is less than calls differ by: fewer say nothing
     ]
 
 
@@ -47,13 +47,8 @@ def _instruments(rounds: int) -> list[Limit]:
     x = torch.randn(2, 4)
     handle = calls.compile_with(edited, edited._call_impl)  # noqa: SLF001 - what torch calls
     on = [a - b for a, b in _pairs(lambda: edited(x), lambda: plain(x), rounds)]
-    handle.remove()
-    off = [a - b for a, b in _pairs(lambda: edited(x), lambda: plain(x), rounds)]
-    return [
-        Limit("an instrument that takes a forward's calls", 2.0, "µs", on),
-        # Two modules that are equal differ by noise.
-        Limit("the same, taken off again", 0.1, "µs", off),
-    ]
+    handle.remove()  # then the module is as it was, as the tests hold: there is nothing to time
+    return [Limit("an instrument that takes a forward's calls", 2.0, "µs", on)]
 
 
 def _watching(rounds: int) -> list[Limit]:
