@@ -43,7 +43,8 @@ def draw(curve: Mapping[str, Any], folder: Path) -> Path:
     for name, points in medians(curve).items():
         axes.plot(list(points), list(points.values()), marker=".", label=name)
     sizes = [int(x) for x in curve["sizes"]]
-    axes.set(title=f"{title}, emulated on CPU", xlabel=across, ylabel=up, xscale="log", ylim=(0, None))
+    axes.set_title(f"{title}, emulated on CPU", fontsize=9)
+    axes.set(xlabel=across, ylabel=up, xscale="log", ylim=(0, None))
     axes.set_xticks(sizes, [f"{x:,}" for x in sizes])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
