@@ -51,7 +51,9 @@ def measure(quick: bool) -> list[Limit]:
 
 def _beside_floor(what: str, values: list[float], floor: list[float]) -> Limit:
     """Return a limit, with the least that a device in Python can cost by its side."""
-    return Limit(what, STEADY, "µs", values, f"{statistics.median(floor):.1f} µs is the least that Python takes")
+    return Limit(
+        what, STEADY, "µs", values, f"{statistics.median(floor):.1f} µs is the least that Python takes"
+    )
 
 
 def _cold_step(sizes: int) -> Limit:
