@@ -12,6 +12,8 @@ DATABASES = ("op_db", "module_db")
 # Inductor takes seconds for each program: these many cases of both, always the same, and the first sample of each.
 INDUCTOR_CASES = 300
 INDUCTOR_SAMPLES = 1
+# OpenVINO takes a tenth of a second for each program, and what it makes of an operator seldom depends on the sample.
+OPENVINO_SAMPLES = 3
 
 
 def by_inductor(workers: int = 1, cases: int = INDUCTOR_CASES) -> list[tuple[Row, Verdict]]:
@@ -49,11 +51,13 @@ def row(
     compiler
         What compiles recorded programs: ``"replay"``, ``"openvino"`` or ``"inductor"``.
     every, samples
-        Which cases, and at most how many samples of each (None: all).
+        Which cases, and at most how many samples of each (None: all, `OPENVINO_SAMPLES` with OpenVINO).
     workers
         How many processes at a time.
     """
     cases = op_db_shards.names(database)[::every]
+    if compiler == "openvino" and samples is None:
+        samples = OPENVINO_SAMPLES
     return _run(database, mode, cases, compiler=compiler, samples=samples, workers=workers)
 
 

@@ -22,7 +22,9 @@ def main() -> int:
     """Run what was asked for and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--every", type=int, default=1, help="run every K-th case only")
-    parser.add_argument("--samples", type=int, help="run at most N samples of a case")
+    parser.add_argument(
+        "--samples", type=int, help="run at most N samples of a case (default: all, 3 with OpenVINO)"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes at a time")
     parser.add_argument(
         "--suites",
