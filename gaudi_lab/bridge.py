@@ -1,4 +1,4 @@
-"""The one module that imports `habana_frameworks`: which bridge it is, its mode, counters, and errors in plain words.
+"""The one module that imports `habana_frameworks`: which bridge it is, its mode, its counters.
 
 Everything here keeps to the documented interface of Intel's bridge 1.20 and later, so it works the same on
 a Gaudi and on the emulated bridge. Nothing here imports torch or the bridge until a function needs it:
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gaudi_lab import emulator
+from gaudi_lab.bridge_errors import LAZY_VARIABLE, plain_errors
 from gaudi_lab.emulator.process import finder, release
 from gaudi_lab.emulator.process import mode as emulated_mode
 from gaudi_lab.errors import LabError, LabValueError
@@ -30,7 +31,6 @@ COMPILE_BACKEND = "hpu_backend"
 """Name of the bridge's `torch.compile` backend; registered in eager mode only."""
 
 _BRIDGE = "habana_frameworks.torch"
-_LAZY_VARIABLE = "PT_HPU_LAZY_MODE"
 _chosen = False
 
 
@@ -145,12 +145,12 @@ def is_lazy() -> bool:
 
 def loads_lazy() -> bool:
     """Whether the bridge would load in lazy mode, as the environment and the release say now."""
-    return os.environ.get(_LAZY_VARIABLE, release.default_mode(_release(identity().version))) != "0"
+    return os.environ.get(LAZY_VARIABLE, release.default_mode(_release(identity().version))) != "0"
 
 
 def mode_chosen() -> bool:
     """Whether someone has chosen the mode, by `PT_HPU_LAZY_MODE` or `set_lazy`, and it is not just the default."""
-    return _chosen or _LAZY_VARIABLE in os.environ
+    return _chosen or LAZY_VARIABLE in os.environ
 
 
 def mode_decided() -> bool:
@@ -173,7 +173,7 @@ def needs_fresh_process(lazy: bool) -> bool:
 
 def environment_for(lazy: bool) -> dict[str, str]:
     """Return the variables with which a process loads the bridge in lazy mode, or not."""
-    return {_LAZY_VARIABLE: str(int(lazy))}
+    return {LAZY_VARIABLE: str(int(lazy))}
 
 
 def set_lazy(lazy: bool) -> None:
@@ -255,7 +255,7 @@ def refuse_mode(asked: str, *, lazy: bool) -> LabValueError:
     return LabValueError(
         f"{asked}, and the bridge is loaded in {now} mode, which it keeps until the process ends. In a notebook, "
         "%gaudi_mode takes everything over into a fresh process; a program sets the mode before it imports torch.",
-        python=f'os.environ["{_LAZY_VARIABLE}"] = "{int(lazy)}"',
+        python=f'os.environ["{LAZY_VARIABLE}"] = "{int(lazy)}"',
         magic=f"%gaudi_mode {needed}",
     )
 
@@ -486,87 +486,16 @@ def why_missing(find: Callable[[], Any]) -> str:
     return ""
 
 
-_EXPLAINED: tuple[tuple[str, str, str | None], ...] = (
-    # (part of the bridge's text, what it means, the line to run)
-    (
-        "Device already acquired",
-        "Another process holds the Gaudi, and keeps it until it ends; most often another notebook kernel.",
-        None,
-    ),
-    (
-        "Device not found",
-        "No Gaudi answered; most often another notebook kernel holds the only card.",
-        None,
-    ),
-    ("Device acquire failed", "The Gaudi could not be acquired.", None),
-    (
-        "Wrong PT plugin library loaded",
-        f"{_LAZY_VARIABLE} was changed after the bridge had loaded. Restart the kernel and set it first.",
-        f"%env {_LAZY_VARIABLE}=1",
-    ),
-    (
-        "is not supported in Lazy mode",
-        "Lazy mode needs Intel's build of PyTorch, and this is the public one.",
-        "%gaudi_mode eager",
-    ),
-    (
-        "HPUGraph class is available in lazy mode only",
-        f"{HPU_GRAPHS.why_off}.",
-        "%gaudi_mode lazy",
-    ),
-    (
-        "cpu fallback is not supported during hpu graph capturing",
-        "The model uses an operator that the device has no kernel for, which a graph cannot contain.",
-        "%gaudi_graphs off",
-    ),
-    (
-        "is not supported during HPU Graph capturing",
-        "The model does something that a graph cannot contain.",
-        "%gaudi_graphs off",
-    ),
-)
-
-
-def explain(error: BaseException) -> LabError | None:
-    """Put an error of the bridge into plain words.
-
-    Returns
-    -------
-    LabError or None
-        The explanation, with the bridge's own text at its end; None if the error is not a known one.
-    """
-    text = str(error)
-    for part, meaning, line in _EXPLAINED:
-        if part in text:
-            return LabError(f"{meaning} (The bridge said: {text.strip()})", python=line, magic=line)
-    return None
-
-
-class plain_errors:  # noqa: N801 - reads as a statement
-    """Raise the bridge's known errors in plain words; let all others through unchanged."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if not isinstance(error, (RuntimeError, AssertionError)) or isinstance(error, LabError):
-            return
-        if (explained := explain(error)) is not None:
-            raise explained from error
-
-
 def _load_in_mode(lazy: bool) -> None:
-    before = os.environ.get(_LAZY_VARIABLE)
-    os.environ[_LAZY_VARIABLE] = "1" if lazy else "0"
+    before = os.environ.get(LAZY_VARIABLE)
+    os.environ[LAZY_VARIABLE] = "1" if lazy else "0"
     try:
         load()
     except BaseException:
         if before is None:
-            del os.environ[_LAZY_VARIABLE]
+            del os.environ[LAZY_VARIABLE]
         else:
-            os.environ[_LAZY_VARIABLE] = before
+            os.environ[LAZY_VARIABLE] = before
         raise
     # `import torch` may itself have loaded the bridge before the variable was set.
     if is_lazy() != lazy:

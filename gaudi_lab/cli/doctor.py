@@ -1,4 +1,4 @@
-"""Looks the machine over: which bridge would load, in which mode, and what is missing for what."""
+"""Looks the machine over: which bridge would load, in which mode, who holds the device, what is missing for what."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 
 from gaudi_lab import bridge
+from gaudi_lab.machine import holders
 from gaudi_lab.settings import Mode
 
 
@@ -52,6 +53,7 @@ def examine() -> Report:
         Finding("python", sys.version.split()[0]),
         _bridge(),
         _mode(),
+        _device(),
         *[_package(name, f"pip install {name}") for name in _NEEDED],
         *[_package(name, remedy) for name, remedy in _OPTIONAL.items()],
         _cpp_compiler(),
@@ -76,6 +78,15 @@ def _mode() -> Finding:
         "the bridge's default, PT_HPU_LAZY_MODE is not set" if asked is None else f"PT_HPU_LAZY_MODE={asked}"
     )
     return Finding("mode", f"{Mode.of_process(bridge.loads_lazy())} ({source})")
+
+
+def _device() -> Finding:
+    found = holders.find()
+    if not found:
+        return Finding("device", "no process that can be seen from here holds it")
+    return Finding(
+        "device", f"held by {'; '.join(map(str, found))}", "end that process: it keeps it until then"
+    )
 
 
 def _package(name: str, remedy: str) -> Finding:

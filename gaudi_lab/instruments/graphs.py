@@ -24,6 +24,7 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from gaudi_lab import bridge, origin
+from gaudi_lab.bridge_errors import plain_errors
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments import call_shapes
 from gaudi_lab.instruments.guard import call_arguments, graph_check, graph_refusals
@@ -260,7 +261,7 @@ class _GuardedForward:
                 return self.original(*args, **given)
             if graph.checks:
                 return self._check(key, graph, args, kwargs, given)
-            with bridge.plain_errors(), _replay():
+            with plain_errors(), _replay():
                 result = graph.carrier.call(*args, **kwargs)
             graph.record.replays += 1
             return graph_check.copies_of(result) if self._copies else result
@@ -332,7 +333,7 @@ class _GuardedForward:
         inside_another = bridge.capturing()
         started = time.perf_counter()
         try:
-            with bridge.plain_errors():
+            with plain_errors():
                 result = carrier.call(*copies.args, **copies.kwargs, **for_the_bridge)
         except BaseException as error:
             if not inside_another:
@@ -372,7 +373,7 @@ class _GuardedForward:
         self, key: int, graph: _Graph, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
     ) -> Any:
         """Replay, take that back, and run plain: the plain results count."""
-        with bridge.plain_errors():
+        with plain_errors():
             result, difference = graph_check.compare(
                 lambda: _replayed(graph.carrier.call, args, kwargs),
                 lambda: self.original(*args, **given),

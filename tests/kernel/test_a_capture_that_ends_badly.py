@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from contextlib import contextmanager
 
 import pytest
 from conftest import PATIENCE, SETUP, Notebook
@@ -73,27 +74,44 @@ def test_an_interrupt(notebook):
     clean(notebook)
 
 
-def test_a_killed_kernel_frees_the_device(tmp_path):
-    alone = {"GAUDI_LAB_EXCLUSIVE": "1", "TMPDIR": str(tmp_path), "GAUDI_LAB_COMPILER": "replay"}
+@contextmanager
+def a_kernel_alone(folder):
+    """A kernel that has the device for itself, and its manager."""
+    alone = {"GAUDI_LAB_EXCLUSIVE": "1", "TMPDIR": str(folder), "GAUDI_LAB_COMPILER": "replay"}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PT_HPU")}
     manager, client = start_new_kernel(
         kernel_name="python3", env=environment | alone, startup_timeout=PATIENCE
     )
-    notebook = Notebook(manager, client)
-    begin = "%load_ext gaudi_lab\n%gaudi_mode lazy\n" + SETUP
     try:
-        assert notebook.run(begin).status == "ok"
+        yield Notebook(manager, client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+BEGIN = "%load_ext gaudi_lab\n%gaudi_mode lazy\n" + SETUP
+
+
+def test_a_killed_kernel_frees_the_device(tmp_path):
+    with a_kernel_alone(tmp_path) as notebook:
+        assert notebook.run(BEGIN).status == "ok"
         prepare(notebook)
         process = notebook.value("__import__('os').getpid()")
         notebook.start("ends.how = 'waits'\nends(x)")
         time.sleep(2)
         os.kill(process, signal.SIGKILL)
-        manager.restart_kernel(now=True)
-        client.wait_for_ready(timeout=PATIENCE)
-        assert notebook.run(begin).status == "ok", "the device was acquired anew"
+        notebook.manager.restart_kernel(now=True)
+        notebook.client.wait_for_ready(timeout=PATIENCE)
+        assert notebook.run(BEGIN).status == "ok", "the device was acquired anew"
         assert notebook.value("torch.hpu.is_initialized()") is True
         prepare(notebook)
         clean(notebook)
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+
+
+def test_a_second_kernel_is_told_which_process_holds_the_device(tmp_path):
+    with a_kernel_alone(tmp_path) as first, a_kernel_alone(tmp_path) as second:
+        assert first.run(BEGIN).status == "ok"
+        process = first.value("__import__('os').getpid()")
+        reply = second.run(BEGIN)
+        assert reply.error == "RuntimeError: synStatus=20 [Device already acquired] Device acquire failed."
+        assert f"It is process {process}, a notebook's kernel, started " in reply.printed

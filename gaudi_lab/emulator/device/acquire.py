@@ -16,6 +16,7 @@ import torch
 
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.process import flags, mode
+from gaudi_lab.machine.holders import LOCK_PREFIX
 
 _acquired = False
 _lock: IO[str] | None = None  # held open for as long as the process holds the device
@@ -113,7 +114,7 @@ def _lock_of(module: int) -> IO[str] | None:
     import fcntl  # not on Windows, where only the shared device is emulated
 
     try:
-        lock = (Path(tempfile.gettempdir()) / f"gaudi-lab-hpu{module}-{os.getuid()}.lock").open("w")
+        lock = (Path(tempfile.gettempdir()) / f"{LOCK_PREFIX}{module}-{os.getuid()}.lock").open("w")
     except OSError as error:  # as where the driver is there and does not answer
         raise RuntimeError("synStatus=26 [Generic failure] Device acquire failed.") from error
     try:

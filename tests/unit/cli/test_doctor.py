@@ -5,6 +5,7 @@ import importlib.metadata
 import pytest
 
 from gaudi_lab.cli import doctor
+from gaudi_lab.machine.holders import Holder
 
 
 def test_a_complete_environment_is_healthy():
@@ -45,3 +46,9 @@ def test_a_mode_that_is_none_comes_with_a_remedy(monkeypatch):
 def test_no_compiler_says_what_that_costs(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     assert "torch.compile replays graphs without fusing them" in str(doctor.examine())
+
+
+def test_who_holds_the_device_is_said(monkeypatch):
+    assert "no process that can be seen from here holds it" in str(doctor.examine())
+    monkeypatch.setattr(doctor.holders, "find", lambda: (Holder(4711, "the kernel of train.ipynb", 0.0),))
+    assert "held by process 4711, the kernel of train.ipynb, started 1970-01-01" in str(doctor.examine())
