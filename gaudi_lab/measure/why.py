@@ -173,17 +173,7 @@ def _uses(graphs: list[GraphUse]) -> dict[str, int | None]:
 
 def _costs_since(now: tuple[CauseCost, ...], earlier: tuple[CauseCost, ...]) -> tuple[CauseCost, ...]:
     before = {cost.cause.alike: cost for cost in earlier}
-    later = [
-        dataclasses.replace(
-            cost,
-            count=cost.count - before[cost.cause.alike].count,
-            seconds=cost.seconds - before[cost.cause.alike].seconds,
-            loaded=cost.loaded - before[cost.cause.alike].loaded,
-        )
-        if cost.cause.alike in before
-        else cost
-        for cost in now
-    ]
+    later = [cost.since(before[cost.cause.alike]) if cost.cause.alike in before else cost for cost in now]
     return tuple(sorted([cost for cost in later if cost.count], key=lambda cost: -cost.seconds))
 
 

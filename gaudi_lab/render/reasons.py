@@ -29,10 +29,7 @@ def _(why: Why) -> str:
 def _text_of_causes(why: Why) -> list[str]:
     if not why.costs:
         return []
-    rows = [
-        (_took(cost), _times(cost), cost.cause.text, _where(cost), ", ".join(cost.layers))
-        for cost in why.costs
-    ]
+    rows = [(_took(cost), _times(cost), cost.cause.text, _where(cost), _what(cost)) for cost in why.costs]
     table = layout.table(("took", "times", "why", "where", "what"), rows, left={2, 3, 4})
     lines = [table[0]]
     for line, cost in zip(table[1:], why.costs, strict=True):
@@ -74,7 +71,7 @@ def _(why: Why) -> str:
             "why": cost.cause.text,
             "where": _where(cost),
             "source": cost.cause.source.source if cost.cause.source else "",
-            "what": ", ".join(cost.layers),
+            "what": _what(cost),
             "remedy": cost.cause.remedy,
         }
         for cost in why.costs
@@ -145,6 +142,12 @@ def _took(cost: CauseCost) -> str:
 
 def _times(cost: CauseCost) -> str:
     return f"{cost.count} ({cost.loaded} from disk)" if cost.loaded else str(cost.count)
+
+
+def _what(cost: CauseCost) -> str:
+    if len(cost.layers) < 2:
+        return "".join(cost.layers)
+    return ", ".join(f"{count} × {layer}" for layer, count in cost.layers.items())
 
 
 def _where(cost: CauseCost) -> str:

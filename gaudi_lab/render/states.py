@@ -101,8 +101,29 @@ def _switch_cell(switch: Switch, model: ModelStatus) -> str:
     if switch is OPERATORS:
         return ", ".join(model.settings.operators)
     if switch is HPU_GRAPHS:
-        return "; ".join(map(_describe_graph, model.graphs)) or "on, none captured yet"
+        return _describe_graphs(model.graphs) or "on, none captured yet"
     return switch.describe(model.settings)
+
+
+_GRAPHS = 4
+"""So many graphs of a model are told one by one."""
+
+
+def _describe_graphs(graphs: Sequence[CapturedGraph]) -> str:
+    if len(graphs) <= _GRAPHS:
+        return "; ".join(map(_describe_graph, graphs))
+    most = max(graphs, key=lambda graph: graph.replays)
+    never = [graph for graph in graphs if not graph.replays]
+    told = [f"{len(graphs)} graphs{_sizes(graphs)}"]
+    told += [f"most replayed: {_describe_graph(most)}"] if most.replays else []
+    told += [f"{len(never)} never replayed{_sizes(never)}"] if never else []
+    return "; ".join(told)
+
+
+def _sizes(graphs: Sequence[CapturedGraph]) -> str:
+    """Return what graphs hold together, with a comma before it; nothing where that is not known of all."""
+    sizes = [graph.size for graph in graphs if graph.size is not None]
+    return f", {units.size(sum(sizes))}" if len(sizes) == len(graphs) else ""
 
 
 def _describe_graph(graph: CapturedGraph) -> str:

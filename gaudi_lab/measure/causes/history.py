@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gaudi_lab.measure.causes.cause import Cause
@@ -55,25 +56,35 @@ class CauseCost:
     seconds
         What that took in all.
     layers
-        Which layers compiled, in the order in which they first did.
+        How often each layer compiled, in the order in which they first did.
     """
 
     cause: Cause
     count: int = 0
     seconds: float = 0.0
     loaded: int = 0
-    layers: tuple[str, ...] = ()
+    layers: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, compiled: Compile) -> CauseCost:
         """Return the same with one more."""
-        layers = self.layers if compiled.layer in self.layers else (*self.layers, compiled.layer)
         return replace(
             self,
             cause=compiled.cause,
             count=self.count + 1,
             seconds=self.seconds + compiled.seconds,
             loaded=self.loaded + compiled.loaded,
-            layers=layers,
+            layers={**self.layers, compiled.layer: self.layers.get(compiled.layer, 0) + 1},
+        )
+
+    def since(self, earlier: CauseCost) -> CauseCost:
+        """Return what has come on top of an earlier state of the same."""
+        more = {layer: count - earlier.layers.get(layer, 0) for layer, count in self.layers.items()}
+        return replace(
+            self,
+            count=self.count - earlier.count,
+            seconds=self.seconds - earlier.seconds,
+            loaded=self.loaded - earlier.loaded,
+            layers={layer: count for layer, count in more.items() if count},
         )
 
 

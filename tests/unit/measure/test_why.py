@@ -44,6 +44,13 @@ def test_what_came_on_top_of_an_earlier_answer():
     assert why(one).since(why(one)).costs == ()
 
 
+def test_a_cause_for_which_several_layers_compiled_says_how_often_each_did():
+    both = [Compile("recipe", shape("2", "3"), 1.0), Compile("HPU graph", shape("2", "3"), 1.0)]
+    assert "2 × recipe, 1 × HPU graph" in repr(why(*both, both[0]))
+    assert "2 × recipe" not in repr(why(both[0], both[0])), "it is all of them"
+    assert why(*both, both[0]).since(why(*both)).costs[0].layers == {"recipe": 1}
+
+
 def test_costs_by_call():
     here, there = Place("a.py", 3), Place("", 2, cell=7)
     found = why(

@@ -127,6 +127,19 @@ def test_a_status_tells_graphs_attention_counters_and_memory():
         assert "96.0 GiB" in shown
 
 
+def test_many_graphs_are_told_together_with_those_that_were_never_replayed():
+    graphs = tuple(
+        [
+            CapturedGraph("", (Shape("input_ids", (1, length)),), replays, 1024)
+            for length, replays in [(4, 0), (5, 7), (6, 2), (7, 0), (8, 0)]
+        ]
+    )
+    status = replace(STATUS, models=(replace(STATUS.models[0], graphs=graphs),))
+    told = "5 graphs, 5.00 KiB; most replayed: 1×5, 7 replays, 1.00 KiB; 3 never replayed, 3.00 KiB"
+    assert told in repr(status)
+    assert told in " ".join(Text(render.html(status)).text)
+
+
 @pytest.mark.parametrize("result", [TIMELINE, STATUS, CHANGE])
 def test_everything_says_that_it_is_emulated_in_every_form(result):
     bundle = result._repr_mimebundle_()
