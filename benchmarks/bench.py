@@ -20,7 +20,7 @@ from typing import Any
 from growth import AXES
 from growth.plots import draw
 from limits import GROUPS
-from limits.limit import Limit, as_plain, from_plain, make_limits_table
+from limits.limit import AROUND, Limit, as_plain, from_plain, make_limits_table
 from limits.targets import read_limits
 from peers import report
 from peers_table import measure_peers
@@ -49,9 +49,11 @@ def main() -> None:
     started = time.monotonic()
     cases = measure_peers(quick=options.quick) if "peers" in parts else []
     curves = [_measure("growth/curves.py", axis, options.quick) for axis in AXES] if "growth" in parts else []
-    limits = read_limits(cases, curves)
+    own: list[Limit] = []
     for group in GROUPS if "limits" in parts else ():
-        limits += map(from_plain, _measure("limits/measure.py", group, options.quick))
+        own += map(from_plain, _measure("limits/measure.py", group, options.quick))
+    call = next((limit.median for limit in own if limit.what == AROUND.format(2)), None)
+    limits = read_limits(cases, curves, call) + own
     folder = FOLDER / "results" if options.write else ROOT / "out" / "bench"
     table = _write(folder, cases, curves, limits)
     print(table)

@@ -74,7 +74,7 @@ def per_operator(rounds: int) -> dict[str, float]:
         The two floors in seconds: of eager dispatch over the CPU's, and of recording.
     """
     host = torch.randn(8, 8)
-    device, unwrapping, remembering = host.to("hpu"), Unwrapping.over(host), Remembering.first(host)
+    device, unwrapping, remembering = host.to("hpu"), Unwrapping.over(host), Remembering.over(host)
     contenders: Contenders = {
         "CPU eager": lambda: program(host),
         "hpu eager": in_mode(False, lambda: program(device)),

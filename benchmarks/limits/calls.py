@@ -10,7 +10,7 @@ import graph_calls
 import torch
 from torch import nn
 
-from limits.limit import Limit
+from limits.limit import AROUND, Limit
 
 INPUTS = (2, 42)
 CALLS = 500
@@ -32,7 +32,7 @@ def _around_a_graph(inputs: int, rounds: int) -> Limit:
     """Return the limit of a call with a new input: it is copied, as each batch is."""
     bridge, workbench = graph_calls.around(inputs, True, rounds)
     return Limit(
-        f"call around an HPU graph of {inputs} inputs, over its program",
+        AROUND.format(inputs),
         15 + 0.5 * inputs,
         "µs",
         bridge,

@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+AROUND = "call around an HPU graph of {} inputs, over its program"
+
 
 class Limit(NamedTuple):
     """A limit, and the measurements that it is held against by their median.

@@ -22,7 +22,7 @@ def measure(quick: bool) -> list[Limit]:
     """Return the limits of operators, with the floors of `floors` beside them. What is counted is CPU time."""
     torch.set_num_threads(1)
     host = torch.randn(8, 8)
-    device, unwrapping, remembering = host.to("hpu"), Unwrapping.over(host), Remembering.first(host)
+    device, unwrapping, remembering = host.to("hpu"), Unwrapping.over(host), Remembering.over(host)
 
     def flush() -> None:
         gaudi_lab.emulator.set_lazy(True)

@@ -2,3 +2,8 @@
 
 `cases` has the models, `contenders` the ways, `one_case` measures one model and prints JSON, `report` makes the table.
 """
+
+BY_STEPS = "CPU eager, attention by steps"
+BARE_SUBCLASS = "a bare tensor subclass"
+BARE_RECORDER = "a bare recorder, then the HPU graph"
+"""What is no peer, and shows what is the least that can be reached."""

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from floors import Remembering, Unwrapping, forget_values, over_bare, value_of
 from torch import nn
 from torch._dynamo import lookup_backend
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import gaudi_lab.emulator
 from gaudi_lab.emulator.lazy import record
 from gaudi_lab.emulator.lazy.openvino.openvino_import import import_openvino
+from peers import BARE_RECORDER, BARE_SUBCLASS, BY_STEPS
 
 Run = Callable[[], torch.Tensor]
 Inputs = tuple[torch.Tensor, ...]
@@ -78,6 +81,39 @@ def _cpu(module: nn.Module, inputs: Inputs) -> Run:
     return lambda: module(*inputs)
 
 
+def _cpu_by_steps(module: nn.Module, inputs: Inputs) -> Run:
+    """Compute attention as matmul, softmax, matmul: as the bridge does."""
+
+    def run() -> torch.Tensor:
+        with sdpa_kernel([SDPBackend.MATH]):
+            return module(*inputs)
+
+    return run
+
+
+def _bare_subclass(attention: Callable[..., Run]) -> Callable[[nn.Module, Inputs], Run]:
+    def make(module: nn.Module, inputs: Inputs) -> Run:
+        bare = attention(over_bare(module, Unwrapping), tuple(map(Unwrapping.over, inputs)))
+        return lambda: bare().host  # type: ignore[attr-defined]
+
+    return make
+
+
+def _bare_recorder(attention: Callable[..., Run]) -> Callable[[nn.Module, Inputs], Run]:
+    def make(module: nn.Module, inputs: Inputs) -> Run:
+        bare = attention(over_bare(module, Remembering), tuple(map(Remembering.over, inputs)))
+        first = value_of(bare())
+
+        def run() -> torch.Tensor:
+            bare()
+            return first
+
+        forget_values()
+        return run
+
+    return make
+
+
 def _hpu(module: nn.Module, inputs: Inputs) -> Run:
     return lambda: module(*inputs).cpu()
 
@@ -136,10 +172,20 @@ def _openvino(module: nn.Module, inputs: Inputs) -> Run:
     return lambda: torch.from_numpy(next(iter(request.infer(arrays).values())))
 
 
-def contenders() -> list[Contender]:
-    """Return all of them, the CPU first: the others are told beside it."""
+def contenders(fused: bool = False) -> list[Contender]:
+    """Return all of them, the CPU first: the others are told beside it.
+
+    Parameters
+    ----------
+    fused
+        Whether attention is one kernel on the device too: then the CPU's is what stands beside it.
+    """
+    by_steps = _cpu if fused else _cpu_by_steps
     return [
         Contender("CPU eager", _cpu),
+        *([] if fused else [Contender(BY_STEPS, _cpu_by_steps)]),
+        Contender(BARE_SUBCLASS, _bare_subclass(by_steps)),
+        Contender(BARE_RECORDER, _bare_recorder(by_steps)),
         Contender("hpu eager", _hpu, _Process(False, "auto")),
         Contender("hpu lazy", _hpu, _Process(True, "auto")),
         Contender("hpu lazy, replay", _hpu, _Process(True, "replay")),
