@@ -153,6 +153,11 @@ def mode_chosen() -> bool:
     return _chosen or LAZY_VARIABLE in os.environ
 
 
+def mode_set_here() -> bool:
+    """Whether `set_lazy` has chosen the mode, so that the environment says nothing about it any more."""
+    return _chosen
+
+
 def mode_decided() -> bool:
     """Whether the mode must be kept: someone chose it, or the bridge keeps it."""
     return keeps_mode() or mode_chosen()
