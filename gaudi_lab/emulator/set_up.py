@@ -48,6 +48,8 @@ def set_up(backend: ModuleType) -> None:
     _setup_privateuseone_for_python_backend(
         "hpu", backend_module=backend, device_guard=backward_errors.DeviceGuard()
     )
+    # PyTorch's fast paths for encoders make nested tensors on the devices they are for. A Gaudi is none of these.
+    torch.utils.backend_registration._privateuse1_backend_name = "privateuseone"
     sys.modules["torch.hpu"] = backend
     tensor.wire(dispatch.dispatch, storage.reduce, storage.storage_of)
     _libraries.extend(factories.register())

@@ -38,9 +38,10 @@ _SPELT = {
     "Short": torch.int16,
     "Int": torch.int32,
     "Long": torch.int64,
+    **{str(dtype).removeprefix("torch."): dtype for dtype in _WIDER},  # the kernels for meta tensors
 }
 _OVERLAP = "some elements of the input tensor and the written-to tensor refer to a single memory location"
-_GAP = re.compile(r"not implemented for '(\w+)'|Unsupported datatype for \w+:c10::(\w+)")
+_GAP = re.compile(r"not implemented for '(?:torch\.)?(\w+)'|Unsupported datatype for \w+:c10::(\w+)")
 
 
 def missing(error: BaseException) -> torch.dtype | None:

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch._subclasses.functional_tensor import FunctionalTensor
 
+from gaudi_lab.emulator.device import wider
 from gaudi_lab.emulator.device.acquire import check_index
 from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.schema import Alias, returned_aliases, without_out, writes, written
@@ -70,7 +71,9 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _infer(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    out = run_on_meta(func, args, kwargs)
+    out = (
+        _run_on_nothing(func, args, kwargs) if func in _REFUSED_FOR_FAKES else run_on_meta(func, args, kwargs)
+    )
     if out is None:
         out = _run_on_fakes(func, args, kwargs)
     return _template(out, returned_aliases(func))
@@ -84,7 +87,7 @@ def _run_on_fakes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
         try:
             if any(isinstance(where, str) for where in writes(func)):
                 _check_out(func, stand_ins, named)
-            out = func(*stand_ins, **named)
+            out = wider.call(func, *stand_ins, **named)
         except NotRecordable:
             raise
         except Exception as error:
@@ -92,6 +95,25 @@ def _run_on_fakes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
         if before != [_shape(x) for x in written(func, stand_ins, named)]:
             raise NotRecordable(f"{func} resizes its output")
     return _mask(func, args, _with_bias(func, args, out))
+
+
+# PyTorch's fake one takes a GPU's dtype only, the host's any.
+_REFUSED_FOR_FAKES = {torch.ops.aten._grouped_mm.default}
+
+
+def _run_on_nothing(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what the host's kernel returns for operands of these shapes with no row in any group."""
+
+    def stand_in(x: Any) -> Any:
+        if not isinstance(x, HpuTensor):
+            return x
+        empty = torch.empty_strided(x.size(), x.stride(), dtype=x.dtype)
+        return empty if x.is_floating_point() else empty.zero_()
+
+    try:
+        return func(*map(stand_in, args), **{name: stand_in(x) for name, x in kwargs.items()})
+    except RuntimeError as error:
+        raise NotRecordable(str(func)) from error
 
 
 _MOST_KNOWN = 20_000

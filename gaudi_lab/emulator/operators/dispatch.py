@@ -232,6 +232,10 @@ def _fused_cell(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return rnn.FUSED[func](*args, **kwargs)
 
 
+def _pack(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    return rnn.pack(func, *args, **kwargs)
+
+
 def _fresh(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Return what `torch.tensor` has made. A compiler that traces takes a constant in here."""
     if not _is_tracing():
@@ -255,6 +259,7 @@ _SPECIAL: dict[Any, Route] = {
     aten.take.out: _take,
     aten.set_.source_Tensor: in_place_views.set_,
     **dict.fromkeys(rnn.FUSED, _fused_cell),
+    aten._pack_padded_sequence.default: _pack,
     aten._conj.default: conjugate.conj,
     aten._neg_view.default: conjugate.neg,
     aten.set_.source_Storage: storage.set_storage,

@@ -1,10 +1,16 @@
-"""LSTM and GRU cells: PyTorch asks every accelerator for a fused one. Here they are made of plain operators."""
+"""LSTM and GRU cells, and packed sequences.
+
+PyTorch asks every accelerator for a fused cell. Here they are made of plain operators.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+
+from gaudi_lab.emulator.device.on_the_host import lasting
+from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 
 aten = torch.ops.aten
 
@@ -44,6 +50,28 @@ def gru(
 
 def _with_bias(gates: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     return gates if bias is None else gates + bias
+
+
+def pack(
+    func: Any, padded: torch.Tensor, lengths: torch.Tensor, batch_first: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the steps of `padded` that are no padding, (steps, features), and how many sequences each step has.
+
+    The second stays on the host, as PyTorch's loops over a packed sequence want it.
+
+    Raises
+    ------
+    RuntimeError
+        `lengths` is none of the host's, or is not what `func` takes.
+    """
+    if isinstance(lengths, HpuTensor):
+        raise RuntimeError(
+            "'lengths' argument should be a 1D CPU int64 tensor, but got one on hpu. Pass lengths.cpu() instead"
+        )
+    numbers = padded.shape[:2]
+    with lasting():  # the host packs the numbers of the steps, and so checks the lengths too
+        taken, sizes = func(torch.arange(numbers.numel()).reshape(numbers), lengths, batch_first)
+    return padded.flatten(0, 1).index_select(0, wrap(taken)), sizes
 
 
 FUSED: dict[Any, Any] = {

@@ -108,3 +108,14 @@ def test_quantized_tensors_keep_their_dtype_and_value(mode):
         quantized = make(x.to("hpu") + 0)
         assert quantized.dtype == torch.qint8
         assert torch.equal(quantized.dequantize().cpu(), make(x).dequantize())
+
+
+def test_what_only_a_fake_kernel_refuses_is_told(lazy):
+    # Experts of transformers count their tokens by a histogram of integers, and multiply in groups of float32.
+    numbers = torch.tensor([0, 2, 2], dtype=torch.int32).to("hpu")
+    rows, experts = torch.ones(4, 8).to("hpu"), torch.ones(3, 8, 4).to("hpu")
+
+    assert infer.result(aten.histc.default, (numbers, 3, 0, 2), {}).dtype == torch.int32
+    told = infer.result(aten._grouped_mm.default, (rows, experts, numbers), {})
+    made = aten._grouped_mm.default(rows.cpu(), experts.cpu(), numbers.cpu())
+    assert told == Meta(made.shape, made.stride(), 0, torch.float32)
