@@ -29,7 +29,6 @@ from gaudi_lab.settings import (
     Settings,
     Softmax,
     Switch,
-    check_mode_change,
 )
 from gaudi_lab.workbench import lab
 from gaudi_lab.workbench.lab import ChangeHandle
@@ -77,7 +76,7 @@ def mode(
     Raises
     ------
     LabError
-        For `compile` in lazy mode; or if a fresh process is needed, and `relaunch` refuses. Nothing has changed.
+        If a fresh process is needed, and `relaunch` refuses. Nothing has changed.
 
     Examples
     --------
@@ -90,7 +89,6 @@ def mode(
     if not fresh_process and not bridge.needs_fresh_process(wanted.is_lazy):
         return lab.current().change(mode=wanted)
     now = lab.current().mode
-    check_mode_change(now, wanted)
     from gaudi_lab.workbench.aside import go_over
 
     go_over(bridge.environment_for(wanted.is_lazy), f"{now} → {wanted}", mode=wanted, drop=drop, rerun=rerun)

@@ -430,16 +430,3 @@ def find_option(field: str) -> tuple[Switch, Option] | None:
     """Return the option that is called so, with its switch; None if there is none."""
     found = ((switch, option) for switch in SWITCHES for option in switch.options if option.field == field)
     return next(found, None)
-
-
-def check_mode_change(before: Mode, after: Mode) -> None:
-    """Raise if one mode cannot be reached from another in one step.
-
-    Raises
-    ------
-    LabError
-        For `compile` from lazy mode: `hpu_backend` is not registered there, and going eager first drops
-        what lazy mode has compiled, which should be asked for.
-    """
-    if after is Mode.COMPILE and (refusal := COMPILE.refusal(before)) is not None:
-        raise refusal

@@ -187,29 +187,26 @@ embed(batches[0])
 # %gaudi_panel
 
 # %% [markdown]
-# ## What does not go together
-#
-# Not every combination exists. What cannot be done is refused, with the line to run instead, and nothing changes.
-
-# %% tags=["raises-exception"]
-# %gaudi_mode compile
-
-# %% [markdown]
 # ## Eager with `torch.compile`
 #
-# So first back to eager mode. HPU graphs exist in lazy mode only: they go off, and will return with it. FusedSDPA stays.
+# HPU graphs exist in lazy mode only: they go off, and will return with it. FusedSDPA stays.
 #
 # On a Gaudi a process is lazy or it is not, from beginning to end. There the same line puts a fresh process in the place
 # of this one, with your variables and models in it: nothing has to be run again.
-
-# %%
-# %gaudi_mode eager
 
 # %%
 # %gaudi_mode compile
 
 # %%
 gaudi_lab.warmup(embed, n=2, over=batches)
+
+# %% [markdown]
+# ## What does not go together
+#
+# Not every combination exists. What cannot be done is refused, with the line to run instead, and nothing changes.
+
+# %% tags=["raises-exception"]
+# %gaudi_graphs on
 
 # %% [markdown]
 # ## The answers agree

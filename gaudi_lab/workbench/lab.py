@@ -23,7 +23,6 @@ from gaudi_lab.settings import (
     Mode,
     Settings,
     Switch,
-    check_mode_change,
 )
 from gaudi_lab.workbench import planning
 from gaudi_lab.workbench.compiles import Compiles
@@ -216,7 +215,6 @@ class Lab:
         lazy = bridge.is_lazy()
         default = self._requested.in_process(lazy)
         mode = switches.get("mode", default.mode)
-        check_mode_change(default.mode, mode)
         chosen = [self.get(name) for name in (self._models if models is None else models)]
         before = {attached: attached.requested.in_process(lazy) for attached in self._models.values()}
         plan = {attached: before[attached].move(switches) for attached in chosen}
@@ -252,6 +250,8 @@ class Lab:
         """Turn one switch on or off, with options of it; otherwise as `change`."""
         if switch is COMPILE and not on and self.mode.is_lazy:
             return self.change(models)  # nothing is compiled in lazy mode, and off must not end it
+        if on and (refusal := switch.refusal(self.mode)) is not None:
+            raise refusal
         return self.change(models, **{**switch.turn(on), **options})
 
     def apply(self, settings: Settings, models: Iterable[str] | None = None) -> ChangeHandle:
@@ -393,7 +393,7 @@ class Lab:
         if mode is not None and lazy != was_lazy:
             # Lazy or not is the process's: models that were not named go along.
             for attached in self._models.values():
-                plan.setdefault(attached, attached.requested.to_mode(mode))
+                plan.setdefault(attached, attached.requested.to_mode(Mode.of_process(lazy)))
             if bridge.loaded() and bridge.identity().emulated:
                 notes.append("switched in place, where a Gaudi needs a fresh process")
         after = {attached: requested.in_mode(requested.mode) for attached, requested in plan.items()}

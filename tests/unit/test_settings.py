@@ -1,7 +1,7 @@
 import pytest
 
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.settings import Mode, Settings, check_mode_change, combinations
+from gaudi_lab.settings import Mode, Settings, combinations
 
 
 def test_graphs_need_lazy_mode_and_nothing_else_is_forbidden():
@@ -29,13 +29,6 @@ def test_a_mode_that_does_not_exist_lists_those_that_do():
     with pytest.raises(LabValueError, match="there are lazy, eager, compile"):
         Mode.parse("lzy")
     assert Mode.parse("lazy") is Mode.LAZY
-
-
-def test_compile_is_reached_from_eager_only():
-    with pytest.raises(LabError, match="needs eager mode"):
-        check_mode_change(Mode.LAZY, Mode.COMPILE)
-    for before, after in [(Mode.EAGER, Mode.COMPILE), (Mode.COMPILE, Mode.LAZY), (Mode.LAZY, Mode.EAGER)]:
-        check_mode_change(before, after)
 
 
 def test_going_to_a_mode_leaves_behind_what_does_not_exist_there():

@@ -167,15 +167,12 @@ def _problem_of_option(option: Option, model: SwitchedModel) -> LabError | None:
 
 def _mode_choice(now: Mode, mode: Mode, models: list[SwitchedModel]) -> Choice:
     notes = [_MEANING[mode]]
-    reason = ""
-    if mode is not now:
-        reason = _why(COMPILE.refusal(now)) if mode is Mode.COMPILE else ""
-        if not reason and mode.is_lazy != now.is_lazy:
-            notes += [
-                FRESH_PROCESS if bridge.keeps_mode() else IN_PLACE,
-                *_list_what_carries_over(mode, models),
-            ]
-    return Choice(str(mode), str(mode), mode is now, reason, ". ".join(notes) + ".")
+    if mode.is_lazy != now.is_lazy:
+        notes += [
+            FRESH_PROCESS if bridge.keeps_mode() else IN_PLACE,
+            *_list_what_carries_over(mode, models),
+        ]
+    return Choice(str(mode), str(mode), mode is now, "", ". ".join(notes) + ".")
 
 
 def _list_what_carries_over(mode: Mode, models: list[SwitchedModel]) -> list[str]:

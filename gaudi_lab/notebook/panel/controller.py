@@ -16,7 +16,7 @@ from gaudi_lab.notebook.panel.between_cells import BetweenCells, Ticker
 from gaudi_lab.notebook.panel.call_log import CallLog
 from gaudi_lab.notebook.panel.question import Question, ask
 from gaudi_lab.report import Change
-from gaudi_lab.settings import OPERATORS, SWITCHES, Mode, Settings, check_mode_change
+from gaudi_lab.settings import OPERATORS, SWITCHES, Mode, Settings
 from gaudi_lab.workbench.lab import Lab
 
 Data = dict[str, Any]
@@ -232,7 +232,6 @@ class Controller:
         """Change it, or ask first where that takes a fresh process."""
         self._question = None
         if bridge.needs_fresh_process(mode.is_lazy):
-            check_mode_change(self.workbench.mode, mode)
             self._question = ask(self.workbench.mode, mode)
         else:
             self.workbench.change(mode=mode)

@@ -75,11 +75,34 @@ def test_graphs_outside_lazy_mode_are_refused_and_nothing_changes(net, workbench
     assert not workbench.models["net"].settings.hpu_graphs
 
 
-def test_compile_under_lazy_is_refused_and_nothing_changes(net, workbench):
+def test_compile_is_one_step_from_lazy_mode_and_back(net, workbench):
+    workbench.attach(net, "net")
+    workbench.change(mode=Mode.LAZY, hpu_graphs=True)
+    handle = workbench.change(mode=Mode.COMPILE)
+    assert workbench.mode is Mode.COMPILE
+    assert not bridge.is_lazy()
+    assert workbench.models["net"].settings == Settings(Mode.COMPILE)
+    handle.remove()
+    assert bridge.is_lazy()
+    assert workbench.models["net"].settings == Settings(Mode.LAZY, hpu_graphs=True)
+
+
+def test_compile_of_one_model_takes_the_others_out_of_lazy_mode_and_no_further(net, bert, workbench):
+    workbench.attach(net, "net")
+    workbench.attach(bert, "bert")
+    workbench.change(mode=Mode.LAZY)
+    workbench.change(["net"], mode=Mode.COMPILE)
+    assert {name: m.settings.mode for name, m in workbench.models.items()} == {
+        "net": Mode.COMPILE,
+        "bert": Mode.EAGER,
+    }
+
+
+def test_the_switch_of_compile_is_refused_in_lazy_mode_and_nothing_changes(net, workbench):
     workbench.attach(net, "net")
     workbench.change(mode=Mode.LAZY)
     with pytest.raises(LabError, match="needs eager mode"):
-        workbench.change(mode=Mode.COMPILE)
+        workbench.switch(COMPILE, True)
     assert workbench.mode is Mode.LAZY
     assert bridge.is_lazy()
 
