@@ -9,6 +9,7 @@ And where a host kernel refuses to read the memory that it writes into, it reads
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections.abc import Callable
 from typing import Any
@@ -48,6 +49,15 @@ def missing(error: BaseException) -> torch.dtype | None:
     """Return the dtype that a host kernel says it is not implemented for; None if that is not what `error` says."""
     found = _GAP.search(str(error)) if isinstance(error, RuntimeError) else None
     return None if found is None else _SPELT.get(found[1] or found[2])
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    """Whether PyTorch's fake tensors may log an error: not of a gap that is filled here."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or missing(error) is None
+
+
+logging.getLogger("torch._subclasses.fake_tensor").addFilter(_is_told)
 
 
 def rescue(error: BaseException, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

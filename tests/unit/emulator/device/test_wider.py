@@ -78,6 +78,16 @@ def test_compiled_graphs(stock_compile):
         )
 
 
+def test_a_compiled_graph_counts_whole_numbers_and_logs_no_error(stock_compile, caplog):
+    experts = torch.tensor([0, 2, 2, 1, 2], dtype=torch.int32).to("hpu")
+
+    def count(x):
+        return torch.histc(x, bins=3, min=0, max=2)
+
+    assert torch.compile(count, backend="hpu_backend", dynamic=False)(experts).tolist() == [1, 1, 3]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_another_error_is_raised_as_it_is():
     with pytest.raises(RuntimeError, match="size of tensor"):
         wider.call(aten.add.Tensor, torch.ones(2), torch.ones(3))
