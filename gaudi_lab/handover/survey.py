@@ -99,9 +99,9 @@ def refusal(left: Sequence[Left], drop: Collection[str], given_up: Sequence[str]
 
 def line_that_gives_up(names: Sequence[str]) -> dict[str, str]:
     """Return the remedies of a `LabError` that names which names it would be enough to give up."""
-    drops = " ".join(f"--drop {name!r}" if " " in name else f"--drop {name}" for name in names)
+    words = " ".join(repr(name) if " " in name else name for name in names)
     again = "the same line with"
-    return {"python": f"{again} drop={list(names)!r}", "magic": f"{again} {drops}"}
+    return {"python": f"{again} drop={list(names)!r}", "magic": f"{again} --drop {words}"}
 
 
 def _enumerate(names: Sequence[str]) -> str:

@@ -37,13 +37,13 @@ def load_elsewhere(path: str, variables: Mapping[str, str], shown: Collection[st
         ) from None
     except LabError as error:
         raise LabError(f"{error.why} Everything is as it was.") from None
-    failed = [reason.why for reason in found.left]
-    failed += [f"{name} would come back differently" for name in found.differs if name not in shown]
+    failed = {reason.name: reason.why for reason in found.left}
+    failed |= {name: f"{name} would come back differently" for name in found.differs if name not in shown}
     if failed:
         more = f"; and {len(failed) - _MOST_TOLD} more" if len(failed) > _MOST_TOLD else ""
-        reasons = "; ".join(failed[:_MOST_TOLD])
+        reasons = "; ".join([*failed.values()][:_MOST_TOLD])
         raise LabError(
             f"What was saved does not come back whole in the new environment: {reasons}{more}. "
             "Everything is as it was.",
-            **line_that_gives_up(["NAME"]),
+            **line_that_gives_up([*failed]),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,12 @@ _OF_A_MODULE = frozenset(
     )
 )
 """What every module has; IPython forgets on `%reset` that these are nobody's."""
+
+_OF_DYNAMO = re.compile(
+    r"__(?:compiled_fn|resume_at|builtins_dict|gen_rand_values|warnings_warn_wrapper|comprehension|import)_\w+"
+    r"|___context_manager_\w+|_\w*_\d{9,}_c\d+\S*"
+)
+"""Names that torch.compile puts beside a function of the notebook for what it has compiled of it."""
 
 
 @dataclass
@@ -94,11 +101,15 @@ def hidden_state(shell: Any) -> dict[str, Any]:
 
 
 def own_names(shell: Any) -> set[str]:
-    """Return the names that IPython has bound, and nobody since."""
+    """Return the names that IPython or torch.compile has bound, and nobody since."""
     nothing = object()
     hidden = shell.user_ns_hidden
     bound = shell.user_ns.items()
-    return {name for name, value in bound if name in _OF_A_MODULE or value is hidden.get(name, nothing)}
+    return {
+        name
+        for name, value in bound
+        if name in _OF_A_MODULE or value is hidden.get(name, nothing) or _OF_DYNAMO.fullmatch(name)
+    }
 
 
 def put_plain_state(shell: Any, state: ShellState) -> None:
