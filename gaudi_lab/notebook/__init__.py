@@ -3,7 +3,8 @@
 `magics` has the magics, `switch_magics` makes those of the switches from their table, `usage` says what to run instead
 of what was refused, `completion` offers what can follow, `operator_magic` makes an operator of a cell. `namespace`
 knows which models the notebook has, `repeat` runs a cell repeatedly, `failed_cells` explains what the bridge raised,
-and `late_variables` what was set too late; `panel` shows everything live.
+`stopped_cells` knows which cells did not run to their end, and `late_variables` what was set too late; `panel` shows
+everything live.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ def load(shell: InteractiveShell) -> None:
     from gaudi_lab.handover.notice import left_behind
     from gaudi_lab.handover.rerun import remember_cells
     from gaudi_lab.instruments.handle import Handle, together
-    from gaudi_lab.notebook import completion, failed_cells, late_variables, magics, namespace
+    from gaudi_lab.notebook import (
+        completion,
+        failed_cells,
+        late_variables,
+        magics,
+        namespace,
+        stopped_cells,
+    )
 
     unload(shell)
     if (told := left_behind()) is not None:
@@ -31,6 +39,7 @@ def load(shell: InteractiveShell) -> None:
     _loaded[id(shell)] = together(
         [
             namespace.follow(shell),
+            stopped_cells.follow(shell),
             magics.register(shell),
             completion.register(shell),
             failed_cells.follow(shell),

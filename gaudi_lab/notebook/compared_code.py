@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from gaudi_lab import api
+from gaudi_lab import api, frontend, origin
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.handover.bindings import bindings_of
-from gaudi_lab.notebook import namespace
+from gaudi_lab.notebook import namespace, stopped_cells
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -93,9 +93,15 @@ def subject_of(source: str, user_ns: dict[str, Any]) -> SwitchedSubject:
 def setup_of(source: str, shell: InteractiveShell) -> str:
     """Return the code of the cells that made what an expression needs, in their order, without their magics.
 
-    Found in what cells bind and read. What a cell does beside, such as to a file, is not seen.
+    Found in what cells bind and read. What a cell does beside, such as to a file, is not seen. Of the cell that runs
+    now, and of those that an error ended, it is what comes before the line.
     """
-    cells = [_without_magics(text) for text in shell.user_ns.get("In", [])[1:-1]]
+    here = origin.caller()
+    running = frontend.cell_number(here.file) if here is not None else None
+    cells = [
+        _without_magics(stopped_cells.ran(number, text, here.number if here and number == running else None))
+        for number, text in enumerate(shell.user_ns.get("In", []))
+    ]
     needed = _reads(source)
     kept: list[str] = []
     for cell in reversed(cells):

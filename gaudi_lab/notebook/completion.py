@@ -20,7 +20,22 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"^\s*%{1,2}(?P<magic>gaudi_\w+)\s+(?P<words>.*)$")
 
 
-def candidates(magic: str, words: list[str], models: Iterable[str], loaders: Iterable[str] = ()) -> list[str]:
+_OF_COMPARE = ("--settings", "--over", "--rounds", "--limit", "--method", "--path", "--resume")
+
+_VALUES = {
+    ("gaudi_compare", "--method"): ["resident", "fresh", "ray"],
+    ("gaudi_export", "--form"): ["gaudi_lab", "habana_frameworks", "optimum-habana"],
+}
+"""What can follow an option."""
+
+
+def candidates(
+    magic: str,
+    words: list[str],
+    models: Iterable[str],
+    loaders: Iterable[str] = (),
+    variables: Iterable[str] = (),
+) -> list[str]:
     """Return what can follow.
 
     Parameters
@@ -31,8 +46,8 @@ def candidates(magic: str, words: list[str], models: Iterable[str], loaders: Ite
         The complete words so far.
     models
         Names of models.
-    loaders
-        Names of DataLoaders.
+    loaders, variables
+        Names of DataLoaders, and all that the notebook has.
 
     Returns
     -------
@@ -40,6 +55,11 @@ def candidates(magic: str, words: list[str], models: Iterable[str], loaders: Ite
         In the order to offer them.
     """
     positional = [word for word in words if not word.startswith("-")]
+    option = next((word for word in reversed(words) if word.startswith("-")), "")
+    if option in ("--drop", "--rerun"):
+        return [word for word in (*variables, "--drop", "--rerun") if word not in words]
+    if words and (values := _VALUES.get((magic, words[-1]))):
+        return values
     if magic == OPERATORS.magic:
         if positional[:1] not in (["on"], ["off"]):
             return [] if positional else ["on", "off", *models]
@@ -64,6 +84,8 @@ def candidates(magic: str, words: list[str], models: Iterable[str], loaders: Ite
         "gaudi_freeze": lambda: [] if positional else ["on", "off"],
         "gaudi_live_line": lambda: [] if positional else ["on", "off"],
         "gaudi_warmup": lambda: [] if positional else ["-n", "--until-steady"],
+        "gaudi_compare": lambda: [*models, *_OF_COMPARE],
+        "gaudi_export": lambda: ["--form", "--calls"],
     }
     return [word for word in free.get(magic, list)() if word not in words]
 
@@ -99,11 +121,13 @@ def complete(text: str, user_ns: Mapping[str, Any]) -> dict[str, Any]:
     begun = words.pop()
     names = dict.fromkeys((*namespace.models(user_ns), *lab.current().models))
     given = [word for word in words if word]
-    offered = candidates(line["magic"], given, names, namespace.loaders(user_ns))
+    variables = [name for name in user_ns if not name.startswith("_")]
+    offered = candidates(line["magic"], given, names, namespace.loaders(user_ns), variables)
     completions = [
         SimpleCompletion(text=word, type="model" if word in names else "gaudi")
         for word in offered
         if word.startswith(begun)
     ]
     # An expression to measure is completed as Python, all else only by us.
-    return {"completions": completions, "suppress": bool(completions) or line["magic"] != "gaudi_warmup"}
+    ours = line["magic"] not in ("gaudi_warmup", "gaudi_compare")
+    return {"completions": completions, "suppress": bool(completions) or ours}

@@ -39,14 +39,20 @@ if TYPE_CHECKING:
 
 _help = argument("-h", "--help", **HELP)
 _drop = argument(
-    "--drop", metavar="NAME", action="append", default=[], help="Give a name up that cannot travel."
+    "--drop",
+    metavar="NAME",
+    nargs="+",
+    action="extend",
+    default=[],
+    help="Names to give up that cannot travel.",
 )
 _rerun = argument(
     "--rerun",
     metavar="NAME",
-    action="append",
+    nargs="+",
+    action="extend",
     default=[],
-    help="Make a name anew there, by the cell that bound it.",
+    help="Names to make anew there, each by the cell that bound it.",
 )
 
 
@@ -81,6 +87,9 @@ class GaudiMagics(Magics):
         """
         asked = parse_argstring(self.gaudi_mode, line)
         self._attach_all()
+        if asked.mode is None and (given_up := [*asked.drop, *asked.rerun]):
+            mode = next((word for word in given_up if word in [*Mode]), "lazy")
+            raise UsageError(f"The mode comes first. Run: %gaudi_mode {mode} --drop NAME")
         if asked.mode is None:
             print(api.status())  # noqa: T201
         else:
@@ -187,7 +196,8 @@ class GaudiMagics(Magics):
         options, code = _split_code(line)
         arguments = parse_argstring(self.gaudi_warmup, options)
         if arguments.n < 1:
-            raise UsageError(f"-n {arguments.n} runs nothing. Run: %%gaudi_warmup -n 5")
+            instead = "%%gaudi_warmup -n 5" if cell is not None else f"%gaudi_warmup -n 5 {code}"
+            raise UsageError(f"-n {arguments.n} runs nothing. Run: {instead}")
         source = code if cell is None else cell
         if not source.strip():
             raise UsageError("There is nothing to run. Run: %gaudi_warmup -n 5 model(**batch)")
@@ -422,6 +432,7 @@ class GaudiMagics(Magics):
         return name
 
     def _attach_all(self) -> None:
+        namespace.let_go(self.shell)
         namespace.attach_all(self.shell.user_ns)
 
     def _show(self, change: Change) -> None:
@@ -429,7 +440,10 @@ class GaudiMagics(Magics):
 
 
 def _nothing_attached(user_ns: dict[str, Any]) -> UsageError:
-    elsewhere = next(iter(namespace.models(user_ns)), None)
+    found = namespace.models(user_ns)
+    if off := next((name for name, model in found.items() if model in lab.current().kept_off), None):
+        return UsageError(f"{off} was taken off the workbench. Run: %gaudi_attach {off}")
+    elsewhere = next(iter(found), None)
     if elsewhere is None:
         return UsageError('There is no model yet. Run: model.to("hpu")')
     return UsageError(f'There is no model on hpu. Run: {elsewhere}.to("hpu")')

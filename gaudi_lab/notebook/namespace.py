@@ -121,17 +121,7 @@ def follow(shell: InteractiveShell) -> Handle:
     """
 
     def after_cell(*_: Any) -> None:
-        workbench = lab.current()
-        seen = _named_here.get(id(shell), {})
-        for name, attached in list(workbench.models.items()):
-            was_here = seen.get(name) == id(attached.model)
-            if was_here and shell.user_ns.get(name) is not attached.model:
-                workbench.detach(name)
-        _named_here[id(shell)] = {
-            name: id(attached.model)
-            for name, attached in workbench.models.items()
-            if shell.user_ns.get(name) is attached.model
-        }
+        let_go(shell)
 
     def undo() -> None:
         shell.events.unregister("post_run_cell", after_cell)
@@ -140,6 +130,21 @@ def follow(shell: InteractiveShell) -> Handle:
 
     shell.events.register("post_run_cell", after_cell)
     return Handle(undo)
+
+
+def let_go(shell: InteractiveShell) -> None:
+    """Detach the models whose names the notebook has deleted or given to something else, and note what has one."""
+    workbench = lab.current()
+    seen = _named_here.get(id(shell), {})
+    for name, attached in list(workbench.models.items()):
+        was_here = seen.get(name) == id(attached.model)
+        if was_here and shell.user_ns.get(name) is not attached.model:
+            workbench.detach(name)
+    _named_here[id(shell)] = {
+        name: id(attached.model)
+        for name, attached in workbench.models.items()
+        if shell.user_ns.get(name) is attached.model
+    }
 
 
 # Which attached models were seen under a name of the notebook, by shell. Others were attached from Python

@@ -1,4 +1,4 @@
-"""What every magic does about `-h` and about what it cannot do: the reason, and the line to run instead."""
+"""What every magic does about `-h`, a comment, and what it cannot do: the reason, and the line to run instead."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from IPython.core.error import UsageError
 from gaudi_lab.errors import LabError
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+_COMMENT = re.compile(r"""((?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|.)*?)(?:^|\s)#.*""")
+"""What is in front of a comment on a line, and the comment: a # within quotes begins none."""
 
 
 class _HelpWanted(Exception):
@@ -39,10 +43,11 @@ HELP: dict[str, Any] = {
 
 
 def explain_refusals(method: Method) -> Method:
-    """Turn what the workbench refuses into a `UsageError`, and let `-h` end without one."""
+    """Turn what the workbench refuses into a `UsageError`, let `-h` end without one, and pass comments over."""
 
     @functools.wraps(method)
     def magic(self: Any, line: str, *cell: Any) -> Any:
+        line = without_comment(line)
         try:
             return method(self, line, *cell)
         except _HelpWanted:
@@ -56,6 +61,12 @@ def explain_refusals(method: Method) -> Method:
             raise UsageError(f"{error}. {_advise(method.__name__, line, str(error))}") from error
 
     return magic  # type: ignore[return-value]
+
+
+def without_comment(line: str) -> str:
+    """Return the line of a magic without the comment at its end, which IPython hands over with it."""
+    found = _COMMENT.fullmatch(line)
+    return line if found is None else found[1].rstrip()
 
 
 def _advise(magic: str, line: str, error: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 import pytest
+from conftest import start_kernel
 
 pytestmark = pytest.mark.kernel
 
@@ -12,6 +15,18 @@ pytestmark = pytest.mark.kernel
 WHAT_AN_EDIT_COULD_CHANGE = (
     "(sorted(set(vars(net)) - {'_compiled_call_impl'}), net.forward.__qualname__, sorted(net.state_dict()))"
 )
+
+
+def test_the_quick_start_of_the_readme_runs_as_it_stands():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    cells = re.findall(r"```python\n(%.*?)```", readme, re.DOTALL)
+    assert len(cells) == 2
+    with start_kernel() as notebook:
+        replies = [notebook.run(cell) for cell in cells]
+    assert [reply.status for reply in replies] == ["ok", "ok"], [reply.error for reply in replies]
+    said = [line.partition(" ·")[0] for line in replies[0].printed.splitlines() if "→" in line]
+    assert said == ["eager → compile", "compile → lazy"]
+    assert replies[1].shown[-1]["text/plain"].startswith("lazy + HPU graphs + FusedSDPA")
 
 
 def test_a_first_session(notebook):

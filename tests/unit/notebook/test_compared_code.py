@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from gaudi_lab.errors import LabError
+from gaudi_lab.notebook import stopped_cells
 from gaudi_lab.notebook.compared_code import setup_of, subject_of
 
 
@@ -24,6 +25,14 @@ def test_what_only_ipython_runs_is_left_out_of_cells_that_are_needed():
     code = setup("model(z)", *cells)
     assert code == "import torch\nx = torch.ones(2)\n\nfor n in range(2):\n    pass\n    y = x\n\nz = y % 2"
     compile(code, "script", "exec")
+
+
+def test_of_a_cell_that_an_error_ended_a_script_takes_what_has_run(monkeypatch):
+    cell = "x = 1\nmodel = make(\n    x)\n@f\ndef late(): pass"
+    monkeypatch.setattr(stopped_cells, "_stopped", {1: (cell, 2), 2: ("another cell", 1)})
+    assert setup("model(x)", cell, "model = len") == "x = 1\n\nmodel = len"
+    monkeypatch.setattr(stopped_cells, "_stopped", {1: (cell, 5)})
+    assert setup("model(x)", cell) == "x = 1\nmodel = make(\n    x)"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 from torch.utils.data import DataLoader
 
-from gaudi_lab.notebook.completion import complete
+from gaudi_lab.notebook.completion import _OF_COMPARE, complete
 
 
 def offered(text, workbench=None, user_ns=None):
@@ -15,6 +15,12 @@ def offered(text, workbench=None, user_ns=None):
         ("%gaudi_mode l", ["lazy"]),
         ("%gaudi_mode lazy ", ["--relaunch", "--drop", "--rerun"]),
         ("%gaudi_relaunch ", ["--env", "--drop", "--rerun"]),
+        ("%gaudi_relaunch --drop ", ["net", "--rerun"]),
+        ("%gaudi_relaunch --drop net n", []),
+        ("%gaudi_compare ", ["net", *_OF_COMPARE]),
+        ("%gaudi_compare --rounds 3 n", ["net"]),
+        ("%gaudi_compare --method r", ["resident", "ray"]),
+        ("%gaudi_export --form h", ["habana_frameworks"]),
         ("  %gaudi_graphs o", ["on", "off"]),
         ("%gaudi_graphs on ", ["net", "--verify"]),
         ("%gaudi_sdpa on ", ["net", "--recompute", "--no-recompute", "--softmax"]),

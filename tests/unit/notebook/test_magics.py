@@ -60,7 +60,7 @@ def test_models_are_found_without_being_named(shell, net, workbench):
     [
         ("", "%gaudi_graphs on", "%gaudi_mode lazy"),
         ("%gaudi_mode compile", "%gaudi_graphs on net", "%gaudi_mode lazy"),
-        ("%gaudi_mode lazy", "%gaudi_mode compile", "%gaudi_mode eager"),
+        ("%gaudi_mode lazy", "%gaudi_compile on", "%gaudi_mode eager"),
         ("", "%gaudi_graphs off nett", "%gaudi_attach net"),
         ("", "%gaudi_sdpa on elsewhere", 'elsewhere.to("hpu")'),
         ("", "%gaudi_attach elsewhere", 'elsewhere.to("hpu")'),
@@ -68,7 +68,7 @@ def test_models_are_found_without_being_named(shell, net, workbench):
         ("", "%gaudi_sdpa off net --softmax fast", "%gaudi_sdpa on"),
         ("", "%gaudi_forecast batches", "%gaudi_forecast loader model"),
         ("batches = iter([])", "%gaudi_forecast batches", "batches = list(batches)"),
-        ("", "%gaudi_warmup -n 0 net", "%%gaudi_warmup -n 5"),
+        ("", "%gaudi_warmup -n 0 net", "%gaudi_warmup -n 5 net"),
         ("", "%gaudi_warmup", "%gaudi_warmup -n 5 model(**batch)"),
         ("", "%gaudi_ops on", "%gaudi_ops on rms_norm"),
         ("", "%gaudi_ops on rmsnorm net", "%gaudi_ops on rms_norm"),
@@ -297,3 +297,39 @@ def test_settings_to_compare_take_options_and_may_vary_them(shell, net):
         "compile (inference=True)",
         "compile (dynamic, inference=True)",
     ]
+
+
+def test_a_comment_behind_a_magic_is_passed_over(shell, net, workbench, capsys):
+    shell.user_ns |= {"net": net, "x": torch.ones(2, 4).to("hpu")}
+    run(shell, "%gaudi_mode lazy   # it's one line\n%gaudi_graphs on # here too")
+    assert workbench.models["net"].settings.hpu_graphs
+    assert len(run(shell, "%%gaudi_warmup -n 2 # twice\nnet(x)").iterations) == 2
+    assert run(shell, "%gaudi_ops  # all")
+    assert "#nothing" in refused(shell, "%gaudi_attach net#nothing")
+
+
+def test_several_names_are_given_up_at_once_and_behind_the_mode(shell, capsys):
+    assert "Run: %gaudi_mode lazy --drop" in refused(shell, "%gaudi_mode --drop a b lazy")
+    assert "There is no notebook kernel" in refused(shell, "%gaudi_mode lazy --relaunch --drop a b")
+
+
+def test_a_model_that_was_deleted_is_off_the_list_in_the_same_cell(shell, net):
+    shell.user_ns["net"] = net
+    run(shell, "%gaudi_status")
+    assert run(shell, "del net\n%gaudi_status").models == ()
+
+
+def test_a_model_that_was_taken_off_is_what_a_switch_misses(shell, net):
+    shell.user_ns["net"] = net
+    run(shell, "%gaudi_attach net\n%gaudi_attach --detach net")
+    assert refused(shell, "%gaudi_sdpa on") == "net was taken off the workbench. Run: %gaudi_attach net"
+
+
+def test_a_script_is_of_what_has_run(shell, net):
+    shell.user_ns |= {"make": lambda: net, "torch": torch}
+    shell.run_cell("first = 2\nnet = unknown()", store_history=True)
+    compared = "%gaudi_compare --rounds 1 --settings eager net(x)"
+    cell = f'net = make(); x = torch.ones(first, 4).to("hpu")\n{compared}\nnet = 3'
+    shell.run_cell(cell, store_history=True).raise_error()
+    (magics,) = [m for m in shell.magics_manager.registry.values() if hasattr(m, "compared")]
+    assert magics.compared.setup == 'first = 2\n\nnet = make(); x = torch.ones(first, 4).to("hpu")'
