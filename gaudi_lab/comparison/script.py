@@ -22,9 +22,9 @@ _BATCH_SIZE = "batch_size"
 
 def write(comparison: Comparison, row: Row, form: str, setup: str = "") -> str:
     """Return the script; parameters as in `Comparison.to_code`."""
-    if form not in _FORMS:
+    if form not in FORMS:
         raise LabValueError(
-            f"{form!r} is no form of a script; there are {', '.join(_FORMS)}.",
+            f"{form!r} is no form of a script; there are {', '.join(FORMS)}.",
             **_IN_GAUDI_LAB,
         )
     setup = setup or comparison.setup
@@ -40,7 +40,7 @@ def write(comparison: Comparison, row: Row, form: str, setup: str = "") -> str:
         "",
         *_environment(row),
         "",
-        *_FORMS[form](comparison, row, setup.strip().splitlines()),
+        *FORMS[form](comparison, row, setup.strip().splitlines()),
     ]
     code = "\n".join(lines) + "\n"
     ast.parse(code)
@@ -298,8 +298,9 @@ def use_fused_attention(model):
         print("Left as it is: in this transformers the attention of this model cannot be exchanged.")
 '''.strip()
 
-_FORMS: dict[str, Callable[[Comparison, Row, list[str]], list[str]]] = {
+FORMS: dict[str, Callable[[Comparison, Row, list[str]], list[str]]] = {
     "gaudi_lab": _in_gaudi_lab,
     "habana_frameworks": _in_plain_bridge,
     "optimum-habana": _for_optimum,
 }
+"""What a script can be written for, and how."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
+from gaudi_lab.comparison.script import FORMS
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.notebook import namespace
 from gaudi_lab.settings import FUSED_SDPA, OPERATORS, SWITCHES, Mode
@@ -24,7 +25,7 @@ _OF_COMPARE = ("--settings", "--over", "--rounds", "--limit", "--method", "--pat
 
 _VALUES = {
     ("gaudi_compare", "--method"): ["resident", "fresh", "ray"],
-    ("gaudi_export", "--form"): ["gaudi_lab", "habana_frameworks", "optimum-habana"],
+    ("gaudi_export", "--form"): [*FORMS],
 }
 """What can follow an option."""
 

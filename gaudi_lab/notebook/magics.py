@@ -18,6 +18,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 
 from gaudi_lab import api
 from gaudi_lab.comparison.result import Comparison
+from gaudi_lab.comparison.script import FORMS
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.measure.forecast import Forecast
 from gaudi_lab.measure.timeline import Timeline
@@ -311,7 +312,7 @@ class GaudiMagics(Magics):
     @_help
     @argument(
         "--form",
-        choices=["gaudi_lab", "habana_frameworks", "optimum-habana"],
+        choices=[*FORMS],
         default="gaudi_lab",
         help="What the script is written for. Default: gaudi_lab.",
     )
