@@ -13,11 +13,9 @@ from gaudi_lab.settings import Mode, Settings, combinations
 
 def is_worth_its_time(model, cache, settings):
     """Compiling takes seconds for each length of a cache, and the models differ little in it."""
-    if settings.mode is not Mode.COMPILE:
-        return True
-    if settings.fused_sdpa:
-        return (model, cache) == ("llama", "static")
-    return cache == "static" or model in ("llama", "t5")
+    if settings.mode is Mode.COMPILE:
+        return model == "llama" if cache == "static" else model == "llama" and not settings.fused_sdpa
+    return model == "llama" or cache == "static" or not settings.fused_sdpa
 
 
 ALL = [

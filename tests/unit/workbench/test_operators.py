@@ -33,31 +33,33 @@ SIZES = {
     "bos_token_id": 2,
     "hidden_size": 32,
     "intermediate_size": 48,
-    "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 96,
     "head_dim": 8,
 }
 MODELS = {
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
-    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES)),
-    "gemma": lambda: GemmaForCausalLM(GemmaConfig(**SIZES)),
-    "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=None)),
+    "llama": lambda layers: LlamaForCausalLM(LlamaConfig(**SIZES, num_hidden_layers=layers)),
+    "qwen2": lambda layers: Qwen2ForCausalLM(Qwen2Config(**SIZES, num_hidden_layers=layers)),
+    "qwen3": lambda layers: Qwen3ForCausalLM(Qwen3Config(**SIZES, num_hidden_layers=layers)),
+    "gemma": lambda layers: GemmaForCausalLM(GemmaConfig(**SIZES, num_hidden_layers=layers)),
+    "mistral": lambda layers: MistralForCausalLM(
+        MistralConfig(**SIZES, num_hidden_layers=layers, sliding_window=None)
+    ),
 }
 # Of each layer two, one at the end; Qwen3 has two more in each attention.
 NORMS = {"llama": 5, "qwen2": 5, "qwen3": 9, "gemma": 5, "mistral": 5}
-REAL = ("llama", "qwen3", "gemma", "mistral")
-"""Those whose tokens are compared: Qwen2 has nothing that these do not."""
+REAL = ("llama", "qwen3", "gemma")
+"""Those whose tokens are compared: Qwen2 and Mistral have nothing that these do not."""
 
 PROMPT = torch.randint(3, 64, (1, 6), generator=torch.Generator().manual_seed(1))
 OWN = ("rms_norm", "rotary")
+TOKENS = 24
 
 
-def build(name):
+def build(name, layers=2):
     torch.manual_seed(0)
-    model = MODELS[name]().eval().requires_grad_(False)
+    model = MODELS[name](layers).eval().requires_grad_(False)
     for path, weight in model.named_parameters():
         if path.endswith("norm.weight"):
             weight += 0.3 * torch.randn_like(weight)
@@ -65,13 +67,13 @@ def build(name):
     return model.to("hpu")
 
 
-def generate(model, tokens=64, **cache):
+def generate(model, tokens=TOKENS, **cache):
     options = {"max_new_tokens": tokens, "do_sample": False, "pad_token_id": 0}
     return model.generate(PROMPT.to("hpu"), **options, **cache).cpu().tolist()
 
 
 @torch.no_grad()
-def generate_in_one_program(model, tokens=64):
+def generate_in_one_program(model, tokens=TOKENS):
     """Return greedy tokens, each by a call of the same shapes: what compiles is the prompt and one step."""
     cache = StaticCache(config=model.config, max_cache_len=PROMPT.shape[1] + tokens)
     step, found = PROMPT.to("hpu"), [PROMPT]
@@ -111,8 +113,8 @@ def assert_same(before, after):
 # Older transformers know no other name.
 @pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated")
 @pytest.mark.parametrize("name", REAL)
-def test_swaps_change_no_token_of_64_in_eager_lazy_and_under_graphs(workbench, name):
-    model = build(name)
+def test_swaps_change_no_token_in_eager_lazy_and_under_graphs(workbench, name):
+    model = build(name, layers=1)
     expected = generate(model)
     gaudi_lab.attach(model, "net")
     logits(model)
@@ -132,17 +134,17 @@ def test_swaps_change_no_token_of_64_in_eager_lazy_and_under_graphs(workbench, n
     gaudi_lab.hpu_graphs(model)
     assert generate(model, cache_implementation="static") == expected
     # Prompt and steps: what is captured holds the operators, and is replayed.
-    assert sum(graph.replays for graph in gaudi_lab.status().models[0].graphs) > 50
+    assert sum(graph.replays for graph in gaudi_lab.status().models[0].graphs) > TOKENS - 5
     assert gaudi_lab.status().models[0].plain_calls == ()
     gaudi_lab.detach(model)
     gaudi_lab.mode("eager")
     assert generate(model) == expected
 
 
-# With the attention that a model comes with, what differs is the same in all of them.
-@pytest.mark.parametrize(("name", "fused_sdpa"), [("llama", False), *[(name, True) for name in REAL]])
-def test_swaps_change_no_token_of_64_under_compile(workbench, name, fused_sdpa):
-    model = build(name)
+# With the attention that a model comes with, what differs is the same in all of them; Gemma's norms are its own.
+@pytest.mark.parametrize(("name", "fused_sdpa"), [("llama", False), ("gemma", True)])
+def test_swaps_change_no_token_under_compile(workbench, name, fused_sdpa):
+    model = build(name, layers=1)
     expected = generate(model)
     gaudi_lab.attach(model, "net")
     logits(model)
@@ -168,7 +170,7 @@ def test_every_norm_and_every_rotary_embedding_is_a_place(workbench, name):
 
 
 @pytest.mark.parametrize("operator", ["rms_norm", "rotary", "softmax", "fused_sdpa"])
-def test_on_and_off_a_hundred_times_leaves_a_model_identical(workbench, operator, monkeypatch):
+def test_on_and_off_again_and_again_leaves_a_model_identical(workbench, operator, monkeypatch):
     # Where it can stand in is found once: that takes most of the time, and is no edit.
     find, found = ModelOperators._find, {}
 
@@ -184,7 +186,7 @@ def test_on_and_off_a_hundred_times_leaves_a_model_identical(workbench, operator
     gaudi_lab.attach(model, "net")
     expected = logits(model)
     before = snapshot(model)
-    for turn in range(100):
+    for turn in range(6):
         handle = gaudi_lab.use_operator(operator, "net")
         if turn == 0:
             assert snapshot(model)["classes"] != before["classes"] or operator == "fused_sdpa"
