@@ -127,12 +127,14 @@ def _imported(node: ast.AST, module: str, is_package: bool) -> Iterator[str]:
                     yield name
 
 
-ARROWS = [
-    arrow
-    for module, path in MODULES.items()
-    for arrow in imports_of(module, path.read_text(), is_package=path.name == "__init__.py")
-    if unit(arrow.importer) != unit(arrow.imported)
-]
+@pytest.fixture(scope="module")
+def arrows():
+    return [
+        arrow
+        for module, path in MODULES.items()
+        for arrow in imports_of(module, path.read_text(), is_package=path.name == "__init__.py")
+        if unit(arrow.importer) != unit(arrow.imported)
+    ]
 
 
 def test_every_module_is_in_a_layer_and_every_layer_has_modules():
@@ -140,32 +142,32 @@ def test_every_module_is_in_a_layer_and_every_layer_has_modules():
     assert sorted(listed) == sorted({unit(module) for module in MODULES})
 
 
-def test_imports_point_down():
+def test_imports_point_down(arrows):
     wrong = [
         f"{arrow.importer} imports {arrow.imported}"
-        for arrow in ARROWS
+        for arrow in arrows
         if layer(arrow.imported) >= layer(arrow.importer)
         and (arrow.importer, unit(arrow.imported)) not in EXCEPTIONS
     ]
     assert not wrong
-    assert len(ARROWS) > 200
+    assert len(arrows) > 200
 
 
-def test_an_exception_is_needed_and_runs_only_when_called():
+def test_an_exception_is_needed_and_runs_only_when_called(arrows):
     for importer, imported in EXCEPTIONS:
-        arrows = [x for x in ARROWS if (x.importer, unit(x.imported)) == (importer, imported)]
-        assert arrows, f"{importer} no longer imports {imported}"
-        assert all(arrow.in_function for arrow in arrows)
+        found = [x for x in arrows if (x.importer, unit(x.imported)) == (importer, imported)]
+        assert found, f"{importer} no longer imports {imported}"
+        assert all(arrow.in_function for arrow in found)
 
 
-def test_one_module_speaks_to_habana_frameworks():
+def test_one_module_speaks_to_habana_frameworks(arrows):
     speakers = {
         module
         for module, path in MODULES.items()
         if not module.startswith("emulator") and "habana_frameworks" in code(path)
     }
     assert speakers == {"bridge"} | NAMES_THE_BRIDGE.keys()
-    assert not [x for x in ARROWS if x.importer in NAMES_THE_BRIDGE and "habana_frameworks" in x.imported]
+    assert not [x for x in arrows if x.importer in NAMES_THE_BRIDGE and "habana_frameworks" in x.imported]
 
 
 def code(path: Path) -> str:
