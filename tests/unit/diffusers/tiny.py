@@ -67,13 +67,13 @@ def vae() -> AutoencoderKL:
 def unet(**changes) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         **{
-            "block_out_channels": (8, 16),
+            "block_out_channels": (8,),
             "layers_per_block": 1,
             "sample_size": 8,
             "in_channels": 4,
             "out_channels": 4,
-            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-            "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+            "down_block_types": ("DownBlock2D",),
+            "up_block_types": ("UpBlock2D",),
             "cross_attention_dim": 16,
             "attention_head_dim": 2,
             "norm_num_groups": 4,
