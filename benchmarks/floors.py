@@ -5,7 +5,9 @@ calls the host's kernel and wraps what it returns: no modes, no memory counted, 
 what an operator on these operands returned the first time and wraps that, without a value: no lock, no inputs, no
 memory, nothing that could run later.
 
-To PyTorch both lie on the CPU, so that what a model makes itself, such as a range of positions, suits them.
+To PyTorch both lie on the CPU, so that what a model makes itself, such as a range of positions, suits them. In
+inference mode, also while the model is copied, PyTorch hands over whole what it makes of other operators, such as a
+linear layer: they take all of it but attention.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ class Unwrapping(torch.Tensor):
     @staticmethod
     def __torch_dispatch__(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         """Run one operator."""
+        if id(func) in _BY_STEPS:
+            return func.decompose(*args, **kwargs or {})
         kernel = _kernels.get(id(func)) or _keep_kernel(func)
         hosts = [
             x.host if x.__class__ is Unwrapping else _hosts_in(x) if x.__class__ is list else x for x in args
@@ -74,6 +78,8 @@ class Remembering(torch.Tensor):
     @staticmethod
     def __torch_dispatch__(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         """Look up one operator."""
+        if id(func) in _BY_STEPS:
+            return func.decompose(*args, **kwargs or {})
         key = (id(func), *[x.number if x.__class__ is Remembering else _part(x) for x in args])
         known = _known.get(key) or _infer(key, func, args, kwargs)
         if known.__class__ is not _Result:
@@ -106,6 +112,11 @@ class _Result(tuple):  # of size, strides, dtype and number
     __slots__ = ()
 
 
+_ATTENTION = (
+    torch.ops.aten.scaled_dot_product_attention.default,
+    torch.ops.aten._scaled_dot_product_attention_math.default,  # noqa: SLF001
+)
+_BY_STEPS = set(map(id, _ATTENTION))
 _kernels: dict[int, Any] = {}
 _known: dict[Any, Any] = {}
 _values: dict[int, torch.Tensor] = {}

@@ -92,18 +92,21 @@ def _cpu_by_steps(module: nn.Module, inputs: Inputs) -> Run:
 
 
 def _bare_subclass(attention: Callable[..., Run]) -> Callable[[nn.Module, Inputs], Run]:
+    @torch.inference_mode()
     def make(module: nn.Module, inputs: Inputs) -> Run:
         bare = attention(over_bare(module, Unwrapping), tuple(map(Unwrapping.over, inputs)))
-        return lambda: bare().host  # type: ignore[attr-defined]
+        return torch.inference_mode()(lambda: bare().host)  # type: ignore[attr-defined]
 
     return make
 
 
 def _bare_recorder(attention: Callable[..., Run]) -> Callable[[nn.Module, Inputs], Run]:
+    @torch.inference_mode()
     def make(module: nn.Module, inputs: Inputs) -> Run:
         bare = attention(over_bare(module, Remembering), tuple(map(Remembering.over, inputs)))
         first = value_of(bare())
 
+        @torch.inference_mode()
         def run() -> torch.Tensor:
             bare()
             return first

@@ -16,7 +16,7 @@ from gaudi_lab.emulator import kernels  # noqa: F401 - defines the operators `to
 from gaudi_lab.emulator.device import events, tensor
 from gaudi_lab.emulator.device.random import generator as device_generator
 from gaudi_lab.emulator.lazy import recipes
-from gaudi_lab.emulator.operators import autocast, dispatch, factories
+from gaudi_lab.emulator.operators import autocast, dispatch, factories, whole
 from gaudi_lab.emulator.torch_patches import (
     accelerator,
     assigned_data,
@@ -54,6 +54,7 @@ def set_up(backend: ModuleType) -> None:
     tensor.wire(dispatch.dispatch, storage.reduce, storage.storage_of)
     _libraries.extend(factories.register())
     _libraries.extend(autocast.register())
+    _libraries.append(whole.register())
     backward_errors.register()
     generator.set_up()
     storage.register()

@@ -44,6 +44,8 @@ _GENERATED: dict[Any, Callable[..., Any]] = {
     aten.exp.default: torch.exp,
     aten.expand.default: _method.expand,
     aten.gelu.default: _nn.gelu,
+    aten.linear.default: _nn.linear,
+    aten.matmul.default: torch.matmul,
     aten.mean.dim: torch.mean,
     aten.mm.default: torch.mm,
     aten.mul.Tensor: torch.mul,

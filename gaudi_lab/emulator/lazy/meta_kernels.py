@@ -52,8 +52,8 @@ _adaptive_avg_pool2d _log_softmax _safe_softmax _softmax _to_copy _unsafe_view a
 addcdiv addcmul addmm all all.dim amax any any.dim argmax as_strided avg_pool2d baddbmm bmm cat clamp clone
 constant_pad_nd copy_ cos cumsum diagonal div.Scalar div.Tensor embedding empty_like eq.Scalar eq.Tensor erf exp
 expand fill.Scalar flip full_like gather ge.Scalar ge.Tensor gelu gt.Scalar gt.Tensor hardtanh index_select
-le.Scalar le.Tensor leaky_relu lerp.Scalar log logical_and logical_not lt.Scalar lt.Tensor masked_fill.Scalar
-masked_fill.Tensor masked_fill_.Scalar max_pool2d_with_indices maximum mean.dim minimum mm mul.Scalar mul.Tensor
+le.Scalar le.Tensor leaky_relu lerp.Scalar linear log logical_and logical_not lt.Scalar lt.Tensor masked_fill.Scalar
+masked_fill.Tensor masked_fill_.Scalar matmul max_pool2d_with_indices maximum mean.dim minimum mm mul.Scalar mul.Tensor
 mul_.Tensor native_group_norm native_layer_norm ne.Scalar ne.Tensor neg new_full new_ones new_zeros ones_like
 permute pow.Tensor_Scalar pow.Tensor_Tensor reciprocal relu repeat roll rsqrt rsub.Scalar select.int sigmoid silu
 sin slice.Tensor softplus split.Tensor split_with_sizes sqrt squeeze squeeze.dim squeeze.dims stack sub.Tensor

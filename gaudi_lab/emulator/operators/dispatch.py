@@ -23,6 +23,7 @@ from gaudi_lab.emulator.operators import (
     in_place_views,
     rnn,
     transfer,
+    whole,
 )
 from gaudi_lab.emulator.process import mode
 from gaudi_lab.emulator.torch_patches import storage
@@ -174,6 +175,18 @@ def decompose(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return func.decompose(*args, **kwargs)
 
 
+def _whole(func: Any) -> Route:
+    """Return what runs or records an operator as one step, where nobody looks at its parts."""
+    compute_it = _computing(func)
+
+    def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        if not kwargs and whole.is_whole(args):
+            return compute_it(func, args, kwargs)
+        return func.decompose(*args, **kwargs)
+
+    return run
+
+
 def _math_attention(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return stock_attention(*args, **kwargs)
 
@@ -286,6 +299,8 @@ def _route(func: Any) -> Route:
     """Choose the way of an operator, once."""
     if func in _SPECIAL:
         return _SPECIAL[func]
+    if func in whole.WHOLE:
+        return _whole(func)
     twin = twins.twin_of(func)
     if twin is not None:
         compute_twin = _computing(twin)
