@@ -10,6 +10,7 @@ from pathlib import Path
 
 import glue_rows
 import hub_stand_ins
+import summarization_rows
 from conformance_table import Row
 from foreign_tests import HERE, SUITES, checkout, environment, on_bridge, run_tests
 from known_failures import Verdict
@@ -38,7 +39,8 @@ def runs(workers: int) -> list[tuple[Row, Verdict | None]]:
     """Run everything; return the rows, with what known_failures.toml says of each."""
     python = environment("optimum", PINS)
     with ThreadPoolExecutor(workers) as pool:
-        rows = [*_programs(python, pool), glue_rows.row(python, pool, _SHIM)]
+        examples = (glue_rows, summarization_rows)
+        rows = [*_programs(python, pool), *[x.row(python, pool, _SHIM) for x in examples]]
         return [*[(row, None) for row in rows], *_tests(python, pool)]
 
 
