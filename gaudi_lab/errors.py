@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class LabError(RuntimeError):
     """A request that could not be met. Nothing was changed.
@@ -36,3 +38,10 @@ class LabValueError(LabError, ValueError):
 
 def _with_remedy(why: str, line: str | None) -> str:
     return f"{why} Run: {line}" if line else why
+
+
+def first_line(text: str) -> str:
+    """Return the first line of what an error says; of one of Dynamo's that names no reason, what it met."""
+    line = text.strip().partition("\n")[0]
+    met = re.search(r": got (\w+\(.*\))$", text, re.MULTILINE) if line.endswith("fake tensor call") else None
+    return met[1] if met is not None else line

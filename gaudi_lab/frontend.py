@@ -21,6 +21,12 @@ def cell_number(file: str) -> int | None:
     return int(number) if number.isdigit() else None
 
 
+def name_line(file: str, number: int) -> str:
+    """Return what to call a line: "cell 3, line 10" of a notebook, "file:line" elsewhere."""
+    cell = cell_number(file)
+    return f"{file}:{number}" if cell is None else f"cell {cell}, line {number}"
+
+
 def running_cell() -> int | None:
     """Return the number of the cell that runs now; None outside of IPython."""
     number = getattr(running_shell(), "execution_count", None)

@@ -47,7 +47,7 @@ class GraphRefusal:
     name
         The argument, attribute or operator that it is about, such as "cache.layers.0.keys".
     line
-        Where in the model's code, as "file:line"; empty if that was not established.
+        Where in the model's code, as `frontend.name_line` says it; empty if that was not established.
     component
         The part of a Trainer or pipeline; empty for a module.
     """
@@ -74,7 +74,7 @@ class UncomputedValue:
     name
         The attribute or buffer, such as "encoder.running".
     line
-        Where the value was made, as "file:line"; empty if that was not established.
+        Where the value was made, as `frontend.name_line` says it; empty if that was not established.
     component
         The part of a Trainer or pipeline; empty for a module.
     """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gaudi_lab import bridge
+from gaudi_lab import bridge, errors
 from gaudi_lab.comparison import evidence
 from gaudi_lab.comparison.candidates import Candidate
 from gaudi_lab.comparison.evidence import Outputs
@@ -168,7 +168,7 @@ def first_line(error: BaseException) -> str:
     """Return what an error says in one line, with its class."""
     text = str(getattr(error, "why", "") or error).strip()
     name = type(error).__name__
-    return f"{name}: {text.splitlines()[0]}" if text else name
+    return f"{name}: {errors.first_line(text)}" if text else name
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import inspect
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -83,6 +84,7 @@ def subject_of(source: str, user_ns: dict[str, Any]) -> SwitchedSubject:
         if name or namespace.is_model(known):
             # Its inputs are computed once, and not with every call.
             args, kwargs = eval(_arguments_of(body), user_ns) if isinstance(body, ast.Call) else ((), {})
+            _require_arguments(known, args, kwargs, owner.id)
             return make_subject(known, args, kwargs, name or owner.id)
     if isinstance(body, ast.Name):
         return make_subject(user_ns[body.id], (), {}, body.id)
@@ -147,6 +149,21 @@ def _require_names(source: str, user_ns: dict[str, Any]) -> None:
         python="gaudi_lab.compare(model, inputs=batch)",
         magic=f"%gaudi_compare {instead}",
     )
+
+
+def _require_arguments(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> None:
+    """Raise for a module that cannot be called so: every setting would fail by it."""
+    forward = getattr(model, "forward", None)
+    if forward is None:
+        return
+    try:
+        inspect.signature(forward).bind(*args, **kwargs)
+    except TypeError as error:
+        raise LabValueError(
+            f"{name} cannot be called so: {error}.",
+            python="gaudi_lab.compare(model, inputs=batch)",
+            magic=f"%gaudi_compare {name}(**batch)",
+        ) from error
 
 
 def _arguments_of(call: ast.Call) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,14 @@ def repeat(
     Interrupted
         After an interrupt, once the iterations before it are shown.
     """
+    __tracebackhide__ = True  # IPython leaves the frame out
     once, again = parts(*_known_to_ipython(shell, source, first_line))
     watching = recorder.Recorder(lab.current().watch())
     run(once, shell.user_ns)
     try:
-        return recorder.run(lambda: run(again, shell.user_ns), watching, n=n, until_steady=until_steady)
+        return recorder.run(
+            functools.partial(run, again, shell.user_ns), watching, n=n, until_steady=until_steady
+        )
     except KeyboardInterrupt:
         shell.display_pub.publish(watching.timeline._repr_mimebundle_())
         raise Interrupted from None
@@ -84,6 +88,7 @@ def parts(source: str, name: str = "<gaudi_warmup>") -> tuple[CodeType, CodeType
 
 def run(code: CodeType, user_ns: dict[str, Any]) -> None:
     """Execute code in the notebook's namespace."""
+    __tracebackhide__ = True  # IPython leaves the frame out
     exec(code, user_ns)
 
 

@@ -161,9 +161,12 @@ def _lines(source: Place | None, call: Place | None) -> str:
 
 
 def _sites(why: Why) -> str:
-    if len(why.sites) < 2:
+    sites = [
+        site for site in why.sites if site.seconds
+    ]  # where an HPU graph was refused, nothing was compiled
+    if len(sites) < 2:
         return ""
-    return ", ".join(f"{site.call or 'elsewhere'} {units.seconds(site.seconds)}" for site in why.sites[:5])
+    return ", ".join(f"{site.call or 'elsewhere'} {units.seconds(site.seconds)}" for site in sites[:5])
 
 
 def _indent(heads: str) -> int:

@@ -62,7 +62,9 @@ def compare(
         rounds = ROUNDS if chosen_method == RESIDENT else FRESH_ROUNDS
     if rounds < 1 or (calls is not None and calls < 1):
         raise LabValueError(
-            "rounds and calls are 1 at least.", python="gaudi_lab.compare(model, rounds=5, calls=10)"
+            "rounds and calls are 1 at least.",
+            python="gaudi_lab.compare(model, rounds=5, calls=10)",
+            magic="%gaudi_compare --rounds 5 model(**batch)",
         )
     limits = parse_limits(limit)
     plan = Procedure(candidates, rounds, calls, tolerance, limits.turn)

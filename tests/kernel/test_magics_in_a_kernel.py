@@ -90,6 +90,8 @@ def test_an_error_in_what_is_measured_is_the_users_own(notebook):
     before = notebook.value(WHAT_AN_EDIT_COULD_CHANGE)
     reply = notebook.run("%%gaudi_warmup\nnet(x[:, :3])")
     assert reply.error.startswith("RuntimeError")
+    assert "net(x[:, :3])" in reply.traceback
+    assert not re.search(r"gaudi_lab/(notebook|measure|instruments)/", reply.traceback)
     assert notebook.value(WHAT_AN_EDIT_COULD_CHANGE) == before
 
 

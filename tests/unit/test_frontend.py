@@ -19,3 +19,7 @@ def test_where_nobody_has_imported_ipython_there_is_no_notebook(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     assert not frontend.in_notebook()
     assert "IPython" not in sys.modules
+
+
+def test_a_line_of_a_file_is_called_by_its_path():
+    assert frontend.name_line("/somewhere/model.py", 3) == "/somewhere/model.py:3"

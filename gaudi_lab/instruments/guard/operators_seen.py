@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gaudi_lab import bridge
+from gaudi_lab import bridge, frontend
 
 READS_VALUE = "reads-value"
 RANDOM_ON_HOST = "random-on-host"
@@ -36,6 +36,7 @@ _ON_THE_WAY = (
     _PACKAGE + os.sep,
     sysconfig.get_paths()["stdlib"] + os.sep + "contextlib",
 )
+_OF_IPYTHON = os.sep + os.path.join("IPython", "core", "")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class HostWork:
     name
         The operator or tensor that it is about.
     line
-        Where it was asked for, as "file:line"; empty if no frame of the model's own is left.
+        Where it was asked for, as `frontend.name_line` says it; empty if no frame of the model's own is left.
     """
 
     code: str
@@ -156,17 +157,17 @@ def _readable(func: Any) -> str:
 
 
 def asker() -> tuple[str, str]:
-    """Return which function of the model's own, or of a library of models, runs now, and its line as "file:line".
+    """Return which function of the model's own, or of a library of models, runs now, and what its line is called.
 
-    That is the innermost frame that is not of torch, the bridge or Gaudi Lab; empty texts if there is none.
+    That is the innermost frame that is not of torch, the bridge, IPython or Gaudi Lab; empty texts if there is none.
     """
     frame = sys._getframe(1)  # noqa: SLF001 - `inspect` would read every source file on the way
     while frame is not None and _is_on_the_way(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
     if frame is None:
         return "", ""
-    return frame.f_code.co_name, f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return frame.f_code.co_name, frontend.name_line(frame.f_code.co_filename, frame.f_lineno)
 
 
 def _is_on_the_way(file: str) -> bool:
-    return file.startswith(_ON_THE_WAY) or bridge.is_own_code(file)
+    return file.startswith(_ON_THE_WAY) or bridge.is_own_code(file) or _OF_IPYTHON in file

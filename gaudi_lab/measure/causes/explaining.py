@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from gaudi_lab import errors
 from gaudi_lab.measure.causes import places, recorded, remedies, signature
 from gaudi_lab.measure.causes.cause import Cause, Difference, Place
 from gaudi_lab.measure.causes.guards.guard_words import FROM_THE_BREAK
@@ -168,7 +169,7 @@ def tracing(traced: Tracing, about: About, call: _MadeCall | None = None) -> Cau
         about = replace(about, source=places.at(file, line))
         return _cause("graph break", f"graph break: {reason}", about, remedy=remedies.for_break(reason))
     if traced.failed:
-        reason = traced.failed.partition("\n")[0]
+        reason = errors.first_line(traced.failed)
         return _cause("failed", f"{traced.function} could not be traced: {reason}", about)
     if traced.again:
         text = f"{traced.function} compiled again, and no guard says why"

@@ -333,3 +333,27 @@ def test_a_script_is_of_what_has_run(shell, net):
     shell.run_cell(cell, store_history=True).raise_error()
     (magics,) = [m for m in shell.magics_manager.registry.values() if hasattr(m, "compared")]
     assert magics.compared.setup == 'first = 2\n\nnet = make(); x = torch.ones(first, 4).to("hpu")'
+
+
+def test_a_model_is_compared_only_with_what_it_can_be_called_with(shell, net):
+    shell.user_ns["net"] = net
+    said = refused(shell, "%gaudi_compare net")
+    assert said.startswith("net cannot be called so: missing")
+    assert said.endswith("Run: %gaudi_compare net(**batch)")
+
+
+def test_a_refused_graph_names_the_cell(shell, workbench):
+    cell = """class Reads(torch.nn.Linear):
+    def forward(self, x):
+        return torch.relu(x) * x.sum().item()
+reads = Reads(2, 2).to("hpu")
+%gaudi_mode lazy
+%gaudi_graphs on
+"""
+    shell.user_ns |= {"torch": torch, "x": torch.ones(2).to("hpu"), "net": torch.nn.Linear(2, 2).to("hpu")}
+    shell.run_cell(cell, store_history=True).raise_error()
+    with pytest.warns(UserWarning, match="in cell 1, line 3"):
+        shell.run_cell("reads(x)", store_history=True).raise_error()
+    assert workbench.models["reads"].refusals()[0].line == "cell 1, line 3"
+    with pytest.warns(UserWarning, match=", in cell 3, line 1"):
+        shell.run_cell("%gaudi_compare --rounds 1 --settings 'lazy + HPU graphs' net(torch.ones(1, 2))", True)
