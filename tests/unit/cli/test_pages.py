@@ -1,18 +1,22 @@
 """A notebook's page has panels as they were last, without JavaScript."""
 
-import nbformat
 import pytest
-from nbconvert.exporters import get_exporter
-from nbformat.v4 import new_code_cell, new_notebook, new_output
-
-from gaudi_lab.cli import pages
 
 VIEW, STATES = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
 
 
 @pytest.fixture
+def pages():
+    from gaudi_lab.cli import pages  # imports nbconvert, which takes seconds, and only one worker needs it
+
+    return pages
+
+
+@pytest.fixture
 def saved():
     """A notebook as JupyterLab saves it: a panel that has moved on, somebody else's widget, and one without a state."""
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
     cell = new_code_cell("%gaudi_panel")
     cell.outputs = [
         new_output(
@@ -26,7 +30,7 @@ def saved():
     return notebook
 
 
-def test_a_panel_becomes_its_last_state_and_other_widgets_stay(saved):
+def test_a_panel_becomes_its_last_state_and_other_widgets_stay(pages, saved):
     panel, slider, gone = [output.data for output in pages.with_last_state(saved).cells[0].outputs]
     assert (VIEW in panel, panel["text/html"]) == (False, "<b>at last</b>")
     assert (VIEW in slider, slider["text/html"]) == (True, "<b>at first</b>")
@@ -35,6 +39,9 @@ def test_a_panel_becomes_its_last_state_and_other_widgets_stay(saved):
 
 
 def test_nbconvert_itself_makes_the_page(saved, tmp_path):
+    import nbformat
+    from nbconvert.exporters import get_exporter
+
     path = tmp_path / "saved.ipynb"
     nbformat.write(saved, path)
     # As `nbconvert --to` finds them.
@@ -46,6 +53,8 @@ def test_nbconvert_itself_makes_the_page(saved, tmp_path):
     assert "<b>at last</b>" not in plain.partition("</head>")[2].partition(STATES)[0]
 
 
-def test_a_notebook_without_widgets_stays_as_it_is():
+def test_a_notebook_without_widgets_stays_as_it_is(pages):
+    from nbformat.v4 import new_code_cell, new_notebook
+
     notebook = new_notebook(cells=[new_code_cell("1")])
     assert pages.with_last_state(notebook) == notebook
