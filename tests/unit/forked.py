@@ -2,7 +2,8 @@
 
 They find torch and the libraries that are asked for imported, and nothing of ours: `gaudi_lab`, the bridge and the mode
 are as in any fresh process. Not for a program that is about how Python starts or in which order something is imported,
-nor for one that is to share nothing with another: seeds of hashes and addresses of libraries are the same in all.
+nor for one that is to share nothing with all others: seeds of hashes and addresses of libraries are the same in all
+that are not forked apart.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def run_forked(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     quiet: bool = False,
+    apart: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program as `python -c` does, and return how it ended and what it printed.
 
@@ -73,8 +75,10 @@ def run_forked(
         Its variables; those of this process if not given.
     quiet
         Show no warnings.
+    apart
+        Fork it from another process, with which those that are not forked apart share nothing.
     """
-    server = _server()
+    server = _server(apart)
     assert server.stdin is not None
     assert server.stdout is not None
     with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
@@ -101,8 +105,8 @@ def run_forked(
 
 
 @cache
-def _server() -> subprocess.Popen[str]:
-    mine = ("GAUDI_LAB_", "PT_HPU_")
+def _server(apart: bool) -> subprocess.Popen[str]:
+    mine = ("GAUDI_LAB_", "PT_HPU_", "PYTHONHASHSEED")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
     server = subprocess.Popen(
         [sys.executable, "-c", _SERVER],

@@ -29,3 +29,8 @@ def test_one_that_dies_or_raises_says_so():
     assert raised.returncode == 1
     assert raised.stderr.endswith("ZeroDivisionError: division by zero\n")
     assert "told to nobody" not in raised.stderr
+
+
+def test_what_is_forked_apart_shares_no_seed_with_the_others():
+    one, same, other = [run_forked("print(hash('a'))", apart=apart).stdout for apart in (False, False, True)]
+    assert one == same != other

@@ -65,15 +65,17 @@ class Carried:
         self.after = after
 
 
-def run(source: str, *, forked: bool = False, **environment: str) -> dict[str, Any]:
+def run(
+    source: str, *, libraries: list[str] | None = None, apart: bool = False, **environment: str
+) -> dict[str, Any]:
     """Run a program in a process of its own, and return its answer.
 
-    Of two between which something is carried one can be forked, in less time; the other then shares nothing with it.
+    With `libraries` it is forked, from a process that has imported them and PyTorch. Of two between which something is
+    carried one is forked apart, so that it shares nothing with the other.
     """
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    if forked:
-        libraries = [path for name, path in LIBRARIES.items() if f"from {name} import" in source]
-        done = run_forked(source, libraries=libraries, environment=variables, quiet=True)
+    if libraries is not None:
+        done = run_forked(source, libraries=libraries, environment=variables, quiet=True, apart=apart)
     else:
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", source],
@@ -100,13 +102,18 @@ def carry(tmp_path):
         load: dict[str, Any] | None = None,
         before: dict[str, str] | None = None,
         after: dict[str, str] | None = None,
+        apart: bool = False,
     ) -> Carried:
         probes = probes or {}
         saving = TAKE.format(folder=str(tmp_path), options=take or {}, probes=probes)
-        saved = run(f"{LOOK}{textwrap.dedent(source)}\n{saving}", forked="torch" in source, **(before or {}))
+        libraries = [path for name, path in LIBRARIES.items() if f"from {name} import" in source]
+        imported = libraries if "torch" in source else None
+        saved = run(f"{LOOK}{textwrap.dedent(source)}\n{saving}", libraries=imported, **(before or {}))
         loading = LOAD.format(
             path=saved["path"], options=load or {}, probes=probes, then=textwrap.dedent(then)
         )
-        return Carried(saved, run(LOOK + loading, **(after or {})))
+        # What loads finds its libraries imported only where that is asked for.
+        again = run(LOOK + loading, libraries=imported if apart else None, apart=True, **(after or {}))
+        return Carried(saved, again)
 
     return carry_over

@@ -71,7 +71,7 @@ REFUSED = {
 
 def test_each_kind_of_the_libraries_comes_back_as_it_was(carry):
     probes = {name: f"(lambda x: ({kind.probe},))(the_{name})" for name, kind in KINDS.items()}
-    carried = carry(IMPORTS + program(KINDS), probes=probes)
+    carried = carry(IMPORTS + program(KINDS), probes=probes, apart=True)
     assert carried.before["left"] == {}
     assert carried.after["left"] == {}
     assert carried.after["differs"] == []
@@ -126,7 +126,7 @@ def test_tensors_of_another_device_come_back_on_it_and_stay_on_the_host_when_che
     _answer["kinds"] = [type(weight).__name__, isinstance(weight, nn.Parameter), weight.requires_grad]
     """
     other = {"PT_HPU_LAZY_MODE": "1" if mode == "0" else "0"}
-    carried = carry(source, then, probes=probes, before={"PT_HPU_LAZY_MODE": mode}, after=other)
+    carried = carry(source, then, probes=probes, before={"PT_HPU_LAZY_MODE": mode}, after=other, apart=True)
     assert carried.before["left"] == carried.after["left"] == {}
     assert carried.before["changed"] == {"loss": "has no autograd graph any more"}
     assert carried.after["differs"] == carried.after["not_compared"] == []
@@ -137,7 +137,13 @@ def test_tensors_of_another_device_come_back_on_it_and_stay_on_the_host_when_che
     assert carried.after["kinds"][1:] == [True, True]
 
     checked = carry(
-        source, then, probes=probes, before={"PT_HPU_LAZY_MODE": mode}, after=other, load={"on_host": True}
+        source,
+        then,
+        probes=probes,
+        before={"PT_HPU_LAZY_MODE": mode},
+        after=other,
+        load={"on_host": True},
+        apart=True,
     )
     assert checked.after["devices"] == ["cpu"] * 6
     assert checked.after["differs"] == checked.after["not_compared"] == []
