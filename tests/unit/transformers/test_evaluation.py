@@ -1,5 +1,7 @@
 """Evaluation and prediction: the same results in every configuration, and what they cost."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,12 @@ CONFIGURATIONS = {
         },
     ),
 }
+
+
+@pytest.fixture
+def classifier(classifier):
+    """One with a single layer: a second one only takes its time to compile."""
+    return functools.partial(classifier, num_hidden_layers=1)
 
 
 @pytest.fixture
