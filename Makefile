@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: lab test tour check lint unit contract kernel browser notebooks conformance bench clean
+.PHONY: lab test tour check lint unit contract processes kernel browser notebooks conformance bench clean
 
 # torch goes first and alone: with it in place nothing else asks for a CUDA build.
 $(READY): pyproject.toml
@@ -20,7 +20,7 @@ lab: $(READY)
 tour: $(READY)
 	$(BIN)/gaudi-lab tour
 
-test: check contract kernel browser notebooks
+test: check contract processes kernel browser notebooks
 
 # For every commit: a few minutes.
 check: lint unit
@@ -36,6 +36,10 @@ unit: $(READY)
 # The emulated bridge against its written contract, and a slice of PyTorch's own samples.
 contract: $(READY)
 	$(BIN)/python -m pytest tests/conformance -n 2 --dist loadfile
+
+# Programs as a user starts them: by Python, a launcher, pytest or a compiler, each in processes of its own.
+processes: $(READY)
+	$(BIN)/python -m pytest tests/processes -n 2 --dist loadfile
 
 kernel: $(READY)
 	$(BIN)/python -m pytest tests/kernel -n 2 --dist loadfile

@@ -53,6 +53,24 @@ def evaluate(folder, count=125):
     return found
 
 
+def check_two_processes(printed, folder):
+    """Check that what two processes printed is what this one finds."""
+    import pytest
+
+    (told,) = [json.loads(line) for line in printed.splitlines() if line.startswith('{"backend"')]
+    assert (told["backend"], told["processes"]) == ("hccl", 2)
+    for two, one in zip(told["told"], evaluate(folder), strict=True):
+        assert two["eval_count"] == 125
+        assert two == {
+            **one,
+            "eval_loss": pytest.approx(one["eval_loss"], rel=1e-6),
+            "eval_sum": pytest.approx(one["eval_sum"], rel=1e-4),
+            "batches": 8,
+            "steady": True,
+        }
+        assert one["batches"] == 16
+
+
 if __name__ == "__main__":
     import torch.distributed as dist
 

@@ -2,55 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
+import socket
 from types import SimpleNamespace
 
 import pytest
 
-import gaudi_lab
+from tests.unit.forked import run_forked
 from tests.unit.transformers import evaluated_program
 
-ROOT = Path(gaudi_lab.__file__).parent.parent
-LAUNCHERS = {
-    "torchrun": ["torch.distributed.run", "--nproc_per_node", "2"],
-    "accelerate": ["accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"],
-}
+# What a launcher does, without starting Python for it; `tests/processes` has the launchers themselves.
+TWO_RANKS = """
+import os, runpy, sys
+del sys.argv[0]
+first = os.fork()
+os.environ["RANK"] = os.environ["LOCAL_RANK"] = "0" if first else "1"
+runpy.run_path(sys.argv[0], run_name="__main__")
+if first:
+    assert os.waitpid(first, 0)[1] == 0
+"""
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_two_processes_evaluate_125_samples_in_batches_of_8_like_one(launcher, workbench, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", *LAUNCHERS[launcher], evaluated_program.__file__, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "GAUDI_LAB_EMULATE": "1",
-            "GAUDI_LAB_EMULATED_DEVICES": "2",
-            "PT_HPU_LAZY_MODE": "1",
-            "OMP_NUM_THREADS": "1",
-        },
-        check=False,
+def test_two_processes_evaluate_125_samples_in_batches_of_8_like_one(workbench, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    launched = {
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    bridge = {"GAUDI_LAB_EMULATED_DEVICES": "2", "PT_HPU_LAZY_MODE": "1"}
+    done = run_forked(
+        TWO_RANKS,
+        evaluated_program.__file__,
+        str(tmp_path),
+        libraries=["transformers.trainer"],
+        environment={**os.environ, **launched, **bridge},
+        quiet=True,
     )
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith('{"backend"')]
-    (told,) = map(json.loads, lines)
-    assert (told["backend"], told["processes"]) == ("hccl", 2)
-    for two, one in zip(told["told"], evaluated_program.evaluate(tmp_path), strict=True):
-        assert two["eval_count"] == 125
-        assert two == {
-            **one,
-            "eval_loss": pytest.approx(one["eval_loss"], rel=1e-6),
-            "eval_sum": pytest.approx(one["eval_sum"], rel=1e-4),
-            "batches": 8,
-            "steady": True,
-        }
-        assert one["batches"] == 16
+    evaluated_program.check_two_processes(done.stdout, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ NAMES = [
 @pytest.fixture(scope="module")
 def operators(tmp_path_factory):
     """Build all of them in one go, by the way that every body goes."""
+    bridge.load()
     patch = pytest.MonkeyPatch()
     patch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path_factory.mktemp("built")))
     body = "torch::Tensor all_faults(const torch::Tensor& x, double scale, int64_t which) {\n" + "".join(
