@@ -39,6 +39,7 @@ def register() -> None:
             return apply(self, fn, recurse)
         _outermost.moving = True
         try:
+            _refuse_scripted(self, fn)
             kept = [parameter for parameter in self.parameters() if recurse and is_held(parameter)]
             if kept and _is_there_already(self, fn):
                 return self
@@ -49,6 +50,18 @@ def register() -> None:
             _outermost.moving = False
 
     nn.Module._apply = moved  # type: ignore[method-assign]
+
+
+def _refuse_scripted(module: nn.Module, fn: Callable[..., Any]) -> None:
+    """Raise RuntimeError if a module of TorchScript would move to the device: C++ holds its parameters."""
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule) and any(
+            not isinstance(x, HpuTensor) and _is_swapped(x, fn) for x in part.parameters()
+        ):
+            raise RuntimeError(
+                "TorchScript keeps a module's parameters in C++, and the emulated hpu cannot put others there. "
+                "Script or trace the module when it is there: torch.jit.script(module.to('hpu'))"
+            )
 
 
 def is_held(parameter: nn.Parameter) -> bool:

@@ -54,3 +54,16 @@ def test_a_gradient_moves_too(mode):
     model.to("hpu")
     assert held.requires_grad
     torch.testing.assert_close(model.weight.grad.cpu(), x.sum(0).expand(2, 3))
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
+def test_a_module_of_torchscript_is_made_on_the_device_and_not_moved_there(mode):
+    model, x = nn.Sequential(nn.Linear(3, 2), nn.ReLU()), torch.randn(4, 3)
+    scripted = torch.jit.script(model)
+    with pytest.raises(RuntimeError, match=r"torch\.jit\.script\(module\.to\('hpu'\)\)"):
+        nn.Sequential(scripted).to("hpu")
+    torch.testing.assert_close(scripted(x), model(x))
+
+    expected = model(x)
+    for made in (torch.jit.script(model.to("hpu")), torch.jit.trace(model.to("hpu"), x.to("hpu"))):
+        torch.testing.assert_close(made.to("hpu")(x.to("hpu")).cpu(), expected)

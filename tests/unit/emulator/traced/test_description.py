@@ -6,6 +6,7 @@ import io
 
 import pytest
 import torch
+from torch.export.passes import move_to_device_pass
 
 pytestmark = pytest.mark.usefixtures("mode")
 
@@ -66,3 +67,16 @@ def test_dimensions_with_a_name_vary_in_an_exported_program_within_their_range(s
         torch.testing.assert_close(exported(*given).cpu(), module(*given).cpu())
     with pytest.raises(AssertionError, match=r"x\.size\(\)\[0\] <= 6[34]"):
         exported(*arguments(100))
+
+
+@pytest.mark.filterwarnings("ignore:`isinstance:FutureWarning")  # PyTorch copies a class that it deprecates
+def test_an_exported_program_is_decomposed_on_the_host_and_moved():
+    module, x = _Module().eval(), torch.randn(2, 4)
+    expected = module(x)
+    exported = torch.export.export(module, (x,)).run_decompositions()
+    moved = move_to_device_pass(exported, "hpu")
+    torch.testing.assert_close(moved.module()(x.to("hpu")).cpu(), expected)
+
+    on_device = torch.export.export(module.to("hpu"), (x.to("hpu"),))
+    with pytest.raises(RuntimeError, match=r"torch\.export\.passes\.move_to_device_pass"):
+        on_device.run_decompositions()
