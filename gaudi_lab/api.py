@@ -375,13 +375,14 @@ def _compare_attention(models: list[str] | None, on: bool) -> ChangeHandle:
     workbench = lab.current()
     chosen = [workbench.get(name) for name in (workbench.models if models is None else models)]
     moved = [one for one in chosen if on and one.has_attention and not one.settings.fused_sdpa]
-    before = {one: outputs for one in moved if (outputs := one.outputs())}
-    handle = workbench.switch(FUSED_SDPA, on, models)
-    try:
-        told = [one.compare_attention(outputs) for one, outputs in before.items()]
-    except BaseException:
-        handle.remove()
-        raise
+    with workbench.compiles.tried_by("fused_sdpa"):
+        before = {one: outputs for one in moved if (outputs := one.outputs())}
+        handle = workbench.switch(FUSED_SDPA, on, models)
+        try:
+            told = [one.compare_attention(outputs) for one, outputs in before.items()]
+        except BaseException:
+            handle.remove()
+            raise
     handle.change = replace(handle.change, notes=(*handle.change.notes, *told))
     return handle
 

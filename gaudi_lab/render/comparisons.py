@@ -173,7 +173,7 @@ def _summary(comparison: Comparison) -> list[str]:
     phrases = [f"{comparison.name}: {len(timed)} of {units.count(len(comparison.rows), 'setting')} timed"]
     if comparison.interrupted:
         how = f"stopped by its limit: {comparison.stopped}" if comparison.stopped else "interrupted"
-        phrases.append(f"{how}; resume= goes on")
+        phrases.append(f"{how}; gaudi_lab.compare(..., resume=), or %gaudi_compare --resume, goes on")
     if failed:
         phrases.append(f"{failed} failed")
     if differing:

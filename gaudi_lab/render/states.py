@@ -44,7 +44,7 @@ def facts(status: Status) -> list[str]:
     told += [f"{model.name}: {value}" for model in status.models for value in model.uncomputed]
     told += [f"{model.name}: {calls}" for model in status.models for calls in model.plain_calls]
     told += [
-        f"{units.count(counted.compilations, 'graph')} compiled so far, "
+        f"{units.count(counted.compilations, 'graph')} compiled by the bridge so far, "
         f"taking {units.seconds(counted.compile_time)}"
         if counted.compilations
         else "no graphs compiled so far"

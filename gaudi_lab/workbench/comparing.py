@@ -77,6 +77,7 @@ def compare(
             bounds.count(journal.path.absolute())
         opened.enter_context(_progress(plan, chosen_method, journal, prepared, bounds, quiet=quiet))
         opened.enter_context(lab.current().compiles.no_live_line())
+        opened.enter_context(lab.current().compiles.tried_by("compare"))
         _go(journal, bounds, lambda: prepared.carry_out(journal))
     subject.rewind()
     return folding.fold(journal.records, journal.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from gaudi_lab import bridge
@@ -62,6 +62,14 @@ class Compiles:
         """Show what compiles longer than a second while models are attached, or do not."""
         self._live_line_wanted = on
         self._show_live_line()
+
+    def tried_by(self, what: str) -> AbstractContextManager[None]:
+        """Tell what is compiled meanwhile as tried by a function of `gaudi_lab`, and not as calls of the user's."""
+        if not self._followed:
+            return nullcontext()
+        from gaudi_lab.measure.causes.watching import watching
+
+        return watching.tried_by(what)
 
     @contextmanager
     def no_live_line(self) -> Iterator[None]:

@@ -222,7 +222,8 @@ class Lab:
         if models is None and switches.get(FUSED_SDPA.name):
             notes += planning.leave_out_without_attention(plan)
         if models is None and isinstance(switches.get(OPERATORS.field), Mapping):
-            notes += planning.leave_out_without_places(plan, switches[OPERATORS.field])
+            with self.compiles.tried_by("use_operator"):
+                notes += planning.leave_out_without_places(plan, switches[OPERATORS.field])
         # Operators are of one model each: they are checked on its own inputs.
         new_default = default.move(switches).replace(**OPERATORS.turn(False)) if models is None else default
         change = self._carry_out(plan, mode if "mode" in switches else None, new_default, lazy, notes)
@@ -276,7 +277,8 @@ class Lab:
         """
         bridge.load()
         chosen = [self.get(name) for name in (self._models if models is None else models)]
-        uses = [use for attached in chosen for use in attached.operator_uses(measure=measure)]
+        with self.compiles.tried_by("operators"):
+            uses = [use for attached in chosen for use in attached.operator_uses(measure=measure)]
         return Operators(tuple(uses or _uses_without_a_model()), bridge.identity())
 
     def status(self) -> Status:
@@ -410,7 +412,8 @@ class Lab:
             for attached, settings in changed.items()
         ]
         notes += [remark for attached, settings in changed.items() for remark in attached.remarks(settings)]
-        _move(changed, was_lazy, None if mode is None else lazy)
+        with self.compiles.tried_by("use_operator"):
+            _move(changed, was_lazy, None if mode is None else lazy)
         if was_lazy and not lazy:
             self.compiles.watch_dynamo()
         for attached, settings in changed.items():

@@ -57,7 +57,9 @@ def test_an_interrupt_keeps_what_is_there(notebook):
     notebook.manager.interrupt_kernel()
     reply = notebook.wait(cell)
     assert reply.status == "ok", reply.error
-    assert any("interrupted; resume= goes on" in shown.get("text/plain", "") for shown in reply.shown)
+    assert any(
+        "interrupted; gaudi_lab.compare(..., resume=)" in shown.get("text/plain", "") for shown in reply.shown
+    )
     again = '%gaudi_compare --resume found --settings "eager; lazy" --rounds 1 --over pause=[0.02] slow'
     resumed = notebook.run(f"found = _\n{again}")
     assert resumed.status == "ok", resumed.error

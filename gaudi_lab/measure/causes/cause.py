@@ -73,8 +73,8 @@ class Cause:
     Attributes
     ----------
     kind
-        "shape", "switch", "graph", "fallback", "compiler", "constants", "first", "unknown", or the kind of its first
-        difference.
+        "shape", "switch", "graph", "fallback", "compiler", "constants", "first", "trial", "unknown", or the kind of its
+        first difference.
     text
         The same for people, such as "input_ids 4×7 → 4×8".
     differences

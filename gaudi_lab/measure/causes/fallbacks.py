@@ -45,9 +45,19 @@ class Fallbacks:
     def __init__(self) -> None:
         self._counts: dict[_Key, int] = {}
 
-    def note(self, operator: str) -> origin.Line | None:
-        """Take note that an operator runs on the host now, and return the line that it is called from."""
+    def note(self, operator: str, *, tried: bool = False) -> origin.Line | None:
+        """Take note that an operator runs on the host now, and return the line that it is called from.
+
+        Parameters
+        ----------
+        operator
+            Its name.
+        tried
+            Whether the workbench only tries something: no line of the user's asks for it then, and it is not counted.
+        """
         came_from = origin.trace(inspect.currentframe())
+        if tried:
+            return came_from.line
         key: _Key = (operator, came_from.line, came_from.call)
         if key not in self._counts and len(self._counts) >= MOST_LINES:
             key = (operator, None, None)

@@ -37,6 +37,8 @@ class GraphUse:
         Empty if none does, or nobody tells.
     shadow_cause
         What that graph was made for; None if it is not known.
+    called_since
+        Whether a model was called since it was made. Before that nothing can have found it again.
     """
 
     layer: str
@@ -46,11 +48,12 @@ class GraphUse:
     hits: int | None = None
     shadow: str = ""
     shadow_cause: Cause | None = None
+    called_since: bool = True
 
     @property
     def never_hit(self) -> bool:
-        """Whether it is known that it was not found again so far."""
-        return self.hits == 0
+        """Whether it is known that it was not found again, though something was called."""
+        return self.hits == 0 and self.called_since
 
     @property
     def remedy(self) -> str:
@@ -125,18 +128,26 @@ class _Noted(NamedTuple):
     compiled: Compile
     hits: Callable[[], int | None]
     entry: KeptEntry | None
+    made_at: int
 
 
 class GraphUses:
-    """Follows graphs from when they are made, without keeping them."""
+    """Follows graphs from when they are made, without keeping them.
+
+    Attributes
+    ----------
+    calls
+        How many calls of followed models have begun.
+    """
 
     def __init__(self) -> None:
+        self.calls = 0
         self._noted: deque[_Noted] = deque(maxlen=MOST_GRAPHS)
 
     def note(
         self, name: str, compiled: Compile, hits: Callable[[], int | None], entry: KeptEntry | None = None
     ) -> None:
-        """Take note of a graph.
+        """Take note of a graph, unless the workbench has only tried something with it.
 
         Parameters
         ----------
@@ -147,10 +158,12 @@ class GraphUses:
         entry
             Where Dynamo keeps it; None for a graph that is found by a key of its own. Such a graph is in no shadow.
         """
+        if compiled.cause.kind == "trial":
+            return
         if entry is not None:  # after a reset there is a new one in the same place
             for old in [x for x in self._noted if _at(x, entry.code, entry.compile_id)]:
                 self._noted.remove(old)
-        self._noted.append(_Noted(name, compiled, hits, entry))
+        self._noted.append(_Noted(name, compiled, hits, entry, self.calls))
 
     def read(self) -> tuple[GraphUse, ...]:
         """Return the graphs that are there, the oldest first."""
@@ -162,7 +175,16 @@ class GraphUses:
             return None
         shadow, cause = self._shadow(noted.entry) if noted.entry is not None else ("", None)
         compiled = noted.compiled
-        return GraphUse(compiled.layer, noted.name, compiled.cause, compiled.seconds, hits, shadow, cause)
+        return GraphUse(
+            compiled.layer,
+            noted.name,
+            compiled.cause,
+            compiled.seconds,
+            hits,
+            shadow,
+            cause,
+            called_since=self.calls > noted.made_at,
+        )
 
     def _shadow(self, entry: KeptEntry) -> tuple[str, Cause | None]:
         """Return the name of the graph that takes an entry's calls, and what it was made for."""

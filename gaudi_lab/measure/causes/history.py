@@ -96,20 +96,27 @@ class History:
     ----------
     number
         How many compiles there were so far; `since` takes it.
+    tried_by
+        What of the workbench's tries something now, such as "compare": all that it compiles is one cause. Empty while
+        nothing does.
     """
 
     number: int = 0
+    tried_by: str = ""
     _costs: dict[tuple[object, ...], CauseCost] = field(default_factory=dict)
     _latest: deque[Compile] = field(default_factory=lambda: deque(maxlen=LATEST))
 
-    def add(self, compiled: Compile) -> None:
-        """Take note of one compile."""
+    def add(self, compiled: Compile) -> Compile:
+        """Take note of one compile, and return it as it is told."""
         self.number += 1
         self._latest.append(compiled)
+        if self.tried_by:
+            compiled = replace(compiled, cause=Cause("trial", f"tried by {self.tried_by}"))
         cause = compiled.cause
         if cause.alike not in self._costs and len(self._costs) >= MOST_CAUSES:
             cause, compiled = OTHERS, replace(compiled, cause=OTHERS)
         self._costs[cause.alike] = self._costs.get(cause.alike, CauseCost(cause)).add(compiled)
+        return compiled
 
     def since(self, number: int) -> list[Compile]:
         """Return what was compiled after the first `number`, as far as it is still kept."""

@@ -86,6 +86,8 @@ def _for(difference: Difference, *, traced: bool) -> str:
         return ""
     if difference.kind == "scalar" and "tensor" in difference.now + difference.before:
         return f"pass a tensor for {what} in every call, or a number in every call"
+    if difference.kind == "scalar" and difference.now.lstrip("-").isdigit():
+        return f"pass a tensor for the number, unless Python counts with it: torch.tensor({difference.now})"
     remedy = _REMEDIES.get(difference.kind, "")
     return remedy.format(what=what, name=name, now=difference.now, before=difference.before)
 

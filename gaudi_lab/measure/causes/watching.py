@@ -7,7 +7,8 @@ lines nobody does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -109,6 +110,22 @@ class Watching(Telling):
             self._undo.append(self._traced.end)
         self._traced.watch()
 
+    @contextmanager
+    def tried_by(self, what: str) -> Iterator[None]:
+        """Let what is compiled meanwhile be one cause: the workbench tries something, and no call of the user's did it.
+
+        Parameters
+        ----------
+        what
+            Which function of `gaudi_lab` tries.
+        """
+        before = self.history.tried_by
+        self.history.tried_by = before or what
+        try:
+            yield
+        finally:
+            self.history.tried_by = before
+
     def memory_of(self, module: nn.Module) -> Followed | None:
         """Return what is remembered of a model; None if it was never followed."""
         return self._followed.get(module)
@@ -155,6 +172,7 @@ class Watching(Telling):
             if note is not None:
                 note(self.running[-1])
             return _NOTHING
+        self.uses.calls += not self.running
         values = call_shapes.read_values(module.forward, args, kwargs, most=signature.MOST_VALUES)
         now, passed = signature.read(module, values), Passing(len(args), tuple(kwargs))
         call = Call(followed, module, now, passed, self.running, self._finished)
@@ -165,7 +183,7 @@ class Watching(Telling):
         return call
 
     def _ran_on_host(self, operator: str, result: Any) -> None:
-        line = self.fallbacks.note(operator)
+        line = self.fallbacks.note(operator, tried=bool(self.history.tried_by))
         if bridge.is_lazy():
             self._programs.ran_on_host(operator, result, line)
 

@@ -104,7 +104,7 @@ def test_time_that_is_over_keeps_what_is_there_and_resume_goes_on(net, workbench
     assert not long.error
     assert not long.times
     assert found.interrupted
-    assert "stopped by its limit: 2 s are over; resume= goes on" in str(found)
+    assert "stopped by its limit: 2 s are over; gaudi_lab.compare(..., resume=)" in str(found)
     assert "wins" not in str(found)
     whole = gaudi_lab.compare(
         work, limit="10 min", resume=found, **{**options, "over": {"pause": [0.05, 0.04]}}

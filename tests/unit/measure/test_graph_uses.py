@@ -50,7 +50,9 @@ def test_recorded_programs_count_what_they_are_found_for(model):
     often, once = uses(before, "recipe")
     assert (often.hits, once.hits) == (3, 0)
     assert not often.never_hit
-    assert once.never_hit
+    assert not once.never_hit, "nothing was called since"
+    call(model, 101)
+    assert uses(before, "recipe")[1].never_hit
     assert "101×4 → 103×4" in once.cause.text
     later = gaudi_lab.why()
     call(model, 103, times=2)

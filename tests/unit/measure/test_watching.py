@@ -130,6 +130,29 @@ def test_the_line_is_the_user_s_and_not_a_library_s(bert, workbench):
     assert shapes[0].source.source.startswith("bert(torch.ones")
 
 
+def test_what_a_comparison_compiles_is_one_row_and_no_call_of_the_users(net, workbench):
+    gaudi_lab.attach(net, "net")
+    x = torch.randn(3, 4).to("hpu")
+    before = gaudi_lab.why()
+    gaudi_lab.compare(net, x, settings=["lazy", "eager"], rounds=1, calls=2, quiet=True)
+    tried = gaudi_lab.why(since=before)
+    assert [cost.cause.text for cost in tried.costs] == ["tried by compare"]
+    assert tried.graphs == ()
+    gaudi_lab.mode("lazy")
+    net(torch.randn(5, 4).to("hpu")).cpu()
+    assert "tried by compare" not in [cost.cause.text for cost in gaudi_lab.why(since=tried).costs]
+
+
+def test_a_graph_is_called_unused_only_after_another_call(net, workbench):
+    gaudi_lab.mode("lazy")
+    gaudi_lab.attach(net, "net")
+    before = gaudi_lab.why()
+    net(torch.randn(7, 4).to("hpu")).cpu()
+    assert gaudi_lab.why(since=before).unused == ()
+    net(torch.randn(9, 4).to("hpu")).cpu()
+    assert sum(graphs.count for graphs in gaudi_lab.why(since=before).unused) == 1
+
+
 def test_a_call_that_raises_leaves_no_trace(net, workbench):
     gaudi_lab.mode("lazy")
     gaudi_lab.attach(net, "net")

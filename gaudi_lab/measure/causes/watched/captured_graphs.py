@@ -60,7 +60,7 @@ class CapturedGraphs:
         call.followed.captured.append((call.signature, call.passing))
         del call.followed.captured[:-MOST_CALLS]
         compiled = Compile("HPU graph", cause, max(seconds - self._compiled_meanwhile, 0.0))
-        self._telling.history.add(compiled)
+        compiled = self._telling.history.add(compiled)
         self._count += 1
         known = weakref.ref(graph)
         self._uses.note(

@@ -117,7 +117,7 @@ class RecordedPrograms:
         if len(self._compiled) > MOST_GRAPHS:
             del self._compiled[next(iter(self._compiled))]
         compiled = Compile("recipe", cause, seconds, loaded=loaded)
-        self._telling.history.add(compiled)
+        compiled = self._telling.history.add(compiled)
         self._uses.note(name, compiled, lambda: bridge.hits_of(name))
         self._captures.compiled(seconds)
         self._telling.ended("recipe")

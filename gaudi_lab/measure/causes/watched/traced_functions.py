@@ -62,7 +62,7 @@ class TracedFunctions:
             return
         traced = tracing.seconds - tracing.backend
         compiled = Compile("Dynamo", self._cause(tracing), tracing.seconds, tracing=max(traced, 0.0))
-        self._telling.history.add(compiled)
+        compiled = self._telling.history.add(compiled)
         if tracing.entry is not None and not tracing.failed:
             self._note_use(compiled, tracing)
 
