@@ -18,7 +18,7 @@ from known_failures import Verdict
 MODELS = ("bert", "distilbert", "gpt2", "vit", "clip", "t5", "llama")
 MODES = ("cpu", "eager", "lazy")
 _NEEDS = (
-    "accelerate", "datasets", "parameterized", "pillow", "pytest", "pytest-env", "pytest-timeout",
+    "accelerate", "datasets", "parameterized", "pillow", "pytest", "pytest-env", "pytest-timeout", "pytest-xdist",
     "requests", "scipy", "sentencepiece",
 )  # fmt: skip
 
