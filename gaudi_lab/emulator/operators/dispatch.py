@@ -53,6 +53,8 @@ def _find_route(func: Any) -> Route:
     route = _route(func)
     if fallback.is_suspected(func) and not _returns_values(func):
         route = _counted(route)
+    if transfer.takes_a_form(func):
+        route = transfer.placing(route)
     _routed.append(func)
     _routes[id(func)] = route
     return route

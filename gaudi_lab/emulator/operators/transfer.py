@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -50,6 +50,26 @@ def to_copy(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if device.type == "cpu" and _moves_bytes(host, options):
         return _bytes_of(host)
     return func(host, device=device, **options)
+
+
+def takes_a_form(func: Any) -> bool:
+    """Return whether `func` makes a tensor of another one's form, such as `zeros_like`: that may lie elsewhere."""
+    name = func._schema.name
+    return name.startswith("aten::new_") or (name.startswith("aten::") and name.endswith("_like"))
+
+
+def placing(route: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the way of an operator that `takes_a_form`: only what shall lie on the device is made there."""
+
+    def make(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        device = kwargs.get("device")
+        if device is None or check_index(torch.device(device)).type == "hpu":
+            return route(func, args, kwargs)
+        form, *rest = args
+        form = torch.empty_strided(form.size(), form.stride(), dtype=form.dtype, device="meta")
+        return func(form, *rest, **kwargs)
+
+    return make
 
 
 def copy_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -112,3 +112,38 @@ def test_a_graph_of_a_model_that_puts_its_result_into_its_input(lazy):
     for value in (1.0, 2.0, 3.0):
         with torch.inference_mode():
             assert graph({"x": torch.tensor([value]).to("hpu")})["doubled"].tolist() == [2 * value]
+
+
+_OF_A_FORM = {
+    "empty_like": lambda x, **to: torch.empty_like(x, **to),
+    "zeros_like": lambda x, **to: torch.zeros_like(x, **to),
+    "full_like": lambda x, **to: torch.full_like(x, 3, **to),
+    "randn_like": lambda x, **to: torch.randn_like(x, **to),
+    "randint_like": lambda x, **to: torch.randint_like(x, 5, **to),
+    "new_empty": lambda x, **to: x.new_empty((4,), **to),
+    "new_full": lambda x, **to: x.new_full((4,), 3, **to),
+    "new_empty_strided": lambda x, **to: x.new_empty_strided((4,), (1,), **to),
+}
+
+
+@pytest.mark.parametrize("place", ["cpu", "meta"])
+@pytest.mark.parametrize("name", _OF_A_FORM)
+def test_what_takes_another_tensors_form_lies_where_it_was_asked_for(mode, name, place):
+    host = torch.randn(2, 3, 4, 5, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
+    make = _OF_A_FORM[name]
+    torch.manual_seed(0)
+    made = make(host.to("hpu"), device=place)
+    torch.manual_seed(0)
+    expected = make(host, device=place)
+
+    assert type(made) is torch.Tensor
+    assert (made.device, made.dtype, made.stride()) == (expected.device, expected.dtype, expected.stride())
+    if place == "cpu" and "empty" not in name:
+        torch.testing.assert_close(made, expected, rtol=0, atol=0)
+
+
+def test_a_parameter_moves_to_the_host_by_what_takes_its_form(mode):
+    parameter = torch.nn.Parameter(torch.randn(3, device="hpu"))
+    parameter.data = torch.zeros_like(parameter.data, device="cpu", dtype=torch.float64)
+
+    assert (parameter.device.type, parameter.dtype, parameter.tolist()) == ("cpu", torch.float64, [0, 0, 0])
