@@ -258,6 +258,11 @@ def _fresh(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return eager.run(func, args, kwargs)
 
 
+def _share_a_kind(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Tell a module that moves whether a parameter may take another tensor's data and stay the same object."""
+    return all(isinstance(x, HpuTensor) for x in args)
+
+
 _VALUE_TYPES = ("bool", "int", "float", "Scalar", "SymInt", "number")
 
 _SPECIAL: dict[Any, Route] = {
@@ -265,6 +270,7 @@ _SPECIAL: dict[Any, Route] = {
     aten._to_copy.default: transfer.to_copy,
     aten.copy_.default: transfer.copy_,
     aten.lift_fresh.default: _fresh,
+    aten._has_compatible_shallow_copy_type.default: _share_a_kind,
     aten.is_pinned.default: lambda func, args, kwargs: False,
     aten._pin_memory.default: lambda func, args, kwargs: args[0],
     aten.scaled_dot_product_attention.default: _math_attention,

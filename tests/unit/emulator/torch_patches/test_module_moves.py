@@ -67,3 +67,13 @@ def test_a_module_of_torchscript_is_made_on_the_device_and_not_moved_there(mode)
     expected = model(x)
     for made in (torch.jit.script(model.to("hpu")), torch.jit.trace(model.to("hpu"), x.to("hpu"))):
         torch.testing.assert_close(made.to("hpu")(x.to("hpu")).cpu(), expected)
+
+
+def test_a_module_moves_there_and_back_in_inference_mode(mode):
+    with torch.inference_mode():
+        module = nn.Linear(2, 2)
+        there = module.to("hpu").weight.device.type
+        module.to(torch.bfloat16)
+        back = module.to("cpu").weight
+
+    assert (there, back.device.type, back.dtype) == ("hpu", "cpu", torch.bfloat16)
