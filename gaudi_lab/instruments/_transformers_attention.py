@@ -82,7 +82,14 @@ def _use(model: PreTrainedModel, name: str) -> Handle:
         for config, implementation in before.values():
             vars(config)[_NAME] = implementation
 
-    model.set_attn_implementation(name)
+    try:
+        model.set_attn_implementation(name)
+    except ValueError as error:  # as of a model with attention sinks
+        undo()
+        said = str(error).partition(". ")[0].removesuffix(".")  # advice about its own arguments follows
+        raise LabError(
+            f"{type(model).__name__} does not let its attention be switched. transformers says: {said}."
+        ) from error
     if model.config._attn_implementation != name:  # noqa: SLF001
         undo()
         raise LabError(

@@ -124,6 +124,20 @@ def test_a_model_without_attention_is_refused(net):
         attention.fused_sdpa(net, PLAIN)
 
 
+def test_what_transformers_refuses_is_refused_in_our_words_and_changes_nothing(bert, monkeypatch):
+    """As for gpt-oss, whose attention has sinks."""
+    before = dict(vars(bert.config))
+
+    def refuse(name):
+        bert.config._attn_implementation_internal = "half done"
+        raise ValueError("BertModel does not support it yet.")
+
+    monkeypatch.setattr(bert, "set_attn_implementation", refuse)
+    with pytest.raises(LabError, match=r"switched\. transformers says: BertModel does not support it yet"):
+        attention.fused_sdpa(bert, PLAIN)
+    assert vars(bert.config) == before
+
+
 def test_a_transformers_model_inside_a_module_is_found(bert, kernel):
     class Embedder(nn.Module):
         def __init__(self):
