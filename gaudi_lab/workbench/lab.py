@@ -6,6 +6,7 @@ Models are edited only from here. A change is made as a whole or not at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -412,7 +413,8 @@ class Lab:
             for attached, settings in changed.items()
         ]
         notes += [remark for attached, settings in changed.items() for remark in attached.remarks(settings)]
-        with self.compiles.tried_by("use_operator"):
+        establishes = any(settings.operators for settings in changed.values())
+        with self.compiles.tried_by("use_operator") if establishes else nullcontext():
             _move(changed, was_lazy, None if mode is None else lazy)
         if was_lazy and not lazy:
             self.compiles.watch_dynamo()

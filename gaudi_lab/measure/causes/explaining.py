@@ -116,8 +116,10 @@ def program(departure: Any, name_of: recorded.Namer, about: About, made: Made, e
     other_operators = all(
         x.kind in ("operator", "results") or x.what == recorded.UNNAMED for x in differences
     )
-    if not (other_operators and about.inside):
+    if not other_operators:
         return cause
+    if not about.inside:  # what was done before the call may have made what it is given
+        return _with_likely(cause, of_calls)
     # The closest program may be of other calls than the closest call.
     return _with_likely(cause, of_calls if 0 < len(of_calls) <= MOST_LIKELY else made.new or ())
 
