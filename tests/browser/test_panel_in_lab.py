@@ -170,13 +170,11 @@ def test_a_switch_that_is_not_available_says_why_and_does_nothing(
     assert notebook.panel.locator(".gl-waiting").count() == 0
 
 
-def test_a_mode_that_is_not_available_says_why_and_does_nothing(notebook, kernel):
+def test_compile_is_one_click_from_lazy_mode(notebook, kernel):
     kernel.run(IN_LAZY_MODE)
-    expect(notebook.radio("compile")).to_have_attribute("aria-disabled", "true")
-    expect(notebook.radio("compile")).to_have_accessible_description(why_pattern("Run: %gaudi_mode eager"))
-    notebook.radio("compile").click(force=True)
-    expect(notebook.radio("lazy")).to_be_checked()
-    assert kernel.value(MODE) == "lazy"
+    notebook.radio("compile").click()
+    expect(notebook.radio("compile")).to_be_checked()
+    kernel.becomes(MODE, "compile")
 
 
 def test_a_mode_says_beforehand_that_a_gaudi_needs_a_fresh_process(notebook, kernel):
