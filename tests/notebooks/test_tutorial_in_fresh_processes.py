@@ -24,7 +24,7 @@ def test_it_runs_from_top_to_bottom(monkeypatch):
         if cell.cell_type == "code"
         for output in cell.outputs
     )
-    for move in ("eager → lazy", "lazy → eager", "compile → lazy"):
+    for move in ("eager → lazy", "lazy → compile", "compile → lazy"):
         assert f"{move}: fresh process in" in printed
     assert "HPU graphs off until lazy mode returns" in printed
     assert "False" not in printed
