@@ -7,8 +7,6 @@ import os
 # Before torch: replay needs no C++ compiler, and one thread does not fight the other test workers for cores.
 os.environ.setdefault("GAUDI_LAB_COMPILER", "replay")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A worker runs thousands of tests: none of them finds that the others have filled the record of programs.
-os.environ.setdefault("GAUDI_LAB_TRIE_CAPACITY", "1000000")
 
 import gc
 import importlib.util

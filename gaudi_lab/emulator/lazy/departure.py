@@ -124,6 +124,11 @@ class Programs:
         self._alike.clear()
         self._read = 0
 
+    def clear(self) -> None:
+        """Forget all programs, and which were let go of."""
+        self.forget()
+        self._forgotten.clear()
+
     def compare(
         self, name: str, node: Known, wanted: tuple[int, ...], inputs: Sequence[Any], recording: int
     ) -> Departure:

@@ -256,7 +256,7 @@ class Recording:
 
     def _execute(self, tape: Tape) -> None:
         if trie.size > trie.capacity:
-            trie.clear()
+            trie.make_room()
         tape.recording = Recording(tape)  # first, so that a failure leaves a clean slate
         owed = [cell for held in self.live if (cell := held()) is not None]
         capture = tape.capture
@@ -326,7 +326,12 @@ class Trie:
         self.clear()
 
     def clear(self) -> None:
-        """Forget every program."""
+        """Forget every program, and that there were any."""
+        self.make_room()
+        programs.clear()
+
+    def make_room(self) -> None:
+        """Let go of every program. One that comes again is told to have been forgotten."""
         self.size = 0
         programs.forget()
         self._roots: dict[torch.dtype, Node] = {}

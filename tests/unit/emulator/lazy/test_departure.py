@@ -77,10 +77,20 @@ def test_a_program_like_no_other_is_a_first(told):
 def test_what_was_forgotten_is_not_called_new(told):
     x = tensor(47)
     x.sinh().cpu()
-    record.trie.clear()
+    record.trie.make_room()
     record.tape.restart()
     x.sinh().cpu()
     assert told[1].kind == "forgotten"
+
+
+def test_what_was_cleared_by_request_is_new(told):
+    x = tensor(49)
+    x.sinh().cpu()
+    from habana_frameworks.torch.utils import debug
+
+    debug._bridge_cleanup()
+    x.sinh().cpu()
+    assert told[1].kind == "first"
 
 
 def test_the_default_dtype_makes_another_program(told):
