@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gaudi_lab import emulator
-from gaudi_lab.bridge_errors import LAZY_VARIABLE, plain_errors
+from gaudi_lab.bridge_errors import plain_errors
 from gaudi_lab.emulator.process import finder, release
 from gaudi_lab.emulator.process import mode as emulated_mode
+from gaudi_lab.emulator.process.mode import LAZY_VARIABLE
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import HPU_GRAPHS, Mode
 

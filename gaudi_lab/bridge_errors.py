@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gaudi_lab.emulator.process.mode import LAZY_VARIABLE
 from gaudi_lab.errors import LabError
 from gaudi_lab.machine import habana_logs, holders
 from gaudi_lab.settings import HPU_GRAPHS
-
-LAZY_VARIABLE = "PT_HPU_LAZY_MODE"
-"""The variable that the bridge reads its mode from when it loads."""
 
 
 @dataclass(frozen=True)

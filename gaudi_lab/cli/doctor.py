@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 
 from gaudi_lab import bridge
+from gaudi_lab.emulator.process.mode import LAZY_VARIABLE
 from gaudi_lab.machine import holders
 from gaudi_lab.settings import Mode
 
@@ -69,13 +70,13 @@ def _bridge() -> Finding:
 
 
 def _mode() -> Finding:
-    asked = os.environ.get("PT_HPU_LAZY_MODE")
+    asked = os.environ.get(LAZY_VARIABLE)
     if asked not in (None, "0", "1"):
         return Finding(
-            "mode", f"PT_HPU_LAZY_MODE={asked} is neither 0 nor 1", "export PT_HPU_LAZY_MODE=1 or 0"
+            "mode", f"{LAZY_VARIABLE}={asked} is neither 0 nor 1", f"export {LAZY_VARIABLE}=1 or 0"
         )
     source = (
-        "the bridge's default, PT_HPU_LAZY_MODE is not set" if asked is None else f"PT_HPU_LAZY_MODE={asked}"
+        f"the bridge's default, {LAZY_VARIABLE} is not set" if asked is None else f"{LAZY_VARIABLE}={asked}"
     )
     return Finding("mode", f"{Mode.of_process(bridge.loads_lazy())} ({source})")
 
@@ -105,7 +106,7 @@ def _habana_environment() -> list[Finding]:
     names = sorted(
         name for name in os.environ if name.startswith(("PT_HPU_", "HABANA_", "GAUDI_LAB_", "GC_KERNEL"))
     )
-    return [Finding(name, os.environ[name]) for name in names if name != "PT_HPU_LAZY_MODE"]
+    return [Finding(name, os.environ[name]) for name in names if name != LAZY_VARIABLE]
 
 
 def _version(name: str) -> str | None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gaudi_lab import bridge
+from gaudi_lab.emulator.process.mode import LAZY_VARIABLE
 from gaudi_lab.emulator.process.release import version
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -52,7 +53,7 @@ def environment(site: Path, mode: str | None = None, base: Mapping[str, str] | N
         made["PATH"] = os.pathsep.join(filter(None, [made.get("PATH"), str(site / _COMMANDS)]))
     made["GAUDI_LAB_EMULATE"] = "1"
     if mode is not None:
-        made["PT_HPU_LAZY_MODE"] = "1" if mode == "lazy" else "0"
+        made[LAZY_VARIABLE] = "1" if mode == "lazy" else "0"
     return made
 
 

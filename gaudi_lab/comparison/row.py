@@ -19,6 +19,9 @@ FRESH = "fresh process"
 RAY = "Ray"
 """In a worker of Ray of its own, on whatever machine of a cluster: as cold."""
 
+METHODS = {"resident": RESIDENT, "fresh": FRESH, "ray": RAY}
+"""The same by the words to ask for them."""
+
 
 @dataclass(frozen=True)
 class OutputDifference:

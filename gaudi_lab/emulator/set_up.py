@@ -13,7 +13,7 @@ import torch
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from gaudi_lab.emulator import kernels  # noqa: F401 - defines the operators `torch.ops.hpu`
-from gaudi_lab.emulator.device import events, tensor
+from gaudi_lab.emulator.device import events, tensor, wider
 from gaudi_lab.emulator.device.random import generator as device_generator
 from gaudi_lab.emulator.lazy import recipes
 from gaudi_lab.emulator.operators import autocast, dispatch, factories, whole
@@ -55,6 +55,7 @@ def set_up(backend: ModuleType) -> None:
     _libraries.extend(factories.register())
     _libraries.extend(autocast.register())
     _libraries.append(whole.register())
+    wider.register()
     backward_errors.register()
     generator.set_up()
     storage.register()

@@ -17,8 +17,10 @@ LOCK_PREFIX = "gaudi-lab-hpu"
 """How the name of the file begins that a process keeps open while it holds an emulated device for itself."""
 
 # The driver's file for work; monitors such as hl-smi open `accel_controlD0` beside it, and hold nothing. Older drivers
-# call it `hl0`.
-_DEVICE = re.compile(rf"/dev/(accel/accel|hl)\d+$|/{LOCK_PREFIX}\d+-\d+\.lock$")
+# call it `hl0`. Others name theirs `accel0` too, as for the NPU of a laptop.
+_DEVICE = re.compile(rf"/dev/(?:accel/(?P<accelerator>accel\d+)|hl\d+)$|/{LOCK_PREFIX}\d+-\d+\.lock$")
+_HABANA = "0x1da3"
+_ACCELERATORS = Path("/sys/class/accel")
 _PROCESSES = Path("/proc")
 
 
@@ -68,9 +70,20 @@ def _holders() -> Iterator[Holder]:
 
 def _has_device_open(folder: Path) -> bool:
     try:
-        return any(_DEVICE.search(os.readlink(link)) for link in (folder / "fd").iterdir())
+        return any(_is_device(os.readlink(link)) for link in (folder / "fd").iterdir())
     except OSError:  # another user's, or it has ended
         return False
+
+
+def _is_device(file: str) -> bool:
+    found = _DEVICE.search(file)
+    if found is None or found["accelerator"] is None:
+        return found is not None
+    try:
+        vendor = (_ACCELERATORS / found["accelerator"] / "device" / "vendor").read_text()
+    except OSError:  # then it is not known whose it is
+        return False
+    return vendor.strip() == _HABANA
 
 
 def _what(process: psutil.Process) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
+from gaudi_lab.comparison.row import METHODS
 from gaudi_lab.comparison.script import FORMS
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.notebook import namespace
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"^\s*%{1,2}(?P<magic>gaudi_\w+)\s+(?P<words>.*)$")
 
 
-_OF_COMPARE = ("--settings", "--over", "--rounds", "--limit", "--method", "--path", "--resume")
+COMPARE_OPTIONS = ("--settings", "--over", "--rounds", "--limit", "--method", "--path", "--resume")
+"""The options of `%gaudi_compare`, each of which has a value."""
 
 _VALUES = {
-    ("gaudi_compare", "--method"): ["resident", "fresh", "ray"],
+    ("gaudi_compare", "--method"): [*METHODS],
     ("gaudi_export", "--form"): [*FORMS],
 }
 """What can follow an option."""
@@ -85,7 +87,7 @@ def candidates(
         "gaudi_freeze": lambda: [] if positional else ["on", "off"],
         "gaudi_live_line": lambda: [] if positional else ["on", "off"],
         "gaudi_warmup": lambda: [] if positional else ["-n", "--until-steady"],
-        "gaudi_compare": lambda: [*models, *_OF_COMPARE],
+        "gaudi_compare": lambda: [*models, *COMPARE_OPTIONS],
         "gaudi_export": lambda: ["--form", "--calls"],
     }
     return [word for word in free.get(magic, list)() if word not in words]

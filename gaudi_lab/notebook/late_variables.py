@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gaudi_lab import bridge
-from gaudi_lab.bridge_errors import LAZY_VARIABLE
+from gaudi_lab.emulator.process.mode import LAZY_VARIABLE
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.settings import Mode
 

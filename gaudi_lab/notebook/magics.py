@@ -18,13 +18,14 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 
 from gaudi_lab import api
 from gaudi_lab.comparison.result import Comparison
+from gaudi_lab.comparison.row import METHODS
 from gaudi_lab.comparison.script import FORMS
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.measure.forecast import Forecast
 from gaudi_lab.measure.timeline import Timeline
 from gaudi_lab.measure.why import Why
 from gaudi_lab.notebook import compared_code, namespace
-from gaudi_lab.notebook.completion import names_of_operators
+from gaudi_lab.notebook.completion import COMPARE_OPTIONS, names_of_operators
 from gaudi_lab.notebook.operator_magic import OperatorMagics
 from gaudi_lab.notebook.repeat import repeat
 from gaudi_lab.notebook.switch_magics import make_parser
@@ -268,7 +269,7 @@ class GaudiMagics(Magics):
     )
     @argument(
         "--method",
-        choices=["resident", "fresh", "ray"],
+        choices=[*METHODS],
         help="In this process, in one each, or on a cluster.",
     )
     @argument("--path", help="A file for the records, written as it goes.")
@@ -287,7 +288,7 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.compare(model, batch)
         """
-        options, code = _split_code(line, _COMPARE_OPTIONS)
+        options, code = _split_code(line, COMPARE_OPTIONS)
         arguments = parse_argstring(self.gaudi_compare, options)
         if not code.strip():
             raise UsageError("There is nothing to compare. Run: %gaudi_compare model(**batch)")
@@ -449,11 +450,6 @@ def _nothing_attached(user_ns: dict[str, Any]) -> UsageError:
     if elsewhere is None:
         return UsageError('There is no model yet. Run: model.to("hpu")')
     return UsageError(f'There is no model on hpu. Run: {elsewhere}.to("hpu")')
-
-
-_COMPARE_OPTIONS = frozenset(
-    {"--settings", "--over", "--rounds", "--limit", "--method", "--path", "--resume"}
-)
 
 
 def _split_code(line: str, with_value: Collection[str] = ("-n",)) -> tuple[str, str]:

@@ -161,9 +161,8 @@ def _lines(source: Place | None, call: Place | None) -> str:
 
 
 def _sites(why: Why) -> str:
-    sites = [
-        site for site in why.sites if site.seconds
-    ]  # where an HPU graph was refused, nothing was compiled
+    # Where an HPU graph was refused, nothing was compiled.
+    sites = [site for site in why.sites if site.seconds]
     if len(sites) < 2:
         return ""
     return ", ".join(f"{site.call or 'elsewhere'} {units.seconds(site.seconds)}" for site in sites[:5])

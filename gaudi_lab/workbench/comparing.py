@@ -21,7 +21,7 @@ from gaudi_lab.comparison.methods.resident import compare_resident
 from gaudi_lab.comparison.plan import FRESH_ROUNDS, ROUNDS, Estimate, Procedure, estimate
 from gaudi_lab.comparison.records import Journal, Record
 from gaudi_lab.comparison.result import Comparison
-from gaudi_lab.comparison.row import FRESH, RAY, RESIDENT
+from gaudi_lab.comparison.row import FRESH, METHODS, RESIDENT
 from gaudi_lab.comparison.whereabouts import take_fingerprint, variables
 from gaudi_lab.comparison.written_settings import parse_settings
 from gaudi_lab.errors import LabError, LabValueError
@@ -29,8 +29,6 @@ from gaudi_lab.settings import Mode, Settings, combinations
 from gaudi_lab.workbench import lab
 from gaudi_lab.workbench.comparing_progress import ComparingProgress
 from gaudi_lab.workbench.subjects import SwitchedSubject
-
-METHODS = {"resident": RESIDENT, "fresh": FRESH, "ray": RAY}
 
 
 def compare(

@@ -31,11 +31,15 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def workbench() -> Iterator[lab.Lab]:
-    """The workbench of this process, empty and in eager mode."""
+    """The workbench of this process, empty and in eager mode, with no program that another test has compiled."""
     bridge.load()
+    from gaudi_lab.emulator.lazy import record
+
     current = lab.current()
     current.close()
     bridge.set_lazy(False)
+    record.trie.clear()
+    record.tape.restart()
     yield current
     current.close()
     bridge.set_lazy(False)

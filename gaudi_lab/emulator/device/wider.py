@@ -51,13 +51,14 @@ def missing(error: BaseException) -> torch.dtype | None:
     return None if found is None else _SPELT.get(found[1] or found[2])
 
 
+def register() -> None:
+    """Let PyTorch's fake tensors log no error of a gap that is filled here."""
+    logging.getLogger("torch._subclasses.fake_tensor").addFilter(_is_told)
+
+
 def _is_told(record: logging.LogRecord) -> bool:
-    """Whether PyTorch's fake tensors may log an error: not of a gap that is filled here."""
     error = record.exc_info[1] if record.exc_info else None
     return error is None or missing(error) is None
-
-
-logging.getLogger("torch._subclasses.fake_tensor").addFilter(_is_told)
 
 
 def rescue(error: BaseException, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from gaudi_lab.emulator.process.mode import LAZY_VARIABLE
 from gaudi_lab.emulator.process.release import default_mode
 
 
@@ -16,7 +17,7 @@ def is_enabled() -> bool:
     rule = os.environ.get("PT_HPU_AUTOLOAD")
     if rule in ("0", "1"):
         return rule == "1"
-    return os.environ.get("PT_HPU_LAZY_MODE", default_mode()) != "1"
+    return os.environ.get(LAZY_VARIABLE, default_mode()) != "1"
 
 
 def is_refused() -> bool:

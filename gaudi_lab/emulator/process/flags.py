@@ -26,7 +26,7 @@ _MORE = {
     "PT_HPU_AUTOCAST_FP32_OPS_LIST": Flag(""),
     "PT_HPU_AUTOCAST_LOWER_PRECISION_OPS_LIST": Flag(""),
     "PT_HPU_COMPILE_USE_RECIPES": Flag(True),
-    "PT_HPU_LAZY_MODE": Flag(int(default_mode())),
+    mode.LAZY_VARIABLE: Flag(int(default_mode())),
     "PT_HPU_METRICS_GC_DETAILS": Flag(False),
     "PT_HPU_WEIGHT_SHARING": Flag(True),
     "PT_RECIPE_CACHE_PATH": Flag(""),
@@ -70,7 +70,7 @@ def get(name: str) -> Any:
         There is no such variable.
     """
     flag = FLAGS[name]
-    if name == "PT_HPU_LAZY_MODE":
+    if name == mode.LAZY_VARIABLE:
         return int(mode.is_lazy())
     if name in _set:
         return _set[name]

@@ -6,6 +6,9 @@ import os
 
 from gaudi_lab.emulator.process.release import default_mode
 
+LAZY_VARIABLE = "PT_HPU_LAZY_MODE"
+"""The variable that the bridge reads its mode from when it loads."""
+
 _lazy: bool | None = None
 _forced = False
 
@@ -28,7 +31,7 @@ vars(is_lazy)["_is_lazy"] = None
 
 def from_environment() -> bool:
     """Return what ``PT_HPU_LAZY_MODE`` asks for now; unset means the release's default."""
-    return os.environ.get("PT_HPU_LAZY_MODE", default_mode()) != "0"
+    return os.environ.get(LAZY_VARIABLE, default_mode()) != "0"
 
 
 def force(lazy: bool) -> None:

@@ -112,10 +112,11 @@ class History:
         self._latest.append(compiled)
         if self.tried_by:
             compiled = replace(compiled, cause=Cause("trial", f"tried by {self.tried_by}"))
-        cause = compiled.cause
-        if cause.alike not in self._costs and len(self._costs) >= MOST_CAUSES:
-            cause, compiled = OTHERS, replace(compiled, cause=OTHERS)
-        self._costs[cause.alike] = self._costs.get(cause.alike, CauseCost(cause)).add(compiled)
+        counted = compiled
+        if compiled.cause.alike not in self._costs and len(self._costs) >= MOST_CAUSES:
+            counted = replace(compiled, cause=OTHERS)
+        alike = counted.cause.alike
+        self._costs[alike] = self._costs.get(alike, CauseCost(counted.cause)).add(counted)
         return compiled
 
     def since(self, number: int) -> list[Compile]:

@@ -172,7 +172,7 @@ def _mode_choice(now: Mode, mode: Mode, models: list[SwitchedModel]) -> Choice:
             FRESH_PROCESS if bridge.keeps_mode() else IN_PLACE,
             *_list_what_carries_over(mode, models),
         ]
-    return Choice(str(mode), str(mode), mode is now, "", ". ".join(notes) + ".")
+    return Choice(str(mode), str(mode), mode is now, note=". ".join(notes) + ".")
 
 
 def _list_what_carries_over(mode: Mode, models: list[SwitchedModel]) -> list[str]:

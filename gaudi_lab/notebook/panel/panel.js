@@ -313,12 +313,11 @@ function question({ question: asked }) {
 
 function radio(id, ui, mode) {
   const own = `${id}-mode-${mode.value}`;
-  const off = Boolean(mode.reason) || ui.stale;
   return h("div", { class: "gl-choice" },
     h("label", {},
       h("input", {
         type: "radio", name: `${id}-mode`, id: own, value: mode.value, checked: mode.on, "data-do": "mode",
-        "aria-disabled": off, "aria-describedby": `${own}-note`,
+        "aria-disabled": Boolean(ui.stale), "aria-describedby": `${own}-note`,
       }),
       mode.label, waiting(ui, key("", "mode"), mode.on)),
     note(`${own}-note`, mode),

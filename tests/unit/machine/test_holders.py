@@ -60,12 +60,20 @@ def test_what_else_a_process_has_open_is_no_device(opened_by):
         ("/dev/accel/accel0", True),
         ("/dev/accel/accel7", True),
         ("/dev/hl3", True),
+        ("/dev/accel/accel1", False),  # of another maker, such as a laptop's NPU
+        ("/dev/accel/accel2", False),  # whose it is is not known
         ("/dev/accel/accel_controlD0", False),  # a monitor, such as hl-smi
         ("/dev/hl_controlD0", False),
         ("/dev/hlx", False),
     ],
 )
-def test_the_drivers_files_for_work_count_and_those_for_watching_do_not(tmp_path, file, is_device):
+def test_the_drivers_files_for_work_count_and_those_for_watching_do_not(
+    tmp_path, monkeypatch, file, is_device
+):
+    monkeypatch.setattr(holders, "_ACCELERATORS", tmp_path)
+    for accelerator, vendor in (("accel0", "0x1da3"), ("accel1", "0x8086"), ("accel7", "0x1da3")):
+        (tmp_path / accelerator / "device").mkdir(parents=True)
+        (tmp_path / accelerator / "device" / "vendor").write_text(f"{vendor}\n")
     descriptors = tmp_path / "fd"
     descriptors.mkdir()
     (descriptors / "5").symlink_to(file)

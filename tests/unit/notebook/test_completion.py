@@ -1,7 +1,7 @@
 import pytest
 from torch.utils.data import DataLoader
 
-from gaudi_lab.notebook.completion import _OF_COMPARE, complete
+from gaudi_lab.notebook.completion import COMPARE_OPTIONS, complete
 
 
 def offered(text, workbench=None, user_ns=None):
@@ -17,7 +17,7 @@ def offered(text, workbench=None, user_ns=None):
         ("%gaudi_relaunch ", ["--env", "--drop", "--rerun"]),
         ("%gaudi_relaunch --drop ", ["net", "--rerun"]),
         ("%gaudi_relaunch --drop net n", []),
-        ("%gaudi_compare ", ["net", *_OF_COMPARE]),
+        ("%gaudi_compare ", ["net", *COMPARE_OPTIONS]),
         ("%gaudi_compare --rounds 3 n", ["net"]),
         ("%gaudi_compare --method r", ["resident", "ray"]),
         ("%gaudi_export --form h", ["habana_frameworks"]),
