@@ -314,6 +314,11 @@ class _GuardedForward:
             watcher.before_capture()
         shapes = call_shapes.read_shapes(self.original, args, given)
         memory = bridge.memory()
+        inside_another = bridge.capturing()
+        if not inside_another:
+            # What made the arguments is a program of its own, as before each replay: with the copies it were another,
+            # and the next call would compile once more.
+            bridge.mark_step()
         # The tensors of the first call become the graph's inputs, which later calls write into.
         copies = Copies(args, given)
         call = call_shapes.named(self.original, copies.args, copies.kwargs)
@@ -330,7 +335,6 @@ class _GuardedForward:
 
         carrier = _Carrier(run, self._options)
         for_the_bridge = {name: x for name, x in kwargs.items() if name in _OF_THE_BRIDGE}
-        inside_another = bridge.capturing()
         started = time.perf_counter()
         try:
             with plain_errors():

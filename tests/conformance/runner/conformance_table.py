@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -24,6 +26,28 @@ class Row(NamedTuple):
     passed: int
     total: int
     note: str = ""
+
+
+@dataclass
+class Results:
+    """Everything that was found, told on stderr as it comes: a run that ends early has lost nothing.
+
+    Attributes
+    ----------
+    rows
+        The table's lines.
+    complaints
+        What known_failures.toml did not expect.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def add(self, row: Row, complaints: Sequence[str] = ()) -> None:
+        """Take in one line and what is wrong with it."""
+        self.rows.append(row)
+        self.complaints += complaints
+        print("\n    ".join(["  ".join(_cells(row)), *complaints]), file=sys.stderr, flush=True)
 
 
 def text(rows: Iterable[Row]) -> str:

@@ -15,7 +15,7 @@ import generate_rows
 import op_db_rows
 import planted_reason_rows
 import suites
-from conformance_table import Row, text
+from conformance_table import Results, Row, text
 
 
 def main() -> int:
@@ -33,15 +33,7 @@ def main() -> int:
         help="also fetch and run other projects' suites",
     )
     options = parser.parse_args()
-    # First: some of the contract's tests need the environments that the suites make.
-    of_suites, complaints = suites.rows(options.workers) if options.suites else ([], [])
-    rows: list[Row] = contract_rows.rows()
-    of_reasons, reasons = planted_reason_rows.rows()
-    complaints += [f"{row.what} {row.mode}: not all named" for row in of_reasons if row.passed < row.total]
-    rows += of_reasons
-    of_generate, generated = generate_rows.rows()
-    complaints += [f"{row.what} {row.mode}: other tokens" for row in of_generate if row.passed < row.total]
-    rows += of_generate
+    results = Results()
     for database in op_db_rows.DATABASES:
         for mode, compiler in (("eager", "replay"), ("lazy", "replay"), ("lazy", "openvino")):
             print(f"running {database} in {mode} mode, {compiler} ...", file=sys.stderr, flush=True)
@@ -53,19 +45,28 @@ def main() -> int:
                 samples=options.samples,
                 workers=options.workers,
             )
-            rows.append(row)
-            complaints += verdict.complaints(f"{database} {row.mode}")
+            results.add(row, verdict.complaints(f"{database} {row.mode}"))
     print(
         f"running {op_db_rows.INDUCTOR_CASES} of these cases with Inductor ...", file=sys.stderr, flush=True
     )
     for row, verdict in op_db_rows.by_inductor(options.workers):
-        rows.append(row)
-        complaints += verdict.complaints(f"{row.what} {row.mode}")
-    rows += of_suites
-    print(text(rows))
-    print(f"\n{reasons}\n\n{generated}")
-    print("\n".join(["", *complaints]) if complaints else "")
-    return 1 if complaints else 0
+        results.add(row, verdict.complaints(f"{row.what} {row.mode}"))
+    if options.suites:  # Before the contract: some of its tests need the environments that the suites make.
+        suites.run(results, options.workers)
+    for row in contract_rows.rows():
+        results.add(row)
+    reasons = _add(results, planted_reason_rows.rows(), "not all named")
+    generated = _add(results, generate_rows.rows(), "other tokens")
+    print("\n\n".join([text(results.rows), reasons, generated, "\n".join(results.complaints)]).rstrip())
+    return 1 if results.complaints else 0
+
+
+def _add(results: Results, found: tuple[list[Row], str], complaint: str) -> str:
+    """Add lines that have to be whole, with `complaint` where one is not; return the table that goes with them."""
+    rows, table = found
+    for row in rows:
+        results.add(row, [f"{row.what} {row.mode}: {complaint}"] if row.passed < row.total else ())
+    return table
 
 
 if __name__ == "__main__":

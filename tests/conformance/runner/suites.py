@@ -20,7 +20,7 @@ import openreg_suite
 import optimum_suite
 import programs_suite
 import transformers_suite
-from conformance_table import Row, text
+from conformance_table import Results, text
 
 SUITES = {
     "transformers": transformers_suite,
@@ -33,20 +33,16 @@ SUITES = {
 }
 
 
-def rows(workers: int, names: list[str] | None = None) -> tuple[list[Row], list[str]]:
-    """Run the suites named, or all; return the rows of the table, and what known_failures.toml did not expect."""
-    found: list[Row] = []
-    complaints: list[str] = []
+def run(results: Results, workers: int, names: list[str] | None = None) -> None:
+    """Run the suites named, or all, and add what they come to."""
     for name in names or SUITES:
         print(f"running the suite of {name} ...", file=sys.stderr, flush=True)
         for row, verdict in SUITES[name].runs(workers):
-            found.append(row)
-            if verdict is not None:
-                complaints += verdict.complaints(f"{row.what} {row.mode}")
-    return found, complaints
+            results.add(row, verdict.complaints(f"{row.what} {row.mode}") if verdict is not None else ())
 
 
 if __name__ == "__main__":
-    table, unexpected = rows(2, sys.argv[1:] or None)
-    print("\n".join([text(table), "", *unexpected]))
-    sys.exit(1 if unexpected else 0)
+    found = Results()
+    run(found, 2, sys.argv[1:] or None)
+    print("\n".join([text(found.rows), "", *found.complaints]))
+    sys.exit(1 if found.complaints else 0)
