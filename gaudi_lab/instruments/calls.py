@@ -35,7 +35,6 @@ class _CallSlot:
         vars(module)[_PLACE] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        __tracebackhide__ = True  # IPython leaves the frame out
         module = self._module()
         assert module is not None, "a module is called while it exists"
         call = self.compiled or self.before or module._call_impl  # noqa: SLF001 - what torch calls
@@ -111,7 +110,6 @@ def _call_inside(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    __tracebackhide__ = True  # IPython leaves the frame out
     # Each watcher is asked inside what those before it have entered. An ExitStack would cost more than the rest.
     for number, watcher in enumerate(watchers, 1):
         if (around := watcher(module, args, kwargs)) is not None:

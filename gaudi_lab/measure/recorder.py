@@ -219,7 +219,6 @@ def run(
     Timeline
         Complete. If `function` raises, `recorder.timeline` has the iterations before.
     """
-    __tracebackhide__ = True  # IPython leaves the frame out
     inputs = [()] if over is None else [(item,) for item in over]
     with recorder:
         done = 0

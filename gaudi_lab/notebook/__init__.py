@@ -3,8 +3,8 @@
 `magics` has the magics, `switch_magics` makes those of the switches from their table, `usage` says what to run instead
 of what was refused, `completion` offers what can follow, `operator_magic` makes an operator of a cell. `namespace`
 knows which models the notebook has, `repeat` runs a cell repeatedly, `failed_cells` explains what the bridge raised,
-`stopped_cells` knows which cells did not run to their end, and `late_variables` what was set too late; `panel` shows
-everything live.
+`short_tracebacks` leaves out what is not the user's, `stopped_cells` knows which cells did not run to their end, and
+`late_variables` what was set too late; `panel` shows everything live.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def load(shell: InteractiveShell) -> None:
         late_variables,
         magics,
         namespace,
+        short_tracebacks,
         stopped_cells,
     )
 
@@ -42,6 +43,7 @@ def load(shell: InteractiveShell) -> None:
             stopped_cells.follow(shell),
             magics.register(shell),
             completion.register(shell),
+            short_tracebacks.follow(shell),
             failed_cells.follow(shell),
             late_variables.follow(shell),
             Handle(remember_cells(shell)),

@@ -195,7 +195,6 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.warmup(function, n=5)
         """
-        __tracebackhide__ = True  # IPython leaves the frame out
         options, code = _split_code(line)
         arguments = parse_argstring(self.gaudi_warmup, options)
         if arguments.n < 1:

@@ -44,7 +44,6 @@ def repeat(
     Interrupted
         After an interrupt, once the iterations before it are shown.
     """
-    __tracebackhide__ = True  # IPython leaves the frame out
     once, again = parts(*_known_to_ipython(shell, source, first_line))
     watching = recorder.Recorder(lab.current().watch())
     run(once, shell.user_ns)
@@ -88,7 +87,6 @@ def parts(source: str, name: str = "<gaudi_warmup>") -> tuple[CodeType, CodeType
 
 def run(code: CodeType, user_ns: dict[str, Any]) -> None:
     """Execute code in the notebook's namespace."""
-    __tracebackhide__ = True  # IPython leaves the frame out
     exec(code, user_ns)
 
 

@@ -47,7 +47,6 @@ def explain_refusals(method: Method) -> Method:
 
     @functools.wraps(method)
     def magic(self: Any, line: str, *cell: Any) -> Any:
-        __tracebackhide__ = True  # IPython leaves the frame out
         line = without_comment(line)
         try:
             return method(self, line, *cell)

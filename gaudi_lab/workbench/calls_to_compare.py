@@ -65,7 +65,7 @@ class FunctionCall:
     kwargs: dict[str, Any] = field(default_factory=dict)
 
     def run(self, values: Values) -> Any:
-        """ComparedCall it."""
+        """Call it."""
         own = {name: value for name, value in values.items() if name != "dtype" or self._takes("dtype")}
         with self._autocast(values):
             return self.function(*self.args, **{**self.kwargs, **own})
@@ -135,7 +135,7 @@ class ModelCall:
     kwargs: dict[str, Any] = field(default_factory=dict)
 
     def run(self, values: Values) -> Any:
-        """ComparedCall it, under autocast if a type is given."""
+        """Call it, under autocast if a type is given."""
         args, kwargs = self._given(values)
         with torch.no_grad(), autocast(values):
             return self.model(*args, **kwargs)

@@ -54,6 +54,7 @@ NAMES_THE_BRIDGE = {
     "comparison.script": "writes scripts for the plain bridge",
     "cli.run": "makes a folder in which other processes find the emulated package",
     "handover.kernel.bystanders": "knows whose threads hold nothing of the user's",
+    "notebook.short_tracebacks": "knows whose frames to leave out of a traceback",
     "cli.doctor": "looks whether a real one is installed, without loading it",
 }
 

@@ -19,7 +19,7 @@ import torch
 
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import lasting, on_the_host
-from gaudi_lab.emulator.lazy import agreement, compilers, recipes, recorded_graph, replay
+from gaudi_lab.emulator.lazy import agreement, compilers, failed_step, recipes, recorded_graph, replay
 from gaudi_lab.emulator.lazy.compilers import Runner
 from gaudi_lab.emulator.lazy.program import Meta, Step
 from gaudi_lab.emulator.process import flags
@@ -102,11 +102,15 @@ class CompiledProgram:
     def run(self, holders: Sequence[Any]) -> Sequence[torch.Tensor]:
         """Run on the values of `holders`, for a caller who is on the host already, in the program's default dtype."""
         hosts = [holder.host for holder in holders]
-        if self._runner is None:
-            return self._first(holders, hosts)
-        self.hits += 1
-        publish(EventId.CACHE_HIT, recipe_id=self.name)
-        return self._runner(*hosts)
+        try:
+            if self._runner is None:
+                return self._first(holders, hosts)
+            self.hits += 1
+            publish(EventId.CACHE_HIT, recipe_id=self.name)
+            return self._runner(*hosts)
+        except Exception as error:
+            failed_step.tell(error, self.steps)
+            raise
 
     def _first(self, holders: Sequence[Any], hosts: list[Any]) -> Sequence[torch.Tensor]:
         """Run step by step, checking the shapes that recording promised, then compile what was learnt."""

@@ -24,7 +24,10 @@ class Known(Protocol):
     key: Any
     parent: Any
     step: Step | None
-    origin: Origin | None
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where the step was first seen."""
 
 
 class Deviation(NamedTuple):

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from gaudi_lab.origin import Origin
+
 
 class Slot(NamedTuple):
     """A value of the program, by number."""
@@ -53,6 +55,8 @@ class Step:
         True if the host lays the result out in other strides, so that it has to be copied.
     wider
         True if the host's kernel does not know the dtype, so that it computes in a wider one.
+    origin
+        Where it was first seen; None if nobody wanted to know.
     """
 
     func: Any
@@ -63,6 +67,7 @@ class Step:
     checked: bool = False
     loose: bool = False
     wider: bool = False
+    origin: Origin | None = None
 
     def metas(self) -> list[Meta]:
         """Return what is known of the tensors that the step makes, in the order of their slots."""

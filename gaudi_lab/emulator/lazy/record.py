@@ -37,14 +37,14 @@ class Node:
     """One step of every program that begins with the same steps.
 
     `compiled` holds the compiled programs that end here, by the slots they return; `key` is what its parent finds it
-    by, and `origin` where it was first seen. `meta` is the one tensor that the step returns, if it returns just one,
-    and `plain` says that it is laid out as a new tensor of its sizes is.
+    by. `meta` is the one tensor that the step returns, if it returns just one, and `plain` says that it is laid out as
+    a new tensor of its sizes is.
 
     Most nodes have one `next` node and no program. That one is found without a hash, and the dictionaries of the
     `others` and of what is `compiled` are there only where something is in them.
     """
 
-    __slots__ = ("compiled", "key", "meta", "next", "origin", "others", "parent", "plain", "step")
+    __slots__ = ("compiled", "key", "meta", "next", "others", "parent", "plain", "step")
 
     def __init__(self, parent: Node | None, key: Any = None, step: Step | None = None) -> None:
         self.parent = parent
@@ -52,10 +52,14 @@ class Node:
         self.step = step
         self.meta = step.result if step is not None and step.result.__class__ is Meta else None
         self.plain = self.meta is not None and self.meta.is_plain
-        self.origin = origin.here() if step is not None else None
         self.next: Node | None = None
         self.others: dict[Any, Node] = _EMPTY
         self.compiled: dict[tuple[int, ...], CompiledProgram] = _EMPTY
+
+    @property
+    def origin(self) -> origin.Origin | None:
+        """Where the step was first seen."""
+        return self.step.origin if self.step is not None else None
 
     def find(self, key: Any) -> Node | None:
         """Return the node that follows by `key`; None if there is none yet."""
@@ -64,6 +68,7 @@ class Node:
 
     def grow(self, key: Any, step: Step) -> Node:
         """Return a new node that follows by `key`."""
+        step.origin = origin.here()
         node = Node(self, key, step)
         trie.size += 1
         if self.next is None:

@@ -47,13 +47,17 @@ def interpret(steps: list[Step], wanted: tuple[int, ...], inputs: Sequence[Any])
     return [values[slot] for slot in wanted]
 
 
+FILE = "<hpu graph>"
+"""What Python knows a program's source as."""
+
+
 class Source(NamedTuple):
     """A program as Python.
 
     Attributes
     ----------
     text
-        Its source, the definition of a function ``graph`` of the program's inputs.
+        Its source, the definition of a function ``graph`` of the program's inputs: a line for each operator.
     scope
         What the source names: operators and constants.
     """
@@ -63,7 +67,7 @@ class Source(NamedTuple):
 
     def compile(self) -> CodeType:
         """Compile the source."""
-        return compile(self.text, "<hpu graph>", "exec")
+        return compile(self.text, FILE, "exec")
 
     def bind(self, code: CodeType) -> Callable[..., Sequence[torch.Tensor]]:
         """Return the function, given its compiled source."""
@@ -92,10 +96,9 @@ def source_of(steps: list[Step], wanted: tuple[int, ...]) -> Source:
             scope[f"r{position}"] = step.result
             call = f"conform({call}, r{position})"
         target = _target(step.result, iter(slots_of(step)))
-        lines.append(f"{target} = {call}" if target else call)
+        line = f"{target} = {call}" if target else call
         dead = last.get(position)
-        if dead:
-            lines.append("del " + ", ".join([f"v{slot}" for slot in dead]))
+        lines.append(f"{line}; del {', '.join([f'v{slot}' for slot in dead])}" if dead else line)
     lines.append("return [" + ", ".join([f"v{slot}" for slot in wanted]) + "]")
     return Source(f"def graph({', '.join(inputs)}):\n  " + "\n  ".join(lines) + "\n", scope)
 

@@ -77,16 +77,22 @@ def _computing(func: Any) -> Route:
         try:
             return record(func, args, kwargs)
         except infer.BeingTraced:
-            return run(args, kwargs)
+            now = run
         except infer.NotRecordable as error:
-            refusal = infer.refusal(error)
-            if refusal is None:
-                fallback.check(func)
-            elif tape.capture is not None:
-                raise refusal from None
-            return on_host(func, args, kwargs)
+            now = functools.partial(_unrecorded, func, infer.refusal(error))
+        # Out here: what the host says of the arguments is the one error, not the second of two.
+        return now(args, kwargs)
 
     return compute_it
+
+
+def _unrecorded(func: Any, refusal: BaseException | None, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run an operator that could not be recorded: because of its arguments, with `refusal`, or by its nature."""
+    if refusal is None:
+        fallback.check(func)
+    elif tape.capture is not None:
+        raise refusal from None
+    return on_host(func, args, kwargs)
 
 
 def on_host(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -63,7 +63,6 @@ class WatchedCall:
 
     def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call `function`, seeing its operators."""
-        __tracebackhide__ = True  # IPython leaves the frame out
         with self._seen:
             return function(*args, **kwargs)
 
