@@ -89,7 +89,7 @@ def mode(
     if not fresh_process and not bridge.needs_fresh_process(wanted.is_lazy):
         return lab.current().change(mode=wanted)
     now = lab.current().mode
-    from gaudi_lab.workbench.aside import go_over
+    from gaudi_lab.workbench.travelling import go_over
 
     go_over(bridge.environment_for(wanted.is_lazy), f"{now} → {wanted}", mode=wanted, drop=drop, rerun=rerun)
     # Asked for by a click, the process is replaced when that has been dealt with.
@@ -127,7 +127,7 @@ def relaunch(
     --------
     >>> gaudi_lab.relaunch({"PT_HPU_ENABLE_LAZY_COLLECTIVES": "true"})
     """
-    from gaudi_lab.workbench.aside import go_over
+    from gaudi_lab.workbench.travelling import go_over
 
     environment = environment or {}
     title = ", ".join(
@@ -158,7 +158,7 @@ def restore(
     LabError
         There is none, it is another user's, or a name is not in it or would be bound anew. Nothing has changed.
     """
-    from gaudi_lab.workbench.aside import bring_back
+    from gaudi_lab.workbench.travelling import bring_back
 
     print("\n".join(bring_back(path, names, replace_bound=replace)))  # noqa: T201 - said where it was asked for
 

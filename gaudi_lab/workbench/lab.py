@@ -26,11 +26,11 @@ from gaudi_lab.settings import (
     Switch,
 )
 from gaudi_lab.workbench import planning
+from gaudi_lab.workbench.aside import Aside, ModelAside
 from gaudi_lab.workbench.compiles import Compiles
 from gaudi_lab.workbench.entries import Entries
 
 if TYPE_CHECKING:
-    from gaudi_lab.workbench.aside import Aside, ModelAside
     from gaudi_lab.workbench.model import SwitchedModel
 
 Subscriber = Callable[[Change], None]
@@ -328,8 +328,6 @@ class Lab:
 
     def set_aside(self) -> Aside:
         """Take every switch off every model, so that the models can travel; return what brings it all back."""
-        from gaudi_lab.workbench.aside import Aside, ModelAside
-
         models = tuple(
             ModelAside(m.name, m.model, m.settings, m.requested, self._own_request[m.name], _inputs_of(m))
             for m in self._models.values()

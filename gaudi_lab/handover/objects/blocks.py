@@ -35,6 +35,40 @@ class Block(NamedTuple):
     hash: str
 
 
+class Piece:
+    """Memory that is written beside the pickles, as an object refers to it.
+
+    Attributes
+    ----------
+    key
+        What stands for it in the pickle.
+    """
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: tuple[Any, ...]) -> None:
+        self.key = key
+
+
+class DevicePlace(Piece):
+    """The device that something is on, as an object refers to it.
+
+    Attributes
+    ----------
+    device
+        Its name.
+    on_host
+        Whether its objects are left in host memory: nothing touches the device then.
+    """
+
+    __slots__ = ("device", "on_host")
+
+    def __init__(self, device: str, on_host: bool = False) -> None:
+        super().__init__(("place", device))
+        self.device = device
+        self.on_host = on_host and device != "cpu"
+
+
 FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 """The errors that say that there is no space left."""
 

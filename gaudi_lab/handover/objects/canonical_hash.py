@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gaudi_lab.handover.objects import blocks, functions
-from gaudi_lab.handover.objects.carrier import ATOMS, Carrier, DevicePlace, FoundAs, Piece
+from gaudi_lab.handover.objects.blocks import DevicePlace, Piece
+from gaudi_lab.handover.objects.carrier import ATOMS, Carrier, FoundAs
 from gaudi_lab.handover.objects.landmarks import Landmarks
 
 Hashes = Mapping[tuple[Any, ...], str]

@@ -16,7 +16,7 @@ from typing import Any
 import cloudpickle
 
 from gaudi_lab.handover.objects import everyday, functions, open_files, refusals
-from gaudi_lab.handover.objects.blocks import Full
+from gaudi_lab.handover.objects.blocks import DevicePlace, Full, Piece
 from gaudi_lab.handover.objects.landmarks import Landmarks
 
 PROTOCOL = 5
@@ -38,40 +38,6 @@ def register(reducer_for: ReducerFor) -> None:
 
 FoundAs = dict[int, tuple[str, str]]
 """By the address of a function or class, the module and name that it was asked for by."""
-
-
-class Piece:
-    """Memory that is written beside the pickles, as an object refers to it.
-
-    Attributes
-    ----------
-    key
-        What stands for it in the pickle.
-    """
-
-    __slots__ = ("key",)
-
-    def __init__(self, key: tuple[Any, ...]) -> None:
-        self.key = key
-
-
-class DevicePlace(Piece):
-    """The device that something is on, as an object refers to it.
-
-    Attributes
-    ----------
-    device
-        Its name.
-    on_host
-        Whether its objects are left in host memory: nothing touches the device then.
-    """
-
-    __slots__ = ("device", "on_host")
-
-    def __init__(self, device: str, on_host: bool = False) -> None:
-        super().__init__(("place", device))
-        self.device = device
-        self.on_host = on_host and device != "cpu"
 
 
 class Carrier(cloudpickle.Pickler):

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gaudi_lab.handover.objects import reach
-from gaudi_lab.handover.objects.carrier import ATOMS, Carrier, Counted, Piece
+from gaudi_lab.handover.objects.blocks import Piece
+from gaudi_lab.handover.objects.carrier import ATOMS, Carrier, Counted
 from gaudi_lab.handover.objects.landmarks import Landmarks
 from gaudi_lab.handover.objects.refusals import CannotTravel
 

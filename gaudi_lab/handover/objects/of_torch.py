@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gaudi_lab.handover.objects.carrier import DevicePlace
+from gaudi_lab.handover.objects.blocks import DevicePlace
 from gaudi_lab.handover.objects.refusals import CannotTravel
 
 _HOST = "cpu"

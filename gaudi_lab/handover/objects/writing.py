@@ -7,7 +7,8 @@ import io
 from typing import Any, NamedTuple
 
 from gaudi_lab.handover.objects import blocks
-from gaudi_lab.handover.objects.carrier import Carrier, Piece
+from gaudi_lab.handover.objects.blocks import Piece
+from gaudi_lab.handover.objects.carrier import Carrier
 from gaudi_lab.handover.objects.landmarks import Landmarks
 
 

@@ -7,7 +7,7 @@ import torch
 from gaudi_lab import api, bridge
 from gaudi_lab.settings import Mode
 from gaudi_lab.workbench import lab
-from gaudi_lab.workbench.aside import WorkbenchTravels, unpack
+from gaudi_lab.workbench.travelling import WorkbenchTravels, unpack
 
 
 def switches(workbench):
