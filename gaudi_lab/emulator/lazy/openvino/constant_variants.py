@@ -23,6 +23,7 @@ from gaudi_lab.emulator.lazy import compilers, recipes
 from gaudi_lab.emulator.lazy.compilers import CannotCompile, Computation, FirstRun, Program, Runner
 from gaudi_lab.emulator.lazy.openvino.conversion import DTYPES, Converter, explain
 from gaudi_lab.emulator.lazy.openvino.infer_request import InferRequest
+from gaudi_lab.emulator.lazy.openvino.openvino_operators import ENDS_THE_PROCESS
 from gaudi_lab.emulator.lazy.program import Step
 from gaudi_lab.emulator.lazy.shared_results import SharedResults
 
@@ -38,7 +39,11 @@ def why_not(steps: list[Step], hosts: Sequence[Any]) -> str:
         return reason
     metas = [meta for step in steps for meta in step.metas()]
     unknown = next((meta.dtype for meta in metas if meta.dtype not in DTYPES), None)
-    return "" if unknown is None else f"it computes in {unknown}"
+    if unknown is not None:
+        return f"it computes in {unknown}"
+    funcs = [step.func for step in steps if step.func is not None]
+    deadly = next((func for func in funcs if func._schema.name in ENDS_THE_PROCESS), None)
+    return "" if deadly is None else f"{deadly} ends the process there"
 
 
 def compile_program(program: Program, first: FirstRun) -> tuple[Runner, bool] | None:

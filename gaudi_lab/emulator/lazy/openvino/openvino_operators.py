@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 _aten = torch.ops.aten
 
+ENDS_THE_PROCESS = frozenset({"aten::gcd", "aten::gcd_"})
+"""Operators with which OpenVINO writes to memory that is not its own: the process ends there, or at a later program."""
+
 
 def name_known_operators(module: fx.GraphModule) -> None:
     """Rewrite a program's graph in place, with the same results."""

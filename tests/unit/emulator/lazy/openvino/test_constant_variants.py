@@ -147,9 +147,11 @@ def test_what_it_cannot_take_runs_step_by_step_and_is_named(compiled):
     x = torch.randn(3, 4).to("hpu")
     assert torch.rand_like(x).cpu().shape == (3, 4)
     assert (x.double() * 2).cpu().dtype is torch.float64
+    assert torch.gcd(torch.tensor([12, 18]).to("hpu"), torch.tensor([8, 27]).to("hpu")).tolist() == [4, 9]
     assert [reason.reason for reason in compilers.passed_over] == [
         "aten.rand_like.default draws random numbers",
         "it computes in torch.float64",
+        "aten.gcd.default ends the process there",
     ]
     assert "runs step by step and not by OpenVINO" in str(compilers.passed_over[0])
     assert not compiled
