@@ -73,13 +73,14 @@ class HpuTensor(torch.Tensor):
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
-    def __new__(cls, data: torch.Tensor, requires_grad: bool = True) -> Any:
+    def __new__(cls, data: torch.Tensor, requires_grad: bool = True, **own: Any) -> Any:
         """Return a parameter, as `torch.nn.Parameter` does, on the device of `data`.
 
         Programs rebuild a parameter with `type(parameter)(data, requires_grad=...)`, and the type of a parameter
-        on this device is this class.
+        on this device is this class. Some add `**vars(parameter)`, which have two names more here than elsewhere.
         """
-        return torch.nn.Parameter(data, requires_grad)
+        own = {name: value for name, value in own.items() if name not in ("_cell", "_is_param")}
+        return torch.nn.Parameter(data, requires_grad, **own)
 
     @classmethod
     def over(cls: type[_Kind], cell: Cell, size: Any, stride: Any, offset: Any, dtype: torch.dtype) -> _Kind:

@@ -15,6 +15,19 @@ def test_a_parameter_is_rebuilt_by_its_type(mode):
         assert type(parameter)(data).requires_grad
 
 
+def test_a_parameter_is_rebuilt_from_its_attributes_as_init_empty_weights_does(mode):
+    from accelerate import init_empty_weights
+
+    with init_empty_weights():
+        layer = torch.nn.Linear(2, 3, device="hpu")
+    assert layer.weight.device.type == "meta"
+    assert type(layer.weight) is torch.nn.Parameter
+    parameter = torch.nn.Parameter(torch.ones(2, device="hpu"))
+    parameter.seen = True
+    with pytest.raises(TypeError, match="seen"):
+        type(parameter)(parameter.to("cpu"), **vars(parameter))
+
+
 def test_a_module_offloaded_to_the_host_computes_on_the_device(mode):
     from accelerate import cpu_offload
 
