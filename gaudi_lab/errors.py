@@ -1,8 +1,9 @@
-"""What Gaudi Lab says when it cannot do what was asked: why not, and the line to run instead."""
+"""What Gaudi Lab says when it cannot do what was asked, why not and the line to run instead; and errors of others."""
 
 from __future__ import annotations
 
 import re
+import sys
 
 
 class LabError(RuntimeError):
@@ -38,6 +39,26 @@ class LabValueError(LabError, ValueError):
 
 def _with_remedy(why: str, line: str | None) -> str:
     return f"{why} Run: {line}" if line else why
+
+
+def chain_of(error: BaseException) -> list[BaseException]:
+    """Return `error` and the errors that it was raised from or while handling: each has frames of its own."""
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is not None and link not in found:
+            found.append(link)
+            waiting += [link.__cause__, link.__context__]
+    return found
+
+
+def add_note(error: BaseException, line: str) -> None:
+    """Add a line below what an error says; write it at once where Python is too old for that, before 3.11."""
+    if sys.version_info >= (3, 11):
+        error.add_note(line)
+    else:
+        sys.stderr.write(line + "\n")
 
 
 def first_line(text: str) -> str:

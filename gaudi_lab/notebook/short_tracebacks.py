@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from gaudi_lab.errors import chain_of
 from gaudi_lab.instruments.handle import Handle
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def follow(shell: InteractiveShell) -> Handle:
 
 def hide(error: BaseException) -> None:
     """Mark the frames to leave out of an error's traceback, and of those of the errors behind it."""
-    for each in _behind(error):
+    for each in chain_of(error):
         for frame in _frames(each.__traceback__):
             # A module's own frame has the module's names for its locals: a mark would stay there.
             if _is_hidden(frame) and frame.f_locals is not frame.f_globals:
@@ -59,17 +60,6 @@ def hide(error: BaseException) -> None:
 def _is_hidden(frame: FrameType) -> bool:
     name = frame.f_globals.get("__name__") or ""
     return any(name == package or name.startswith(f"{package}.") for package in HIDDEN)
-
-
-def _behind(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it was raised from or while handling, each once."""
-    waiting: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while waiting:
-        if (each := waiting.pop()) is not None and id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            waiting += [each.__cause__, each.__context__]
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[FrameType]:

@@ -13,13 +13,14 @@ from gaudi_lab import frontend
 from gaudi_lab.emulator.lazy import replay
 from gaudi_lab.emulator.lazy.departure import name_of
 from gaudi_lab.emulator.lazy.program import Step
+from gaudi_lab.errors import add_note
 
 
 def tell(error: BaseException, steps: Sequence[Step]) -> None:
     """Add to an error which of `steps` raised it, if its traceback shows that."""
     step = _find(error.__traceback__, [step for step in steps if step.func is not None])
     if step is not None:
-        error.add_note(f"Raised by {name_of(step.func)}{_place(step)}.")
+        add_note(error, f"Raised by {name_of(step.func)}{_place(step)}.")
 
 
 def _find(traceback: TracebackType | None, operators: Sequence[Step]) -> Step | None:

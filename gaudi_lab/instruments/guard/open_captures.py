@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 
 from gaudi_lab import bridge
+from gaudi_lab.errors import add_note, chain_of
 
 CLOSED = (
     "Gaudi Lab: this ended the capture of an HPU graph. The unfinished graph was discarded and the capture is closed: "
@@ -29,25 +29,6 @@ def close_capture(error: BaseException) -> None:
     """
     if not bridge.capturing():
         return
-    for link in _chain_of(error):
+    for link in chain_of(error):
         traceback.clear_frames(link.__traceback__)
-    _note(error, STILL_OPEN if bridge.capturing() else CLOSED)
-
-
-def _chain_of(error: BaseException) -> list[BaseException]:
-    """Return `error` and the errors that it was raised from or while handling: each has frames of its own."""
-    found: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        link = waiting.pop()
-        if link is not None and link not in found:
-            found.append(link)
-            waiting += [link.__cause__, link.__context__]
-    return found
-
-
-def _note(error: BaseException, line: str) -> None:
-    if sys.version_info >= (3, 11):
-        error.add_note(line)
-    else:
-        sys.stderr.write(line + "\n")
+    add_note(error, STILL_OPEN if bridge.capturing() else CLOSED)
