@@ -22,6 +22,7 @@ HIDDEN = (
     "torch._decomp",
     "torch._dynamo",
     "torch._functorch",
+    "torch._guards",
     "torch._higher_order_ops",
     "torch._inductor",
     "torch._prims_common",

@@ -1,7 +1,8 @@
 """Which step of a recorded program raised an error, and which line had recorded it.
 
 A program runs when somebody asks for a value, lines after the operator was called, and that is what a traceback shows.
-The operator is told as a note of the error, with the line that was the first to record such a step.
+The operator is told as a note of the error, with the line that was the first to record such a step. Which line recorded
+it this time nobody knows: to look at each step would cost more than to record it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def tell(error: BaseException, steps: Sequence[Step]) -> None:
     """Add to an error which of `steps` raised it, if its traceback shows that."""
     step = _find(error.__traceback__, [step for step in steps if step.func is not None])
     if step is not None:
-        add_note(error, f"Raised by {name_of(step.func)}{_place(step)}.")
+        add_note(error, f"Raised by {name_of(step.func)}.{_place(step)}")
 
 
 def _find(traceback: TracebackType | None, operators: Sequence[Step]) -> Step | None:
@@ -43,9 +44,9 @@ def _place(step: Step) -> str:
     origin = step.origin
     if origin is None or origin.line is None:
         return ""
-    line = f", first recorded at {frontend.name_line(*origin.line)}"
+    line = f" Such a step was first recorded at {frontend.name_line(*origin.line)}"
     inner = origin.inner() if origin.inner is not None else None
     if inner is None:
-        return line
+        return f"{line}."
     kind = type(inner).__name__
-    return f"{line}, in {origin.module} ({kind})" if origin.module else f"{line}, in {kind}"
+    return f"{line}, in {origin.module} ({kind})." if origin.module else f"{line}, in {kind}."

@@ -17,7 +17,7 @@ from known_failures import Verdict
 
 # Its pipelines import torchvision, of which there is no CPU build beside this torch.
 _SHIM = {"PYTHONPATH": str(HERE / "optimum_habana" / "shim")}
-# The second line is what optimum-habana's own pins come to: pip finds that out, too, in half an hour.
+# The second line is what optimum-habana's own pins come to: pip would find that out by a long search.
 PINS = (
     "optimum-habana==1.21.2", "pytest<8", "parameterized", "datasets==3.6.0", "GitPython", "torchmetrics",
     "transformers==4.55.4", "diffusers==0.35.1", "huggingface-hub<1", "tokenizers<0.22",
