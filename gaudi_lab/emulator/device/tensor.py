@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -79,8 +80,7 @@ class HpuTensor(torch.Tensor):
         Programs rebuild a parameter with `type(parameter)(data, requires_grad=...)`, and the type of a parameter
         on this device is this class. Some add `**vars(parameter)`, which have two names more here than elsewhere.
         """
-        own = {name: value for name, value in own.items() if name not in ("_cell", "_is_param")}
-        return torch.nn.Parameter(data, requires_grad, **own)
+        return torch.nn.Parameter(data, requires_grad, **users_own(own))
 
     @classmethod
     def over(cls: type[_Kind], cell: Cell, size: Any, stride: Any, offset: Any, dtype: torch.dtype) -> _Kind:
@@ -140,21 +140,21 @@ class HpuTensor(torch.Tensor):
         return format(self.detach().item(), spec) if self.dim() == 0 else object.__format__(self, spec)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Copy value, dtype, `requires_grad`, gradient and attributes, as PyTorch does for its own tensors."""
+        """Copy value, dtype, `requires_grad`, and but for parameters gradient and attributes, as PyTorch does."""
         if id(self) in memo:
             return memo[id(self)]
         if not self.is_leaf:
             return super().__deepcopy__(memo)  # PyTorch's refusal
         with torch.no_grad():
-            copy: Any = self.detach().clone()
+            copied: Any = self.detach().clone()
         if isinstance(self, torch.nn.Parameter):
-            copy = torch.nn.Parameter(copy, requires_grad=self.requires_grad)
-        else:
-            copy.requires_grad_(self.requires_grad)
-        memo[id(self)] = copy
+            copied = memo[id(self)] = torch.nn.Parameter(copied, requires_grad=self.requires_grad)
+            return copied
+        memo[id(self)] = copied.requires_grad_(self.requires_grad)
+        vars(copied).update(copy.deepcopy(users_own(vars(self)), memo))
         if self.grad is not None:
-            copy.grad = self.grad.__deepcopy__(memo)
-        return copy
+            copied.grad = self.grad.__deepcopy__(memo)
+        return copied
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle over the storage, so that tensors that share memory still share it when they are loaded."""
@@ -220,6 +220,11 @@ class HpuTensor(torch.Tensor):
     def is_pinned(self, device: Any = None) -> bool:  # noqa: ARG002
         """Return False: device memory is never pinned host memory."""
         return False
+
+
+def users_own(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return those attributes of a tensor that neither this class nor `torch.nn.Parameter` has put there."""
+    return {name: value for name, value in attributes.items() if name not in ("_cell", "_is_param")}
 
 
 def no_sparse(x: torch.Tensor) -> NotImplementedError:

@@ -219,6 +219,20 @@ def on_host(x: Any) -> Any:
     return CPU if isinstance(x, torch.device) and check_index(x).type == "hpu" else x
 
 
+def refuse_to_write_to_host(func: Any, args: Any, kwargs: Any) -> None:
+    """Refuse an operator that writes into a tensor on the host: a program takes it in by its value.
+
+    Raises
+    ------
+    OnAnotherDevice
+        One of the arguments that `func` writes into is on the host.
+    """
+    for held in written(func, args, kwargs):
+        for x in held if isinstance(held, (list, tuple)) else (held,):
+            if isinstance(x, torch.Tensor) and not isinstance(x, HpuTensor):
+                raise _on_another_device(x)
+
+
 def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
     """Return the value of a 0-dim CPU tensor as it is now; other CPU tensors cannot mix with the device's.
 
@@ -232,7 +246,11 @@ def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
     if x.dim() == 0 and x.device.type == "cpu":
         with lasting():
             return x.detach().clone()
-    raise OnAnotherDevice(
+    raise _on_another_device(x)
+
+
+def _on_another_device(x: torch.Tensor) -> OnAnotherDevice:
+    return OnAnotherDevice(
         "Expected all tensors to be on the same device, but found at least two devices, "
         f"hpu:0 and {x.device}! Move the tensor first: tensor.to('hpu')"
     )

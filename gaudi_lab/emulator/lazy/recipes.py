@@ -12,11 +12,11 @@ cache.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -96,28 +96,27 @@ class DiskCache:
             path.unlink(missing_ok=True)
 
     def load(self, key: str) -> bytearray | None:
-        """Return the recipe stored under `key`; None if there is none."""
+        """Return the recipe stored under `key`; None if there is none, or none that can be read."""
         path = self._path(key)
         try:
             with path.open("rb") as file:
                 recipe = bytearray(os.fstat(file.fileno()).st_size)
                 file.readinto(recipe)
-            os.utime(path)  # used just now
-        except FileNotFoundError:
+        except OSError:
             return None
+        with contextlib.suppress(OSError):  # a folder may be shared, or for reading only
+            os.utime(path)  # used just now
         return recipe
 
     def store(self, key: str, recipe: bytes) -> None:
         """Keep `recipe` under `key`. Where the folder has become unusable nothing is kept: it is only a cache."""
+        part = self._folder / f"{key}.{os.getpid()}.part"  # a temporary file would be for this user alone
         try:
-            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as file:
-                part = Path(file.name)
-                try:
-                    file.write(recipe)
-                    file.close()
-                    part.replace(self._path(key))
-                finally:
-                    part.unlink(missing_ok=True)
+            try:
+                part.write_bytes(recipe)
+                part.replace(self._path(key))
+            finally:
+                part.unlink(missing_ok=True)
             self._trim()
         except OSError:
             return

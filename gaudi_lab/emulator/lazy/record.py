@@ -125,8 +125,8 @@ class Recording:
         elif cell.host.__class__ is not torch.Tensor and infer.is_traced(cell.host):
             raise infer.BeingTraced
         cell.fresh = False
-        cell.recording = self
         cell.slot = self._enter(cell.signature, cell)
+        cell.recording = self  # last: an interrupt before leaves a cell that is unknown, and not one of another slot
         return cell.slot
 
     def _enter(self, signature: Any, holder: Any) -> int:
@@ -219,6 +219,7 @@ class Recording:
         return tensor
 
     def _first_sight(self, key: Any, func: Any, args: Any, kwargs: Any) -> Node:
+        infer.refuse_to_write_to_host(func, args, kwargs)
         infer.fake_mode()  # the first time PyTorch imports Dynamo for it, which takes seconds and compiles nothing
         started = time.perf_counter()
         result = infer.result(func, args, kwargs)
@@ -256,8 +257,13 @@ class Recording:
         needs a result of what another one runs waits here.
         """
         with self._tape.lock:
-            if self.steps and self._tape.recording is self:
+            if self._tape.recording is not self:
+                return
+            if self.steps:
                 self._execute(self._tape)
+            elif self.inputs:  # of an operator that ran on the host instead: the next program has no use for them
+                self.forget()
+                self._tape.recording = Recording(self._tape)
 
     def _execute(self, tape: Tape) -> None:
         if trie.size > trie.capacity:

@@ -129,11 +129,13 @@ def _takes_tensors(func: Any) -> bool:
 
 
 def _casting(func: Any, cast: Cast) -> Callable[..., Any]:
-    fixed = "dtype" in [argument.name for argument in func._schema.arguments]
+    names = [argument.name for argument in func._schema.arguments]
+    position = names.index("dtype") if "dtype" in names else len(names)
 
     def kernel(*args: Any, **kwargs: Any) -> Any:
         with torch._C._ExcludeDispatchKeyGuard(_KEYS):
-            dtype = None if fixed and kwargs.get("dtype") is not None else cast(args, kwargs)
+            asked = args[position] if position < len(args) else kwargs.get("dtype")
+            dtype = cast(args, kwargs) if asked is None else None
             if dtype is None:
                 return func(*args, **kwargs)
             return func(

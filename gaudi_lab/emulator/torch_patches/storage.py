@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from gaudi_lab.emulator.device.acquire import check_index, module_of_process
-from gaudi_lab.emulator.device.tensor import HpuTensor, adopt, wrap
+from gaudi_lab.emulator.device.tensor import HpuTensor, adopt, users_own, wrap
 from gaudi_lab.emulator.lazy.record import tape
 
 # Asked before PyTorch's own package for "hpu", which would allocate memory that the Python backend cannot.
@@ -75,7 +75,11 @@ def reduce(tensor: HpuTensor) -> tuple[Any, ...]:
     layout = (storage, host.storage_offset(), tuple(host.size()), host.stride())
     if isinstance(tensor, torch.nn.Parameter):
         data = torch._utils._rebuild_tensor_v2, (*layout, False, hooks)
-        return torch._utils._rebuild_parameter, (_Reduced(data), tensor.requires_grad, hooks)
+        parts = _Reduced(data), tensor.requires_grad, hooks
+        own = users_own(vars(tensor))
+        if own:
+            return torch._utils._rebuild_parameter_with_state, (*parts, own)
+        return torch._utils._rebuild_parameter, parts
     return torch._utils._rebuild_tensor_v2, (*layout, tensor.requires_grad, hooks)
 
 

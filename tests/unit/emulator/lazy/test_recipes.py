@@ -42,6 +42,20 @@ def test_a_folder_that_became_unusable_keeps_nothing_and_breaks_nothing(cache, t
     assert cache.load("a") is None
 
 
+def test_a_folder_of_somebody_else_is_read(cache, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    cache.store("known", b"recipe")
+    monkeypatch.setattr("os.utime", refuse)
+    assert cache.load("known") == b"recipe"
+
+
+def test_a_recipe_that_cannot_be_read_is_as_none(cache, tmp_path):
+    (tmp_path / "recipes" / "known.recipe").mkdir()
+    assert cache.load("known") is None
+
+
 def test_what_cannot_be_written_leaves_no_file_behind(cache, tmp_path):
     with pytest.raises(TypeError):
         cache.store("a", object())

@@ -223,6 +223,28 @@ def test_a_failing_graph_poisons_only_its_own_tensors(lazy):
     assert (safe.tolist(), done.tolist(), (safe * 4).tolist()) == ([1.0, 2.0], [2.0, 3.0], [4.0, 8.0])
 
 
+def test_what_an_operator_on_the_host_was_given_does_not_enter_the_next_program(compiled):
+    for number in range(1, 4):
+        for _ in range(number):
+            torch.nonzero(on_device(1.0, 0.0, 2.0))
+        assert (on_device(1.0) + 1).tolist() == [2.0]
+        assert not tape.recording.inputs
+
+    assert len(compiled) == 1
+
+
+def test_an_interrupt_on_the_way_in_leaves_the_tensor_unknown(lazy, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    x = on_device(1.0, 2.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tape.recording), "_enter", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            x + 1
+    assert (x + 1).tolist() == [2.0, 3.0]
+
+
 def test_the_trie_is_emptied_when_it_is_full(lazy, monkeypatch):
     monkeypatch.setattr(trie, "capacity", 20)
     for size in range(1, 40):

@@ -33,6 +33,13 @@ def test_lists(x):
     assert not torch.hpu.is_autocast_hpu_enabled()
 
 
+def test_a_dtype_that_is_asked_for_is_what_it_is_computed_in(x):
+    with torch.autocast("hpu", torch.bfloat16):
+        for function in (F.softmax, F.log_softmax):
+            asked = function(x, -1, dtype=torch.float32)
+            assert torch.equal(asked.cpu(), function(x.cpu(), -1, dtype=torch.float32)), function
+
+
 def test_the_numbers_are_rounded(x):
     with torch.autocast("hpu", torch.bfloat16):
         low = x @ x

@@ -86,6 +86,19 @@ def test_what_must_not_be_a_copy_is_refused(mode):
     assert norm.running_mean.tolist() == [0.0, 0.0]
 
 
+def test_a_number_on_the_host_is_not_written_to(lazy):
+    x, total = HOST.to("hpu"), torch.tensor(0.0)
+    for write in (
+        lambda: total.add_(x.sum()),
+        lambda: torch.sum(x, [0, 1], out=total),
+        lambda: torch.addcmul(total, x[0, 0], x[1, 1], out=total),
+    ):
+        for _ in range(2):  # what is refused leaves nothing that would be found the second time
+            with pytest.raises(RuntimeError, match="same device"):
+                write()
+    assert (x.sum() + total).item() == 10.0
+
+
 def test_gradients_of_the_operand_on_the_device(lazy):
     w = HOST.to("hpu").requires_grad_()
     (w * HOST).sum().backward()

@@ -81,6 +81,22 @@ def test_pickle():
         assert torch.equal(back.cpu(), thing.cpu())
 
 
+def test_attributes_go_along_where_they_do_on_the_host():
+    for place in ("cpu", "hpu"):
+        x = torch.ones(2, device=place)
+        x.notes = ["kept"]
+        copied = copy.deepcopy(x)
+        assert copied.notes == x.notes, place
+        assert copied.notes is not x.notes, place
+        weight = nn.Parameter(torch.ones(2, device=place))
+        weight.notes = ["kept"]
+        weight.grad = torch.ones(2, device=place)
+        back = pickle.loads(pickle.dumps(weight))
+        assert isinstance(back, nn.Parameter), place
+        assert back.notes == weight.notes, place
+        assert copy.deepcopy(weight).grad is None, place
+
+
 def test_optimizer_state(mode):
     model = nn.Linear(2, 2).to("hpu")
     optimizer = torch.optim.AdamW(model.parameters())
