@@ -5,8 +5,8 @@ Models are edited only from here. A change is made as a whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -170,6 +170,35 @@ class Lab:
         self._tell(change)
         return change
 
+    @contextmanager
+    def attached(self, model: Any, name: str) -> Iterator[str]:
+        """Have a model attached meanwhile, and yield its name. What is detached for that is attached again afterwards.
+
+        Parameters
+        ----------
+        model
+            As for `attach`.
+        name
+            What to call it if it is not attached and no other is called so.
+        """
+        if (known := self.find(model)) is not None:
+            yield known.name
+            return
+        entered = self.entries.entry_of(model)
+        own = entered.requested
+        detached = [
+            self._aside_of(other)
+            for other in self._models.values()
+            if other.shares_modules(entered.components)
+        ]
+        try:
+            with self.attach(model, None if name in self._models else name):
+                yield next(other.name for other in self._models.values() if other.model is model)
+        finally:
+            for old in detached:
+                self._attach_again(old)
+            entered.requested = own
+
     def get(self, name: str) -> SwitchedModel:
         """Return the attached model called `name`.
 
@@ -226,7 +255,9 @@ class Lab:
             with self.compiles.tried_by("use_operator"):
                 notes += planning.leave_out_without_places(plan, switches[OPERATORS.field])
         # Operators are of one model each: they are checked on its own inputs.
-        new_default = default.move(switches).replace(**OPERATORS.turn(False)) if models is None else default
+        new_default = self._requested
+        if models is None:
+            new_default = default.move(switches).replace(**OPERATORS.turn(False))
         change = self._carry_out(plan, mode if "mode" in switches else None, new_default, lazy, notes)
 
         def put_back() -> None:
@@ -237,10 +268,8 @@ class Lab:
 
             there = [attached for attached in plan if attached in self._models.values()]
             back_to = {attached: move_back(attached.requested, before[attached]) for attached in there}
-            default_now = self._requested.in_process(lazy)
-            if models is None:
-                default_now = move_back(default_now, default)
-            planned = [*([default_now] if models is None else []), *back_to.values()]
+            default_now = self._requested if models is not None else move_back(self._requested, default)
+            planned = [*back_to.values()] if models is not None and plan else [default]
             back = planned[0].mode if planned and "mode" in switches else None
             self._carry_out(back_to, back, default_now, lazy)
 
@@ -328,10 +357,7 @@ class Lab:
 
     def set_aside(self) -> Aside:
         """Take every switch off every model, so that the models can travel; return what brings it all back."""
-        models = tuple(
-            ModelAside(m.name, m.model, m.settings, m.requested, self._own_request[m.name], _inputs_of(m))
-            for m in self._models.values()
-        )
+        models = tuple(map(self._aside_of, self._models.values()))
         aside = Aside(self._requested, models, self.compiles.frozen)
         self.close()
         for entered in self.entries:
@@ -361,6 +387,9 @@ class Lab:
                 changes.append(ModelChange(attached.name, old.settings, attached.settings, graphs_wait=waits))
         self.compiles.freeze(aside.frozen)
         return self._change(before, self.mode, changes, notes)
+
+    def _aside_of(self, m: SwitchedModel) -> ModelAside:
+        return ModelAside(m.name, m.model, m.settings, m.requested, self._own_request[m.name], _inputs_of(m))
 
     def _attach_again(self, old: ModelAside) -> SwitchedModel:
         self.attach(old.model, old.name)

@@ -72,13 +72,13 @@ class SwitchedSubject:
         with ExitStack() as back:
             if not bridge.loaded():
                 bridge.set_lazy(candidate.settings.mode.is_lazy)
+            names = []
             for name, model in self.models.items():
                 if components.device_type(model) == "cpu":
                     _move_to_hpu(model)
                     self.call.move_inputs()
-                if workbench.find(model) is None:
-                    back.enter_context(workbench.attach(model, name))
-            back.enter_context(switched(workbench, list(self.models), candidate.settings))
+                names.append(back.enter_context(workbench.attached(model, name)))
+            back.enter_context(switched(workbench, names, candidate.settings))
             self._values = candidate.values
             yield
 

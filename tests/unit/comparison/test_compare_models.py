@@ -61,6 +61,45 @@ def test_everything_is_as_it_was_afterwards(net, workbench):
     assert not workbench.models
 
 
+def test_an_attached_model_of_the_same_class_keeps_its_name_and_its_graphs(net, workbench):
+    inputs, options = torch.ones(2, 4).to("hpu"), {"rounds": 1, "calls": 1, "quiet": True}
+    other = nn.Sequential(nn.Linear(4, 2)).to("hpu")
+    gaudi_lab.mode("lazy")
+    gaudi_lab.hpu_graphs(net)
+    ((name, attached),) = workbench.models.items()
+    found = gaudi_lab.compare(other, inputs, settings=["eager", "lazy"], **options)
+    assert [row.error for row in found.rows] == ["", ""]
+    assert workbench.models == {name: attached}
+    assert attached.settings == Settings(Mode.LAZY, hpu_graphs=True)
+
+
+def test_the_model_of_a_trainer_that_is_compared_stays_attached(net, workbench):
+    x = torch.ones(2, 4).to("hpu")
+
+    class Trainer:
+        compute_metrics = eval_dataset = None
+        args = SimpleNamespace(disable_tqdm=False, per_device_eval_batch_size=2)
+        model = net
+
+        def evaluate(self):
+            return {"eval_loss": float(net(x).sum())}
+
+    Trainer.__module__ = "transformers.trainer"
+    gaudi_lab.mode("lazy")
+    gaudi_lab.attach(net, "net")
+    gaudi_lab.hpu_graphs("net")
+    found = gaudi_lab.compare(Trainer(), settings=["eager", "lazy"], rounds=1, calls=1, quiet=True)
+    assert [row.error for row in found.rows] == ["", ""]
+    assert list(workbench.models) == ["net"]
+    assert workbench.models["net"].settings == Settings(Mode.LAZY, hpu_graphs=True)
+
+
+def test_with_nothing_attached_the_mode_is_as_it_was_afterwards(workbench):
+    options = {"settings": ["eager", "lazy"], "rounds": 1, "calls": 1, "quiet": True}
+    gaudi_lab.compare(lambda: torch.ones(2).to("hpu") + 1, **options)
+    assert gaudi_lab.mode() is Mode.EAGER
+
+
 def test_what_cannot_be_on_is_left_out_with_a_note_or_a_row_if_asked_for(net):
     inputs = torch.ones(2, 4).to("hpu")
     found = gaudi_lab.compare(net, inputs, rounds=1, calls=1, quiet=True)

@@ -307,6 +307,35 @@ def test_an_option_that_the_backend_does_not_have_changes_nothing(net, workbench
     assert is_compiled(net)
 
 
+def test_the_switches_of_all_are_not_touched_by_those_of_one_in_another_mode(net, workbench):
+    workbench.attach(net, "net")
+    workbench.change(mode=Mode.COMPILE, dynamic=True)
+    with workbench.change(["net"], mode=Mode.LAZY), workbench.change(["net"], hpu_graphs=True):
+        assert workbench.mode is Mode.LAZY
+    assert workbench.settings == Settings(Mode.COMPILE, dynamic=True)
+
+
+def test_a_mode_changed_for_no_model_comes_back_too(workbench):
+    with workbench.change([], mode=Mode.LAZY):
+        assert bridge.is_lazy()
+    assert not bridge.is_lazy()
+
+
+def test_what_makes_way_for_a_while_comes_back_under_its_name_with_its_switches(net, bert, workbench):
+    workbench.attach(net, "net")
+    workbench.attach(bert, "bert")
+    workbench.change(mode=Mode.LAZY)
+    workbench.change(["net"], hpu_graphs=True)
+    before = {name: (a.model, a.settings) for name, a in workbench.models.items()}
+    holder = type("Trainer", (), {"model": net})()
+    with workbench.attached(holder, "bert") as name:
+        assert set(workbench.models) == {"bert", name}
+        assert workbench.models[name].model is holder
+    assert {name: (a.model, a.settings) for name, a in workbench.models.items()} == before
+    workbench.detach("net")
+    assert "forward" not in vars(net)
+
+
 def test_what_is_no_position_of_the_switches_is_refused_with_one_that_is(workbench):
     with pytest.raises(
         LabValueError, match=r"'lazy' is not a position of all switches. Run: gaudi_lab.apply\("
