@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from gaudi_lab.comparison.candidates import Candidate
 from gaudi_lab.errors import LabError
 from gaudi_lab.settings import Mode, Settings
 
-FORMAT = 1
+FORMAT = 2
 """To be raised with every change of what is written."""
 
 Record = dict[str, Any]
@@ -133,11 +134,31 @@ def to_candidate(values: dict[str, Any]) -> Candidate:
     settings = Settings(**{**switches, "mode": Mode.parse(switches["mode"])})
     return Candidate(
         settings,
-        tuple((name, value) for name, value in values["varied"]),
+        tuple((name, _from_json(value)) for name, value in values["varied"]),
         tuple((name, value) for name, value in values["environment"]),
     )
 
 
 def _plain(value: Any) -> Any:
-    plain = isinstance(value, (bool, int, float, str, type(None)))
-    return value if plain else str(value).removeprefix("torch.")
+    """Return a value as JSON has it; as text, if what is read from that would show itself in other words."""
+    kept = json.loads(json.dumps(_for_json(value)))
+    return kept if str(_from_json(kept)) == str(value) else _text(value)
+
+
+def _for_json(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        items = [_for_json(item) for item in value]
+        return items if isinstance(value, list) else {"tuple": items}
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    return int(value) if isinstance(value, Integral) else _text(value)  # NumPy's
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple([_from_json(item) for item in value["tuple"]])
+    return [_from_json(item) for item in value] if isinstance(value, list) else value
+
+
+def _text(value: Any) -> str:
+    return str(value).removeprefix("torch.")

@@ -13,7 +13,7 @@ from typing import Any
 from gaudi_lab.comparison.result import Comparison
 from gaudi_lab.comparison.row import Row
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.settings import FUSED_SDPA, HPU_GRAPHS, SWITCHES, Mode, Settings, find_option
+from gaudi_lab.settings import FUSED_SDPA, HPU_GRAPHS, OPERATORS, SWITCHES, Mode, Settings, find_option
 
 _IN_GAUDI_LAB = {"python": 'comparison.to_code("gaudi_lab")', "magic": "%gaudi_export"}
 
@@ -81,10 +81,19 @@ def _in_gaudi_lab(comparison: Comparison, row: Row, setup: list[str]) -> list[st
         *setup,
         "",
         *_attach(comparison, setup),
+        *_established(comparison, row),
         f"gaudi_lab.apply(gaudi_lab.Settings({', '.join(given)}))",
         "",
         *_run(comparison, row),
     ]
+
+
+def _established(comparison: Comparison, row: Row) -> list[str]:
+    """Return the lines of a call that operators are established by, if any are on."""
+    if not row.candidate.settings.operators:
+        return []
+    *run, _ = _run(comparison, row)
+    return ["# Operators are established by what a model was called with: it runs without them first.", *run]
 
 
 def _in_plain_bridge(comparison: Comparison, row: Row, setup: list[str]) -> list[str]:
@@ -95,6 +104,7 @@ def _in_plain_bridge(comparison: Comparison, row: Row, setup: list[str]) -> list
             **_IN_GAUDI_LAB,
         )
     _refuse_options(settings, "the plain bridge")
+    _refuse_operators(settings, "the plain bridge")
     name = _model(comparison)
     model = f"{name}.model" if comparison.kind == "trainer" else name
     lines = [
@@ -123,6 +133,7 @@ def _for_optimum(comparison: Comparison, row: Row, setup: list[str]) -> list[str
             f"What was compared is a {comparison.kind}, and for optimum-habana a script is written for a Trainer.",
             **_IN_GAUDI_LAB,
         )
+    _refuse_operators(settings, "optimum-habana")
     arguments = [f"use_habana=True, use_lazy_mode={settings.mode.is_lazy}"]
     if settings.mode is Mode.COMPILE:
         # Its default is torch's own, auto, where ours is off.
@@ -142,8 +153,10 @@ def _for_optimum(comparison: Comparison, row: Row, setup: list[str]) -> list[str
         arguments.append(f"per_device_eval_batch_size={size}")
     else:
         arguments.append(f"per_device_eval_batch_size={name}.args.per_device_eval_batch_size")
-    if "bfloat16" in str(row.candidate.values.get("dtype", "")):
+    if (dtype := _dtype(row)) == "bfloat16":
         arguments.append("bf16=True")
+    elif dtype:
+        raise LabError(f"optimum-habana has no argument for {dtype}.", **_IN_GAUDI_LAB)
     # Its Trainer takes a name of an attention too, and leaves it to whoever loads a model.
     fused = (
         ["", *_fused_attention(settings), f"use_fused_attention({name}.model)", ""]
@@ -172,7 +185,7 @@ def _for_optimum(comparison: Comparison, row: Row, setup: list[str]) -> list[str
         f"    compute_metrics={name}.compute_metrics,",
         ")",
         *fused,
-        f"result = {comparison.source}",
+        f"result = {_call(comparison, {})}",
         "print(result)",
     ]
 
@@ -215,25 +228,29 @@ def _run(comparison: Comparison, row: Row, after: list[str] | None = None) -> li
         lines.append(f"# It won with {size} samples a call.")
     elif size is not None:
         values[_BATCH_SIZE] = size
-    dtype = str(values.pop("dtype", "") or "").removeprefix("torch.")
+    values.pop("dtype", None)
     within = ["torch.no_grad()"] if comparison.kind == "model" else []
-    within += [f'torch.autocast("hpu", torch.{dtype})'] if dtype and dtype != "float32" else []
-    source = _with_arguments(comparison.source, values)
-    run = [f"result = {source}", *(after or [])]
+    within += [f'torch.autocast("hpu", torch.{dtype})'] if (dtype := _dtype(row)) else []
+    run = [f"result = {_call(comparison, values)}", *(after or [])]
     if within:
         run = [f"with {', '.join(within)}:", *(f"    {line}" for line in run)]
     return [*lines, *run, "print(result)"]
 
 
-def _with_arguments(source: str, values: dict[str, Any]) -> str:
-    """Return a call with some more arguments by name."""
-    tree = ast.parse(source, mode="eval")
-    if not values or not isinstance(tree.body, ast.Call):
-        return source
-    kept = [keyword for keyword in tree.body.keywords if keyword.arg not in values]
+def _call(comparison: Comparison, values: dict[str, Any]) -> str:
+    """Return what was compared as a call, with some more arguments by name. Only the name of it may be known."""
+    body = ast.parse(comparison.source, mode="eval").body
+    if not isinstance(body, (ast.Call, ast.Name, ast.Attribute)):
+        return comparison.source
+    called = body.func if isinstance(body, ast.Call) else body
+    if comparison.kind == "trainer" and not (isinstance(called, ast.Attribute) and called.attr == "evaluate"):
+        called = ast.Attribute(called, "evaluate", ast.Load())
+    elif isinstance(body, ast.Call) and not values:
+        return comparison.source
+    args, keywords = (body.args, body.keywords) if isinstance(body, ast.Call) else ([], [])
+    kept = [keyword for keyword in keywords if keyword.arg not in values]
     more = [ast.keyword(name, ast.Constant(value)) for name, value in values.items()]
-    tree.body.keywords = [*kept, *more]
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return ast.unparse(ast.Call(called, args, [*kept, *more]))
 
 
 def _attach(comparison: Comparison, setup: list[str]) -> list[str]:
@@ -264,6 +281,19 @@ def _model(comparison: Comparison) -> str:
 def _refuse_options(settings: Settings, where: str) -> None:
     for option, value in HPU_GRAPHS.chosen(settings):
         raise LabError(f"A script for {where} is written without {option.describe(value)}.", **_IN_GAUDI_LAB)
+
+
+def _refuse_operators(settings: Settings, where: str) -> None:
+    if OPERATORS.is_on(settings):
+        raise LabError(
+            f"A script for {where} is written without {OPERATORS.describe(settings)}.", **_IN_GAUDI_LAB
+        )
+
+
+def _dtype(row: Row) -> str:
+    """Return the type of autocast; empty without any."""
+    dtype = str(row.candidate.values.get("dtype") or "").removeprefix("torch.")
+    return "" if dtype == "float32" else dtype
 
 
 def _fused_attention(settings: Settings) -> list[str]:

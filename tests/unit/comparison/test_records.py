@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy
 import pytest
+import torch
 
 import gaudi_lab
 from gaudi_lab.comparison import folding, records
@@ -106,6 +108,24 @@ def test_candidates_are_all_combinations_each_once():
 def test_a_candidate_survives_json(settings):
     candidate = Candidate(settings, (("batch_size", 8),), (("A", None), ("B", "1")))
     assert records.to_candidate(json.loads(json.dumps(records.from_candidate(candidate)))) == candidate
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ([1, "two"], [1, "two"]),
+        ((1, [2.5, (None,)]), (1, [2.5, (None,)])),
+        (numpy.int64(3), 3),
+        (torch.bfloat16, "bfloat16"),
+        (torch.Size([1, 2]), "Size([1, 2])"),
+        ([torch.bfloat16], "[torch.bfloat16]"),
+    ],
+)
+def test_a_value_that_was_varied_is_kept_under_the_name_that_it_had(value, kept):
+    candidate = Candidate(EAGER, (("value", value),))
+    again = records.to_candidate(json.loads(json.dumps(records.from_candidate(candidate))))
+    assert again.values == {"value": kept}
+    assert str(again) == str(candidate)
 
 
 @pytest.mark.parametrize("settings", [EAGER, GRAPHS, Settings(Mode.COMPILE, fused_sdpa=True)])

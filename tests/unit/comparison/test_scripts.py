@@ -27,6 +27,14 @@ config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_atte
 model = BertModel(config).eval().to("hpu")
 batch = {"input_ids": torch.arange(12).reshape(2, 6).to("hpu")}
 """
+LLAMA = """
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+torch.manual_seed(0)
+sizes = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+model = LlamaForCausalLM(LlamaConfig(**sizes, intermediate_size=32)).eval().requires_grad_(False).to("hpu")
+batch = {"input_ids": torch.arange(6)[None].to("hpu")}
+"""
 TRAINER = """
 import torch
 from transformers import BertConfig, BertForSequenceClassification
@@ -81,6 +89,29 @@ def test_options_of_a_switch_are_in_the_script(tmp_path):
     code = plain.to_code("habana_frameworks")
     assert "model.compile(backend=\"hpu_backend\", dynamic=True, options={'inference': False})" in code
     run(code, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "values", "call"),
+    [
+        ("trainer", "trainer", {}, "trainer.evaluate()"),
+        ("trainer", "trainer.evaluate", {}, "trainer.evaluate()"),
+        ("trainer", "trainer(data)", {}, "trainer.evaluate(data)"),
+        ("pipeline", "pipe", {"batch_size": 2}, "pipe(batch_size=2)"),
+        ("function", "work", {"sizes": [1, (2, 3)], "word": "é"}, "work(sizes=[1, (2, 3)], word='é')"),
+        ("function", "work(1) + 2", {}, "work(1) + 2"),
+    ],
+)
+def test_what_was_compared_by_its_name_is_called_with_what_was_varied(kind, source, values, call):
+    made = compared(kind, source, "import my_own", Settings(Mode.LAZY), **values)
+    assert f"\nresult = {call}\n" in made.to_code()
+
+
+def test_operators_go_on_after_a_call_that_they_are_established_by(tmp_path):
+    settings = Settings(Mode.EAGER, operators=("rms_norm",))
+    code = compared("model", "model(**batch)", LLAMA, settings).to_code()
+    more = "\nprint(gaudi_lab.status().models[0].settings)\n"
+    assert run(code, tmp_path, more=more).endswith("eager + operators (rms_norm)\n")
 
 
 def test_a_function_has_the_models_that_were_attached(tmp_path):
@@ -168,6 +199,21 @@ def test_options_of_the_fused_attention_reach_the_kernel_in_its_order():
             ),
             "optimum-habana",
             "no argument for inference=False",
+        ),
+        (
+            compared("model", "model(**batch)", MODEL, Settings(operators=("rms_norm",))),
+            "habana_frameworks",
+            r"without operators \(rms_norm\)",
+        ),
+        (
+            compared("trainer", "trainer.evaluate()", TRAINER, Settings(operators=("rms_norm",))),
+            "optimum-habana",
+            r"without operators \(rms_norm\)",
+        ),
+        (
+            compared("trainer", "trainer.evaluate()", TRAINER, Settings(), dtype="float16"),
+            "optimum-habana",
+            "no argument for float16",
         ),
     ],
 )
