@@ -136,7 +136,7 @@ class ModelCall:
 
     def run(self, values: Values) -> Any:
         """Call it, under autocast if a type is given."""
-        args, kwargs = self._given(values)
+        args, kwargs = self.given(values)
         with torch.no_grad(), autocast(values):
             return self.model(*args, **kwargs)
 
@@ -173,13 +173,8 @@ class ModelCall:
             torch.Tensor, lambda tensor: tensor.to("hpu"), (self.args, self.kwargs)
         )
 
-    @property
-    def _rows(self) -> int | None:
-        tensors = [x for x in tree_flatten((self.args, self.kwargs))[0] if isinstance(x, torch.Tensor)]
-        sizes = {len(tensor) if tensor.dim() else None for tensor in tensors}
-        return sizes.pop() if len(sizes) == 1 else None
-
-    def _given(self, values: Values) -> tuple[Any, Any]:
+    def given(self, values: Values) -> tuple[Any, Any]:
+        """Return what it is called with, as positions and names."""
         size = values.get("batch_size")
         if size is None or size == self._rows:
             return self.args, self.kwargs
@@ -190,6 +185,12 @@ class ModelCall:
 
         args, kwargs = tree_map_only(torch.Tensor, resize, (self.args, self.kwargs))
         return args, kwargs
+
+    @property
+    def _rows(self) -> int | None:
+        tensors = [x for x in tree_flatten((self.args, self.kwargs))[0] if isinstance(x, torch.Tensor)]
+        sizes = {len(tensor) if tensor.dim() else None for tensor in tensors}
+        return sizes.pop() if len(sizes) == 1 else None
 
 
 @dataclass

@@ -27,6 +27,7 @@ from gaudi_lab.workbench.calls_to_compare import (
     ModelCall,
     PicturesCall,
 )
+from gaudi_lab.workbench.model import SwitchedModel
 
 
 class SwitchedSubject:
@@ -78,8 +79,10 @@ class SwitchedSubject:
                     _move_to_hpu(model)
                     self.call.move_inputs()
                 names.append(back.enter_context(workbench.attached(model, name)))
-            back.enter_context(switched(workbench, names, candidate.settings))
             self._values = candidate.values
+            if candidate.settings.operators:
+                self._show_inputs([workbench.get(name) for name in names])
+            back.enter_context(switched(workbench, names, candidate.settings))
             yield
 
     def rewind(self) -> None:
@@ -127,6 +130,14 @@ class SwitchedSubject:
         if settings.hpu_graphs and not self.models:
             return "HPU graphs are left out: no model is attached"
         return ""
+
+    def _show_inputs(self, models: list[SwitchedModel]) -> None:
+        """Have models know what they are called with: operators are established by that."""
+        if isinstance(self.call, ModelCall):
+            models[0].take_last_inputs({"": self.call.given(self._values)})
+        elif not all(one.was_called for one in models):
+            self.rewind()
+            self.run()
 
 
 def make_subject(what: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: str = "") -> SwitchedSubject:

@@ -12,6 +12,7 @@ import gaudi_lab
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.workbench.calls_to_compare import FunctionCall
+from tests.unit import tiny_models
 
 
 def test_all_settings_of_a_model(bert):
@@ -370,6 +371,19 @@ def test_a_function_whose_argument_has_the_name_of_an_option_gets_it(net, workbe
     )
     assert [str(row.candidate) for row in found.rows] == ["eager, dynamic 1", "eager, dynamic 2"]
     assert [row.differs for row in found.rows] == [False, True]
+
+
+def test_operators_are_established_by_what_is_compared(workbench):
+    llama = tiny_models.llama().requires_grad_(False).to("hpu")
+    ids = torch.arange(6)[None].to("hpu")
+    options = {"rounds": 1, "calls": 1, "quiet": True}
+    found = gaudi_lab.compare(
+        llama, {"input_ids": ids}, settings=["eager", "eager + operators (rms_norm)"], **options
+    )
+    assert [(row.error, row.differs) for row in found.rows] == [("", False)] * 2
+    gaudi_lab.attach(llama, "llama")
+    found = gaudi_lab.compare(lambda: llama(ids).logits, settings=["eager + operators (rms_norm)"], **options)
+    assert [row.error for row in found.rows] == [""]
 
 
 def test_too_few_times_say_nothing_of_who_wins(net):
