@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Iterator
 from numbers import Integral
 from pathlib import Path
@@ -94,7 +95,7 @@ def read(path: str | Path) -> list[Record]:
         It is no such file, or of another format.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = _lines(Path(path))
     except OSError as error:
         raise LabError(f"The comparison {path} cannot be read: {error.strerror}.") from error
     records = []
@@ -111,6 +112,20 @@ def read(path: str | Path) -> list[Record]:
     if records[0].get("format") != FORMAT:
         raise LabError(f"{path} has format {records[0].get('format')}, and this version reads {FORMAT}.")
     return records
+
+
+def cut_back(path: Path) -> None:
+    """Have a file of records end with its last whole line, so that others can be added."""
+    lines = _lines(path)
+    try:
+        json.loads(lines[-1])
+    except ValueError:
+        lines.pop()
+    with path.open("r+b") as file:
+        file.truncate(sum(map(len, lines)))
+        if not lines[-1].endswith(b"\n"):
+            file.seek(0, os.SEEK_END)
+            file.write(b"\n")
 
 
 def from_candidate(candidate: Candidate) -> dict[str, Any]:
@@ -137,6 +152,11 @@ def to_candidate(values: dict[str, Any]) -> Candidate:
         tuple((name, _from_json(value)) for name, value in values["varied"]),
         tuple((name, value) for name, value in values["environment"]),
     )
+
+
+def _lines(path: Path) -> list[bytes]:
+    # Text has more that ends a line than a file of JSON lines has.
+    return path.read_bytes().splitlines(keepends=True)
 
 
 def _plain(value: Any) -> Any:

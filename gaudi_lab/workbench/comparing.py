@@ -187,12 +187,7 @@ def _head(subject: SwitchedSubject, plan: Procedure, notes: list[str]) -> Record
 def _open_journal(head: Record, path: str | Path | None, resume: str | Path | Comparison | None) -> Journal:
     """Return where records go; with what is there already, if that is to be gone on with."""
     if resume is None:
-        if path is not None and Path(path).exists():
-            raise LabError(
-                f"{path} is there already.",
-                python=f'gaudi_lab.compare(..., resume="{path}")  # or another path',
-            )
-        journal = Journal(None if path is None else Path(path))
+        journal = _new_journal(path)
         journal.put(head)
         return journal
     if isinstance(resume, Comparison):
@@ -216,10 +211,26 @@ def _open_journal(head: Record, path: str | Path | None, resume: str | Path | Co
             f"What was measured then cannot be gone on with here: {now}. Two comparisons can be laid side by side.",
             python="comparison.beside(earlier)",
         )
-    journal = Journal(where, before)
+    if path is None or (where is not None and where.absolute() == Path(path).absolute()):
+        if where is not None:
+            records.cut_back(where)
+        journal = Journal(where, before)
+    else:
+        journal = _new_journal(path)
+        for record in before:
+            journal.put(record)
     if old["candidates"] != head["candidates"] or old is not before[0]:
         journal.put(head)
     return journal
+
+
+def _new_journal(path: str | Path | None) -> Journal:
+    if path is not None and Path(path).exists():
+        raise LabError(
+            f"{path} is there already.",
+            python=f'gaudi_lab.compare(..., resume="{path}")  # or another path',
+        )
+    return Journal(None if path is None else Path(path))
 
 
 def _go(journal: Journal, bounds: Bounds, run: Callable[[], None]) -> None:

@@ -223,7 +223,7 @@ def _read(path: Path) -> list[dict[str, object]]:
     if not path.exists():
         return []
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         with contextlib.suppress(ValueError):  # the last line of a process that was ended
             found.append(json.loads(line))
     return found

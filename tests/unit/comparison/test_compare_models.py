@@ -299,6 +299,20 @@ def test_a_file_is_not_overwritten_and_only_what_is_missing_is_measured(net, tmp
     assert gaudi_lab.open_comparison(path).rows == more.rows
 
 
+def test_what_is_gone_on_with_is_written_to_another_file_if_one_is_named(net, tmp_path):
+    inputs, options = torch.ones(2, 4).to("hpu"), {"rounds": 1, "calls": 1, "quiet": True}
+    first = gaudi_lab.compare(net, inputs, settings=["eager"], path=tmp_path / "a.jsonl", **options)
+    before = first.path.read_bytes()
+    options |= {"settings": ["eager", "lazy"], "resume": first}
+    more = gaudi_lab.compare(net, inputs, path=tmp_path / "b.jsonl", **options)
+    assert more.path == tmp_path / "b.jsonl"
+    assert gaudi_lab.open_comparison(more.path).rows == more.rows
+    assert more.rows[0] == first.rows[0]
+    assert first.path.read_bytes() == before
+    with pytest.raises(LabError, match="is there already"):
+        gaudi_lab.compare(net, inputs, path=more.path, **options)
+
+
 def test_a_trainer_is_evaluated(workbench, tmp_path):
     from transformers import BertConfig, BertForSequenceClassification
 

@@ -61,6 +61,23 @@ def test_a_line_that_was_cut_off_is_left_out(compare, tmp_path):
     assert again.rows == found.rows
 
 
+@pytest.mark.parametrize("left", [-20, -1])
+def test_a_line_that_was_cut_off_is_gone_when_others_are_added(compare, tmp_path, left):
+    path = compare(Planted({"eager": 1.0}), EAGER).save(tmp_path / "a.jsonl")
+    path.write_bytes(path.read_bytes()[:left])
+    whole = records.read(path)
+    records.cut_back(path)
+    Journal(path, records.read(path)).add("end", why="é\u2028\x85")
+    assert records.read(path) == [*whole, {"kind": "end", "why": "é\u2028\x85"}]
+
+
+def test_a_line_that_was_cut_off_within_a_letter_is_left_out(compare, tmp_path):
+    path = compare(Planted({"eager": 1.0}), EAGER).save(tmp_path / "a.jsonl")
+    whole = records.read(path)
+    path.write_bytes(path.read_bytes() + '{"kind": "é'.encode()[:-1])
+    assert records.read(path) == whole
+
+
 @pytest.mark.parametrize("text", ["", "hello", '{"kind": "warmup"}', '{"kind": "comparison", "format": 99}'])
 def test_another_file_is_refused(tmp_path, text):
     path = tmp_path / "a.jsonl"
