@@ -150,7 +150,7 @@ def _records_of(row: Row) -> list[Record]:
         {"kind": "warmup", "turn": turn, "seconds": seconds, "first": True, "ran": ran, **counts, **common}
         for turn, seconds in enumerate(row.warmups)
     ]
-    if row.difference is not None or row.differs:
+    if row.turns or row.difference is not None or row.differs:
         difference = None if row.difference is None else vars(row.difference)
         found.append({"kind": "evidence", "difference": difference, "differs": row.differs, **common})
     for number, times in row.turns:

@@ -57,11 +57,10 @@ def compare_resident(
             continue
         bounds.begin(f"first {candidate}")
         journal.begin(candidate)
-        again = _compared(journal, candidate)
-        turn = Turn(
-            subject, candidate, -1, plan, Journal() if again else journal, RESIDENT, clock
-        )  # before the first turn
-        outputs = _prove(turn, subject, candidate, bounds, journal, reference)
+        # What is finished stays as it is, whatever becomes of it now.
+        written = Journal() if _compared(journal, candidate) else journal
+        turn = Turn(subject, candidate, -1, plan, written, RESIDENT, clock)  # before the first turn
+        outputs = _prove(turn, subject, candidate, bounds, written, reference)
         reference = outputs if reference is None else reference
     for number in range(plan.rounds):
         for candidate in candidates:

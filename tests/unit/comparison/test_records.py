@@ -15,7 +15,7 @@ from gaudi_lab.comparison.records import Journal
 from gaudi_lab.comparison.written_settings import parse_settings
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings
-from tests.unit.comparison.conftest import EAGER, GRAPHS, LAZY, Planted
+from tests.unit.comparison.conftest import EAGER, GRAPHS, LAZY, Planted, head
 
 SECONDS = {"eager": 1.0, "lazy": 0.5, "lazy + HPU graphs": 0.2}
 
@@ -107,6 +107,17 @@ def test_an_interrupt_keeps_what_is_finished_and_only_the_rest_is_measured(compa
         assert len(row.turns) == 5
     missing = sum(5 - len(turns) for turns in kept)
     assert len(planted.runs) == missing * (3 + 5)
+
+
+@pytest.mark.parametrize("raises", [{}, {"eager": ValueError("now it fails")}])
+def test_what_is_finished_stays_when_a_result_is_gone_on_with(compare, raises):
+    first = compare(Planted(SECONDS), EAGER)
+    both = head([Candidate(EAGER), Candidate(LAZY)])
+    journal = Journal(records=[*folding.unfold(first), both])
+    whole = compare(Planted(SECONDS, raises=raises), EAGER, LAZY, journal=journal)
+    assert whole.rows[0] == first.rows[0]
+    assert (whole.rows[1].difference is None) == bool(raises)
+    assert len(whole.rows[1].times) == 25
 
 
 def test_candidates_are_all_combinations_each_once():
