@@ -46,6 +46,7 @@ def fold(found: list[Record], path: Path | None = None) -> Comparison:
         setup=head.get("setup", ""),
         kind=head.get("what", "function"),
         models=tuple(head.get("models", ())),
+        inputs=head.get("inputs", {}),
     )
 
 
@@ -92,6 +93,7 @@ def unfold(comparison: Comparison) -> list[Record]:
             "source": comparison.source,
             "setup": comparison.setup,
             "models": list(comparison.models),
+            "inputs": comparison.inputs,
         }
     ]
     for row in comparison.rows:

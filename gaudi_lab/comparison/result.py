@@ -51,6 +51,8 @@ class Comparison(Framed, Plotted):
         What was compared: "model", "trainer", "pipeline" or "function".
     models
         What the attached models are called whose switches were moved for a function.
+    inputs
+        What went in, for people, by name.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Comparison(Framed, Plotted):
     setup: str = ""
     kind: str = "function"
     models: tuple[str, ...] = ()
+    inputs: dict[str, str] = field(default_factory=dict)
 
     @property
     def baseline(self) -> Row | None:
@@ -321,6 +324,8 @@ class Beside(Plotted):
         """Return whether a row there is "faster" or "slower" than here, or "no difference"; None if nobody can tell."""
         if some is None or other is None or some.median is None or other.median is None:
             return None
+        if some.samples != other.samples:
+            return None  # nor what a call of the one would take of the other's size
         return noise.verdict(some.times, other.times)
 
 

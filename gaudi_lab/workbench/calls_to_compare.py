@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any, Protocol
 
 import torch
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from gaudi_lab.errors import LabValueError
+from gaudi_lab.instruments import call_shapes
+from gaudi_lab.measure.causes import signature
 
 Values = Mapping[str, Any]
 """What is varied beside the switches, by name."""
@@ -42,6 +46,10 @@ class ComparedCall(Protocol):
 
     def move_inputs(self) -> None:
         """Have what goes in on the device, where what it goes into was just moved to."""
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What goes in, for people, by name: sizes and types of tensors, and plain values."""
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -93,6 +101,13 @@ class FunctionCall:
 
     def move_inputs(self) -> None:
         """Leave them: a function knows where it needs them."""
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What it is called with, and which code it is: functions without a name have all the same one."""
+        code = getattr(self.function, "__code__", None)
+        own = {} if code is None else {"its code": _digest(code)}
+        return {**_describe(self.function, self.args, self.kwargs), **own}
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -161,6 +176,11 @@ class ModelCall:
     def has_argument(self, name: str) -> bool:  # noqa: ARG002 - the protocol's
         """No: it varies nothing by names of its own that an option has."""
         return False
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What it is called with."""
+        return _describe(self.model.forward, self.args, self.kwargs)
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -236,6 +256,12 @@ class EvaluationCall:
         """Leave them: a Trainer moves its batches."""
 
     @property
+    def inputs(self) -> dict[str, str]:
+        """How much it evaluates, and what else it is told."""
+        told = {name: value for name, value in self.kwargs.items() if name != "eval_dataset"}
+        return {"samples": str(self.samples(None, {})), **_describe(self.trainer.evaluate, (), told)}
+
+    @property
     def generators(self) -> list[torch.Generator]:
         """None: a Trainer draws from the global ones."""
         return []
@@ -301,6 +327,11 @@ class PicturesCall:
 
     def move_inputs(self) -> None:
         """Leave them: a pipeline moves them."""
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What it is called with."""
+        return _describe(self.pipeline.__call__, self.args, self.kwargs)
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -395,3 +426,26 @@ def _check_known(names: Values, known: tuple[str, ...], what: str) -> None:
 
 def _generators(given: Any) -> list[torch.Generator]:
     return [x for x in tree_flatten(given)[0] if isinstance(x, torch.Generator)]
+
+
+def _describe(called: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, str]:
+    def describe(value: Any) -> str:
+        if isinstance(value, torch.Tensor):
+            return f"{signature.text_of_size(value.shape)} {signature.name_of_dtype(value.dtype)}"
+        plain = value is None or isinstance(value, (bool, int, float, str))
+        return repr(value) if plain else type(value).__name__
+
+    values = call_shapes.read_values(called, args, kwargs, most=signature.MOST_VALUES)
+    return {name: describe(value) for name, value in values}
+
+
+def _digest(code: CodeType) -> str:
+    """Return what tells the code of a function from other code, whatever lines and files they stand on."""
+
+    def tell(constant: Any) -> str:
+        if isinstance(constant, frozenset):  # whose order is another one in each process
+            return repr(sorted(constant, key=repr))
+        return _digest(constant) if isinstance(constant, CodeType) else repr(constant)
+
+    told = [code.co_code.hex(), *code.co_names, *code.co_freevars, *map(tell, code.co_consts)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:8]

@@ -181,6 +181,7 @@ def _head(subject: SwitchedSubject, plan: Procedure, notes: list[str]) -> Record
         "source": subject.source,
         "setup": subject.setup,
         "models": list(subject.models) if subject.kind == "function" else [],
+        "inputs": subject.call.inputs,
     }
 
 
@@ -196,21 +197,7 @@ def _open_journal(head: Record, path: str | Path | None, resume: str | Path | Co
     else:
         before, where = records.read(resume), Path(resume)
     old = before[-1] if before[-1]["kind"] == "comparison" else before[0]
-    if old["name"] != head["name"]:
-        raise LabError(f"That comparison is of {old['name']}, and this one is of {head['name']}.")
-    if other := sorted(
-        name
-        for name in {*old["fingerprint"], *head["fingerprint"]}
-        if old["fingerprint"].get(name) != head["fingerprint"].get(name)
-    ):
-        now = "; ".join(
-            f"{name} {old['fingerprint'].get(name, '–')}, now {head['fingerprint'].get(name, '–')}"
-            for name in other
-        )
-        raise LabError(
-            f"What was measured then cannot be gone on with here: {now}. Two comparisons can be laid side by side.",
-            python="comparison.beside(earlier)",
-        )
+    _require_same(old, head)
     if path is None or (where is not None and where.absolute() == Path(path).absolute()):
         if where is not None:
             records.cut_back(where)
@@ -222,6 +209,23 @@ def _open_journal(head: Record, path: str | Path | None, resume: str | Path | Co
     if old["candidates"] != head["candidates"] or old is not before[0]:
         journal.put(head)
     return journal
+
+
+def _require_same(old: Record, head: Record) -> None:
+    """Raise if what was measured then, or where, is not what is to stand in one table with it."""
+    if old["name"] != head["name"]:
+        raise LabError(f"That comparison is of {old['name']}, and this one is of {head['name']}.")
+    known = ("source",) if old["source"] and head["source"] else ()
+    before, now = (
+        {**{name: record[name] for name in ("what", *known)}, **record["inputs"], **record["fingerprint"]}
+        for record in (old, head)
+    )
+    if other := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
+        told = "; ".join(f"{name} {before.get(name, '–')}, now {now.get(name, '–')}" for name in other)
+        raise LabError(
+            f"What was measured then cannot be gone on with here: {told}. Two comparisons can be laid side by side.",
+            python="comparison.beside(earlier)",
+        )
 
 
 def _new_journal(path: str | Path | None) -> Journal:

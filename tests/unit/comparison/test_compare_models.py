@@ -313,6 +313,19 @@ def test_what_is_gone_on_with_is_written_to_another_file_if_one_is_named(net, tm
         gaudi_lab.compare(net, inputs, path=more.path, **options)
 
 
+def test_what_is_something_else_is_not_gone_on_with(net):
+    small, large = (torch.ones(rows, 4).to("hpu") for rows in (2, 8))
+    options = {"settings": ["eager"], "rounds": 1, "calls": 1, "quiet": True}
+    found = gaudi_lab.compare(net, small, **options)
+    with pytest.raises(LabError, match=r"input 2×4 float32, now 8×4 float32\."):
+        gaudi_lab.compare(net, large, resume=found, **options)
+    assert gaudi_lab.compare(net, small, resume=found, **options).rows == found.rows
+    found = gaudi_lab.compare(lambda: net(small), **options)
+    with pytest.raises(LabError, match="its code"):
+        gaudi_lab.compare(lambda: net(large), resume=found, **options)
+    assert gaudi_lab.compare(lambda: net(small), resume=found, **options).rows == found.rows
+
+
 def test_a_trainer_is_evaluated(workbench, tmp_path):
     from transformers import BertConfig, BertForSequenceClassification
 

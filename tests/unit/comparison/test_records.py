@@ -171,3 +171,12 @@ def test_two_comparisons_side_by_side(compare):
     assert [beside.verdict(a, b) for _, a, b in beside.pairs] == [None, "faster", None]
     assert "×  faster" in repr(beside)
     assert "1.23" in beside._repr_html_()
+
+
+def test_calls_of_other_sizes_are_not_told_to_be_faster_or_slower(compare):
+    class Larger(Planted):
+        def samples(self, result):
+            return 32
+
+    here, there = compare(Planted({"eager": 1.0}), EAGER), compare(Larger({"eager": 2.0}), EAGER)
+    assert here.beside(there).verdict(here.rows[0], there.rows[0]) is None
