@@ -93,11 +93,21 @@ class Observed:
         return _history().number
 
     def since(self, number: int) -> list[Compile]:
-        """Return what was compiled for the model after the first `number` compiles, as far as it is still kept."""
+        """Return what was compiled for the model under these switches after the first `number` compiles.
+
+        That is as far as it is still kept.
+        """
         followed = self._followed
         if followed is None:
             return []
-        return [x for x in _history().since(number) if x.cause.model == followed.name and self._is_ours(x)]
+        found = _history().since(number)
+        return [
+            x
+            for before, x in enumerate(found, self.number() - len(found))
+            if x.cause.model == followed.name
+            and self._is_ours(x)
+            and met_calls.compiled_under(self._module, self._switches, before)
+        ]
 
     def prices(self, elements: Callable[[Shapes], int]) -> Prices:
         """Return what was measured so far.

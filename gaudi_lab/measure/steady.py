@@ -34,12 +34,17 @@ class MetCalls:
 
     def __init__(self) -> None:
         self._met: WeakKeyDictionary[Any, dict[tuple[Hashable, Any], None]] = WeakKeyDictionary()
+        self._moved: WeakKeyDictionary[Any, list[tuple[int, Hashable]]] = WeakKeyDictionary()
 
-    def note(self, call: SignedCall, switches: Hashable) -> None:
-        """Take note of a call."""
+    def note(self, call: SignedCall, switches: Hashable, compiled: int) -> None:
+        """Take note of a call, and of how many compiles there were before it in all."""
         module = call.module
         if module is None:
             return
+        moved = self._moved.setdefault(module, [])
+        if not moved or moved[-1][1] != switches:
+            moved.append((compiled, switches))
+            del moved[:-MOST_SIZES]
         met = self._met.setdefault(module, {})
         met[switches, call.signature] = None
         if len(met) > MOST_SIZES:
@@ -48,6 +53,11 @@ class MetCalls:
     def signatures(self, module: Any, switches: Hashable) -> list[Any]:
         """Return the different calls of a model under these switches."""
         return [signature for under, signature in self._met.get(module, {}) if under == switches]
+
+    def compiled_under(self, module: Any, switches: Hashable, compiled: int) -> bool:
+        """Return whether the latest call of a model before so many compiles in all was under these switches."""
+        under = [switches for first, switches in self._moved.get(module, []) if first <= compiled]
+        return bool(under) and under[-1] == switches
 
 
 class SteadyTimes:

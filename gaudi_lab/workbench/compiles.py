@@ -98,7 +98,7 @@ def follow_calls(entered: SwitchedModel) -> Handle:
     from gaudi_lab.measure.causes.watching import watching
 
     def note(call: SignedCall) -> None:
-        met_calls.note(call, entered.settings)
+        met_calls.note(call, entered.settings, watching.history.number)
 
     parts = entered.components.items()
     return together(

@@ -157,6 +157,24 @@ def test_what_was_called_in_another_mode_is_not_known(reader):
     assert forecast.prices.compiles_per_shape == 1.0
 
 
+def test_what_was_compiled_under_other_switches_is_no_price_under_these(bert, workbench):
+    def read(length):
+        bert(torch.ones(1, length, dtype=torch.long).to("hpu")).pooler_output.cpu()
+
+    gaudi_lab.attach(bert, "bert")
+    gaudi_lab.mode("lazy")
+    for length in (4, 5, 6, 7):
+        read(length)
+    plain = gaudi_lab.forecast([(1, 8)], bert).prices
+    assert (plain.compiles, plain.compiles_per_shape) == (3, 1.0)
+    with gaudi_lab.fused_sdpa(bert):
+        read(4)
+        read(5)
+        assert gaudi_lab.forecast([(1, 8)], bert).prices.compiles_per_shape == 1.0
+    read(8)
+    assert gaudi_lab.forecast([(1, 8)], bert).prices.compiles == 4
+
+
 def test_eager_mode_compiles_nothing_and_says_so(reader):
     gaudi_lab.mode("eager")
     forecast = gaudi_lab.forecast([batch(5), batch(6)], reader)

@@ -67,15 +67,33 @@ def made(module, signature):
 def test_calls_are_kept_by_their_switches_and_in_bounded_memory(monkeypatch):
     monkeypatch.setattr(steady, "MOST_SIZES", 3)
     met, net = MetCalls(), Net()
-    met.note(made(net, "a"), "eager")
-    met.note(made(net, "a"), "lazy")
-    met.note(made(net, "b"), "lazy")
-    met.note(made(None, "c"), "lazy")
+    met.note(made(net, "a"), "eager", 0)
+    met.note(made(net, "a"), "lazy", 1)
+    met.note(made(net, "b"), "lazy", 2)
+    met.note(made(None, "c"), "lazy", 3)
     assert met.signatures(net, "lazy") == ["a", "b"]
     assert met.signatures(net, "eager") == ["a"]
-    met.note(made(net, "d"), "lazy")
+    met.note(made(net, "d"), "lazy", 3)
     assert met.signatures(net, "eager") == []
     assert met.signatures(Net(), "lazy") == []
     del net
     gc.collect()
     assert len(met._met) == 0
+
+
+def test_what_was_compiled_after_a_call_was_compiled_under_the_switches_of_that_call():
+    met, net = MetCalls(), Net()
+    for number, switches in [(2, "eager"), (3, "lazy"), (5, "lazy"), (6, "eager")]:
+        met.note(made(net, "a"), switches, number)
+    assert [met.compiled_under(net, "eager", number) for number in range(1, 8)] == [
+        *(False, True, False, False, False),
+        *(True, True),
+    ]
+    assert [met.compiled_under(net, "lazy", number) for number in range(2, 7)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert not met.compiled_under(Net(), "eager", 7)
