@@ -132,6 +132,8 @@ class Forecast(Framed, Plotted):
         Whether all batches were read.
     emulated
         Whether the device is emulated on the CPU: its times are then not a Gaudi's.
+    symbolic
+        Whether sizes are symbols to what compiles, so that a new one need not compile anything.
     """
 
     model: str
@@ -147,6 +149,7 @@ class Forecast(Framed, Plotted):
     complete: bool = True
     emulated: bool = False
     made_from: MadeFrom | None = field(default=None, compare=False)
+    symbolic: bool = False
 
     @property
     def batches(self) -> int:
@@ -155,9 +158,14 @@ class Forecast(Framed, Plotted):
 
     @property
     def best(self) -> Trade | None:
-        """What costs least in all, the batches as they are included; None if that was not measured."""
+        """What costs least in all, the batches as they are included; None if that was not measured, or is not known."""
         times = [(trade.seconds, trade) for trade in (self.as_is, *self.trades)]
-        if not self.compiling or not self.trades or any(seconds is None for seconds, _ in times):
+        if (
+            not self.compiling
+            or self.symbolic
+            or not self.trades
+            or any(seconds is None for seconds, _ in times)
+        ):
             return None
         return min(times, key=lambda x: x[0] or 0.0)[1]
 
@@ -269,6 +277,12 @@ class Forecast(Framed, Plotted):
             return found.buckets
         if buckets is not None:
             return buckets
+        if self.symbolic:
+            raise LabError(
+                "Which buckets cost least is not known: torch.compile takes sizes for symbols here, so padding may "
+                "save nothing. Say how many, or compile for each size.",
+                python=f"forecast.collator(tokenizer, buckets={min(len(self.trades), 4)})",
+            )
         if self.best is None:
             raise LabError(
                 "Which buckets cost least is not known: a compile and some steady calls have to be measured first, "

@@ -84,6 +84,10 @@ def make_forecast(
         notes.append(UNMASKED)
     if not observed.compiling:
         notes.append("eager mode compiles no graph: these would be compiled in lazy or compile mode")
+    if observed.symbolic:
+        notes.append(
+            "torch.compile takes sizes for symbols here: few new ones compile anything, padded or not"
+        )
     if (limit := observed.limit()) is not None and new + len(calls) > limit:
         notes.append(f"torch.compile stops at {limit} graphs, later sizes run uncompiled: {remedies.LIMIT}")
     if read.shuffled:
@@ -113,6 +117,7 @@ def make_forecast(
             read.collate,
             getattr(config, "pad_token_id", None) or 0,
         ),
+        symbolic=observed.symbolic,
     )
 
 

@@ -20,7 +20,7 @@ class Prices:
     ----------
     compiles_per_shape
         How many things one new shape makes compile: what was counted so far, 1 if nothing was. 0 where nothing is
-        compiled, in eager mode.
+        compiled, in eager mode, and as few as were counted where sizes are symbols.
     seconds_per_compile
         The mean of those compiles that were for a shape, without the first call's if there are others: None if there
         was none.
@@ -72,6 +72,11 @@ class Observed:
         return self._switches.mode is not Mode.EAGER
 
     @property
+    def symbolic(self) -> bool:
+        """Whether torch.compile takes sizes for symbols, from the start or once they have changed."""
+        return self._switches.mode is Mode.COMPILE and bool(self._switches.dynamic)
+
+    @property
     def followed(self) -> bool:
         """Whether somebody remembers the model's calls and compiles."""
         return self._followed is not None
@@ -81,8 +86,8 @@ class Observed:
         return {_shapes(x) for x in met_calls.signatures(self._module, self._switches)}
 
     def limit(self) -> int | None:
-        """Return how many graphs of one function torch.compile keeps; None where it does not compile."""
-        if self._switches.mode is not Mode.COMPILE:
+        """Return how many graphs of one function torch.compile keeps; None where it makes none for each size."""
+        if self._switches.mode is not Mode.COMPILE or self.symbolic:
             return None
         from gaudi_lab.measure.causes.guards.tracing import recompile_limit
 
@@ -130,9 +135,12 @@ class Observed:
             if later := [x for x in compiles if not _is_first(x)]:
                 # The first call pays for more than its shape, such as loading a compiler.
                 compiles, shapes = later, shapes - (len(later) < len(compiles))
+        per_shape = max(len(compiles) / max(shapes, 1), 1.0)
+        if self.symbolic:
+            per_shape = sum(not _is_first(x) for x in compiles) / max(shapes, 1)
         return self._with_elements(
             Prices(
-                max(len(compiles) / max(shapes, 1), 1.0),
+                per_shape,
                 sum(x.seconds for x in compiles) / len(compiles),
                 len(compiles),
             ),

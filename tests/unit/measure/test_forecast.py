@@ -190,6 +190,23 @@ def test_torch_compile_has_a_limit_and_the_forecast_says_so(reader):
     assert any("torch.compile stops at 8 graphs" in note for note in forecast.notes)
 
 
+@pytest.mark.parametrize("dynamic", [True, "auto"])
+def test_where_sizes_are_symbols_no_compile_is_foretold_for_each_and_no_buckets_are_best(reader, dynamic):
+    gaudi_lab.mode("eager")
+    gaudi_lab.compile(reader, dynamic=dynamic)
+    gaudi_lab.warmup(lambda x: call(reader, x), n=4, over=[batch(5), batch(6), batch(7), batch(9)])
+    forecast = gaudi_lab.forecast([batch(n) for n in (5, *range(11, 28))], reader)
+    assert forecast.as_is.new_shapes == 17
+    assert forecast.prices.seconds_per_compile is not None
+    assert forecast.as_is.compiles < 17
+    assert forecast.best is None
+    assert any("sizes for symbols" in note for note in forecast.notes)
+    assert not any("stops at" in note for note in forecast.notes)
+    with pytest.raises(LabError, match="sizes for symbols"):
+        forecast.collator()
+    assert forecast.collator(buckets=2).buckets
+
+
 def test_passes_multiply_what_padding_costs(reader):
     batches = [batch(n) for n in LENGTHS]
     once, thrice = (gaudi_lab.forecast(batches, reader, epochs=n) for n in (1, 3))
