@@ -12,9 +12,16 @@ import torch
 from gaudi_lab.comparison.row import OutputDifference
 
 Outputs = dict[str, Any]
-"""What came out: tensors on the host and plain values, each by where it was found."""
+"""What came out: tensors on the host, pictures and plain values, each by where it was found."""
 
 _PLAIN = (bool, int, float, str, type(None))
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """What came out as a picture of PIL: it is the same one within some steps of its colours."""
+
+    pixels: torch.Tensor
 
 
 def take_apart(result: Any) -> Outputs:
@@ -22,6 +29,12 @@ def take_apart(result: Any) -> Outputs:
     found: Outputs = {}
     _collect("", result, found)
     return found
+
+
+def is_coarse(outputs: Outputs) -> bool:
+    """Return whether any number of some outputs has 16 bits or fewer."""
+    tensors = [value for value in outputs.values() if isinstance(value, torch.Tensor)]
+    return any(tensor.is_floating_point() and tensor.itemsize <= 2 for tensor in tensors)
 
 
 def compare(reference: Outputs, outputs: Outputs, *, first_rows: bool = False) -> OutputDifference:
@@ -49,6 +62,8 @@ def compare(reference: Outputs, outputs: Outputs, *, first_rows: bool = False) -
 
 
 def _compare_one(name: str, expected: Any, got: Any, first_rows: bool) -> OutputDifference:
+    if isinstance(expected, Picture) and isinstance(got, Picture):
+        return _compare_pixels(name, expected.pixels, got.pixels)
     if not (isinstance(expected, torch.Tensor) and isinstance(got, torch.Tensor)):
         if isinstance(expected, float) and isinstance(got, float):
             return _compare_one(
@@ -61,11 +76,7 @@ def _compare_one(name: str, expected: Any, got: Any, first_rows: bool) -> Output
         rows = fewest if len(expected) != len(got) else None
         expected, got = expected[:fewest], got[:fewest]
     if expected.shape != got.shape:
-        place = f"{name} is" if name else "they are"
-        return OutputDifference(why_not=f"{place} {tuple(expected.shape)} and {tuple(got.shape)}")
-    if expected.dtype is torch.uint8 and got.dtype is torch.uint8:
-        steps = (expected.int() - got.int()).abs()
-        return OutputDifference(pixels=int(steps.max()) if steps.numel() else 0, rows=rows)
+        return _of_other_sizes(name, expected, got)
     if not (expected.is_floating_point() or expected.is_complex()):
         return OutputDifference(unequal=int((expected != got).sum()), total=expected.numel(), rows=rows)
     if not expected.numel():
@@ -80,6 +91,18 @@ def _compare_one(name: str, expected: Any, got: Any, first_rows: bool) -> Output
     largest = float(finite.max()) if finite.numel() else 0.0
     relative = 0.0 if not absolute else absolute / largest if largest else float("inf")
     return OutputDifference(absolute, relative, rows=rows)
+
+
+def _compare_pixels(name: str, expected: torch.Tensor, got: torch.Tensor) -> OutputDifference:
+    if expected.shape != got.shape:
+        return _of_other_sizes(name, expected, got)
+    steps = (expected.int() - got.int()).abs()
+    return OutputDifference(pixels=int(steps.max()) if steps.numel() else 0)
+
+
+def _of_other_sizes(name: str, expected: torch.Tensor, got: torch.Tensor) -> OutputDifference:
+    place = f"{name} is" if name else "they are"
+    return OutputDifference(why_not=f"{place} {tuple(expected.shape)} and {tuple(got.shape)}")
 
 
 def _join(some: OutputDifference, other: OutputDifference) -> OutputDifference:
@@ -106,7 +129,8 @@ def _collect(place: str, value: Any, found: Outputs) -> None:
     elif isinstance(value, _PLAIN):
         found[place] = value
     elif hasattr(value, "getbands"):  # a picture of PIL, which need not be installed
-        found[place] = torch.from_numpy(numpy.array(value))
+        pixels = torch.from_numpy(numpy.array(value))
+        found[place] = Picture(pixels) if pixels.dtype is torch.uint8 else pixels
     else:
         for name, item in _items(value):
             _collect(f"{place}.{name}" if place else str(name), item, found)

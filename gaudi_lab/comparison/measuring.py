@@ -118,7 +118,8 @@ class Turn:
         difference, differs = None, False
         if reference is not None:
             difference = evidence.compare(reference, outputs, first_rows=self._plan.varies_batches)
-            differs = not difference.within(self._plan.tolerance_of(self._candidate))
+            coarse = evidence.is_coarse(reference) or evidence.is_coarse(outputs)
+            differs = not difference.within(self._plan.tolerance_of(self._candidate, coarse=coarse))
         told = None if difference is None else dataclasses.asdict(difference)
         self._journal.add("evidence", difference=told, differs=differs, **self._common)
         return not differs

@@ -52,11 +52,12 @@ class Procedure:
     tolerance: float | None = None
     limit: float | None = None
 
-    def tolerance_of(self, candidate: Candidate) -> float:
-        """Return how far a candidate's outputs may be from the first."""
+    def tolerance_of(self, candidate: Candidate, *, coarse: bool = False) -> float:
+        """Return how far a candidate's outputs may be from the first; `coarse` if either are of a type of 16 bits."""
         if self.tolerance is not None:
             return self.tolerance
-        coarse = "16" in str(candidate.values.get("dtype", ""))
+        both = self.candidates[0], candidate
+        coarse = coarse or any("16" in str(one.values.get("dtype", "")) for one in both)
         return COARSE_TOLERANCE if coarse else TOLERANCE
 
     @property

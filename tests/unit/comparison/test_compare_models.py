@@ -144,6 +144,20 @@ def test_a_type_is_computed_in_and_may_be_coarser(net):
     assert not found.rows[1].differs
 
 
+def test_a_finer_type_may_lie_as_far_from_a_coarser_first(net):
+    found = gaudi_lab.compare(
+        net,
+        torch.randn(4, 4).to("hpu"),
+        settings=["lazy"],
+        over={"dtype": ["bfloat16", None]},
+        rounds=1,
+        calls=1,
+        quiet=True,
+    )
+    assert found.rows[1].difference.relative > 1e-3
+    assert not found.rows[1].differs
+
+
 def test_a_function_uses_the_attached_models(net, workbench):
     gaudi_lab.attach(net, "net")
     x = torch.ones(2, 4).to("hpu")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gaudi_lab.comparison.evidence import compare, take_apart
+from gaudi_lab.comparison.evidence import compare, is_coarse, take_apart
 
 
 def differ(some, other, **options):
@@ -45,6 +45,24 @@ def test_pictures_differ_in_pixels():
     assert found.pixels == 7
     assert not found.within(1e-3)
     assert found.within(0.03)
+
+
+def test_small_whole_numbers_are_no_pixels():
+    found = differ(torch.tensor([3, 1], dtype=torch.uint8), torch.tensor([4, 1], dtype=torch.uint8))
+    assert (found.unequal, found.total, found.pixels) == (1, 2, None)
+    assert not found.within(1e9)
+
+
+def test_a_picture_is_no_tensor():
+    pixels = numpy.zeros((2, 2, 3), dtype=numpy.uint8)
+    assert not differ(Image.fromarray(pixels), pixels).within(1e9)
+    assert differ(Image.fromarray(pixels), Image.fromarray(pixels[:1])).why_not
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_numbers_of_16_bits_are_coarse(dtype):
+    assert is_coarse(take_apart({"a": torch.ones(2), "b": torch.ones(2, dtype=dtype)}))
+    assert not is_coarse(take_apart({"a": torch.ones(2), "b": torch.ones(2, dtype=torch.int16), "c": "16"}))
 
 
 def test_batches_of_other_sizes_share_their_first_samples():

@@ -81,6 +81,13 @@ def test_a_difference_that_is_allowed_is_told_and_wins(compare):
     assert found.best().difference.absolute > 0
 
 
+def test_what_comes_out_in_16_bits_may_differ_by_its_last_digits(compare):
+    outputs = {name: torch.tensor([1.0, x]).bfloat16() for name, x in (("eager", 1.0), ("lazy", 1.01))}
+    found = compare(Planted({"eager": 1.0, "lazy": 0.1}, outputs=outputs), EAGER, LAZY)
+    assert found.rows[1].difference.relative > 1e-3
+    assert not found.rows[1].differs
+
+
 def test_what_captures_while_it_is_timed_does_not_count(compare):
     found = compare(Planted({"eager": 1.0, "lazy": 0.1}, captures=("lazy",)), EAGER, LAZY)
     row = found.rows[1]
