@@ -155,7 +155,7 @@ def size_of(path: Path) -> int:
 def caches(environments: Iterable[dict[str, str | None]] = ()) -> list[Path]:
     """Return the folders in which what is compiled is kept: of this process, and of those with more variables."""
     inductor = os.environ.get("TORCHINDUCTOR_CACHE_DIR") or os.path.join(
-        tempfile.gettempdir(), "torchinductor_" + re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
+        tempfile.gettempdir(), "torchinductor_" + re.sub(r'[\\/:*?"<>|]', "_", _user())
     )
     found = [inductor]
     for environment in ({}, *environments):
@@ -163,3 +163,11 @@ def caches(environments: Iterable[dict[str, str | None]] = ()) -> list[Path]:
         found += [str(given[name]).partition(",")[0].strip() for name in _RECIPES if given.get(name)]
         found += [str(given["TORCHINDUCTOR_CACHE_DIR"])] if given.get("TORCHINDUCTOR_CACHE_DIR") else []
     return [Path(path).absolute() for path in dict.fromkeys(found) if path]
+
+
+def _user() -> str:
+    """Return who PyTorch's compiler takes to run this: in a container there may be no name for that."""
+    try:
+        return getpass.getuser()
+    except (KeyError, ImportError, OSError):
+        return f"uid_{os.getuid()}" if hasattr(os, "getuid") else "unknown_user"

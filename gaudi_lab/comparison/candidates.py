@@ -56,7 +56,10 @@ def make_candidates(settings: Iterable[Settings], over: Mapping[str, Sequence[An
     for name, values in over.items():
         _values(name, values)
     names = [name for name in over if name != ENVIRONMENT]
-    environments = [tuple(given.items()) for given in over.get(ENVIRONMENT, [{}])]
+    environments = [
+        tuple((name, None if value is None else str(value)) for name, value in given.items())
+        for given in over.get(ENVIRONMENT, [{}])
+    ]
     every = itertools.product(settings, *(over[name] for name in names), environments)
     found = [
         Candidate(of, tuple(zip(names, values, strict=True)), environment)

@@ -157,9 +157,12 @@ def _choose_method(candidates: Sequence[Candidate], asked: str | None) -> str:
         )
     if METHODS[asked] == RESIDENT and frozen:
         reach = Mode.of_process(bridge.is_lazy())
+        instead = f"settings=gaudi_lab.settings.combinations(gaudi_lab.Mode.{reach.name})"
+        if any(candidate.environment for candidate in frozen):
+            instead = 'method="fresh"'
         raise LabError(
             f"{frozen[0]} cannot be tried in this process: its mode or its variables are read when the bridge loads.",
-            python=f"gaudi_lab.compare(..., settings=gaudi_lab.settings.combinations(gaudi_lab.Mode.{reach.name}))",
+            python=f"gaudi_lab.compare(..., {instead})",
         )
     return METHODS[asked]
 

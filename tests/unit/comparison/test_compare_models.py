@@ -275,7 +275,7 @@ def test_a_call_that_hangs_is_stopped_at_its_limit(net, workbench):
         ({"over": {"dtype": ["bf16"]}}, "'bf16' is no type of torch; there are bfloat16"),
         ({"method": "magic"}, "no method"),
         ({"rounds": 0}, "1 at least"),
-        ({"over": {"environment": [{"A": "1"}]}, "method": "resident"}, "cannot be tried in this process"),
+        ({"over": {"environment": [{"A": 1}]}, "method": "resident"}, 'process.*Run: .*method="fresh"'),
         ({"resume": "nowhere.jsonl"}, "cannot be read"),
     ],
 )

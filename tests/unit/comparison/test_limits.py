@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
@@ -86,6 +88,15 @@ def test_folders_of_compiled_code_are_known_by_their_variables(monkeypatch, tmp_
         [{"PT_HPU_RECIPE_CACHE_CONFIG": f"{tmp_path}/others,true,0"}, {"PT_HPU_RECIPE_CACHE_CONFIG": None}]
     )
     assert [path.name for path in found] == ["inductor", "recipes", "others"]
+
+
+def test_a_user_without_a_name_has_a_folder_of_compiled_code_too(monkeypatch):
+    def unknown():
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setattr("getpass.getuser", unknown)
+    assert caches()[0].name == f"torchinductor_uid_{os.getuid()}"
 
 
 def test_time_that_is_over_keeps_what_is_there_and_resume_goes_on(net, workbench):

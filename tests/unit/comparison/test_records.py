@@ -125,6 +125,8 @@ def test_candidates_are_all_combinations_each_once():
     found = make_candidates([EAGER, LAZY, EAGER], over)
     assert len(found) == 8
     assert str(found[-1]) == "lazy, batch_size 8, A=1"
+    (counted,) = make_candidates([EAGER], {"environment": [{"OMP_NUM_THREADS": 1, "A": None}]})
+    assert counted.environment == (("OMP_NUM_THREADS", "1"), ("A", None))
     with pytest.raises(LabValueError, match="not a list"):
         make_candidates([EAGER], {"batch_size": 8})
 
