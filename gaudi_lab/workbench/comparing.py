@@ -25,6 +25,7 @@ from gaudi_lab.comparison.row import FRESH, METHODS, RESIDENT
 from gaudi_lab.comparison.whereabouts import take_fingerprint, variables
 from gaudi_lab.comparison.written_settings import parse_settings
 from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.measure.causes.watching import watching
 from gaudi_lab.settings import Mode, Settings, combinations
 from gaudi_lab.workbench import lab
 from gaudi_lab.workbench.comparing_progress import ComparingProgress
@@ -75,7 +76,8 @@ def compare(
             bounds.count(journal.path.absolute())
         opened.enter_context(_progress(plan, chosen_method, journal, prepared, bounds, quiet=quiet))
         opened.enter_context(lab.current().compiles.no_live_line())
-        opened.enter_context(lab.current().compiles.tried_by("compare"))
+        # Nothing may be attached yet: what is compared is, while it is tried.
+        opened.enter_context(watching.tried_by("compare"))
         _go(journal, bounds, lambda: prepared.carry_out(journal))
     subject.rewind()
     return folding.fold(journal.records, journal.path)

@@ -100,10 +100,9 @@ def follow_calls(entered: SwitchedModel) -> Handle:
     def note(call: SignedCall) -> None:
         met_calls.note(call, entered.settings, watching.history.number)
 
-    parts = entered.components.items()
     return together(
         [
-            watching.follow(".".join(filter(None, (entered.name, part))), module, note)
-            for part, module in parts
+            watching.follow(".".join(filter(None, (entered.name, part))), module, note, rename=True)
+            for part, module in entered.components.items()
         ]
     )

@@ -54,17 +54,26 @@ class Watching(Telling):
         self._holders = 0
         self._undo: list[Callable[[], None]] = []
 
-    def follow(self, name: str, module: nn.Module, note: Callable[[Call], None] | None = None) -> Handle:
+    def follow(
+        self,
+        name: str,
+        module: nn.Module,
+        note: Callable[[Call], None] | None = None,
+        *,
+        rename: bool = False,
+    ) -> Handle:
         """Follow a model's calls.
 
         Parameters
         ----------
         name
-            What to call it; empty where there is only one.
+            What to call it, if it has no name yet; empty where there is only one.
         module
             The model. It is not kept alive, and computes as before.
         note
             Told of each call before it is made.
+        rename
+            Call it so even if it has another name.
 
         Returns
         -------
@@ -72,7 +81,8 @@ class Watching(Telling):
             Removing it ends this following; what was compiled stays in the history.
         """
         followed = self._followed.setdefault(module, Followed(name))
-        followed.name = name or followed.name
+        if rename or not followed.name:
+            followed.name = name
         held = self.hold()
 
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -130,8 +130,18 @@ def test_the_line_is_the_user_s_and_not_a_library_s(bert, workbench):
     assert shapes[0].source.source.startswith("bert(torch.ones")
 
 
-def test_what_a_comparison_compiles_is_one_row_and_no_call_of_the_users(net, workbench):
-    gaudi_lab.attach(net, "net")
+def test_a_model_keeps_its_name_until_it_is_attached_under_another(net, workbench):
+    gaudi_lab.attach(type("Trainer", (), {"model": net})(), "trainer")
+    gaudi_lab.warmup(lambda: net(torch.randn(3, 4).to("hpu")), n=1)
+    assert watching.memory_of(net).name == "trainer.model"
+    gaudi_lab.attach(net, "mine")
+    assert watching.memory_of(net).name == "mine"
+
+
+@pytest.mark.parametrize("attached", [True, False])
+def test_what_a_comparison_compiles_is_one_row_and_no_call_of_the_users(net, workbench, attached):
+    if attached:
+        gaudi_lab.attach(net, "net")
     x = torch.randn(3, 4).to("hpu")
     before = gaudi_lab.why()
     gaudi_lab.compare(net, x, settings=["lazy", "eager"], rounds=1, calls=2, quiet=True)
@@ -139,6 +149,7 @@ def test_what_a_comparison_compiles_is_one_row_and_no_call_of_the_users(net, wor
     assert [cost.cause.text for cost in tried.costs] == ["tried by compare"]
     assert tried.graphs == ()
     before = gaudi_lab.why()
+    gaudi_lab.attach(net, "net")
     gaudi_lab.mode("lazy")
     net(torch.randn(5, 4).to("hpu")).cpu()
     assert [cost.cause.kind for cost in gaudi_lab.why(since=before).costs] != ["trial"]
