@@ -240,9 +240,14 @@ class EvaluationCall:
         return {**result, "metrics": without_times(result["metrics"])}
 
     def samples(self, result: Any, values: Values) -> int | None:  # noqa: ARG002 - the protocol's
-        """Return the size of the data set."""
-        data = self.kwargs.get("eval_dataset", self.trainer.eval_dataset)
-        return len(data) if hasattr(data, "__len__") else None
+        """Return the size of the data set, or of all if there are several."""
+        own, data = self.trainer.eval_dataset, self.kwargs.get("eval_dataset")
+        if data is None:
+            data = own
+        elif isinstance(data, str):  # its name among the Trainer's
+            data = own.get(data) if isinstance(own, Mapping) else None
+        sets: list[Any] = [*data.values()] if isinstance(data, Mapping) else [data]
+        return sum(map(len, sets)) if all(hasattr(one, "__len__") for one in sets) else None
 
     def check(self, names: Values) -> None:
         """Raise for what is neither `batch_size` nor `dtype`."""

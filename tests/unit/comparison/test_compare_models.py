@@ -11,7 +11,7 @@ from torch import nn
 import gaudi_lab
 from gaudi_lab.errors import LabError, LabValueError
 from gaudi_lab.settings import Mode, Settings
-from gaudi_lab.workbench.calls_to_compare import FunctionCall
+from gaudi_lab.workbench.calls_to_compare import EvaluationCall, FunctionCall
 from tests.unit import tiny_models
 
 
@@ -372,6 +372,23 @@ def test_a_trainer_is_evaluated(workbench, tmp_path):
     assert {row.samples for row in found.rows} == {10}
     assert found.kind == "trainer"
     assert (trainer.compute_metrics, arguments.per_device_eval_batch_size) == (compute, size)
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "samples"),
+    [
+        ({}, [1, 2], 2),
+        ({"eval_dataset": None}, [1, 2], 2),
+        ({"eval_dataset": [1, 2, 3]}, [1], 3),
+        ({}, {"mnli": [1, 2], "sst2": [1]}, 3),
+        ({"eval_dataset": "mnli"}, {"mnli": [1, 2], "sst2": [1]}, 2),
+        ({"eval_dataset": "mnli"}, None, None),
+        ({}, iter([1, 2]), None),
+    ],
+)
+def test_the_samples_of_an_evaluation_are_those_of_its_data_sets(given, own, samples):
+    call = EvaluationCall(SimpleNamespace(eval_dataset=own), given)
+    assert call.samples(None, {}) == samples
 
 
 def test_options_of_compile_are_varied_where_it_is_on_and_measured(net):
