@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gaudi_lab.bridge_errors import plain_words
-from gaudi_lab.errors import LabError
+from gaudi_lab.errors import LabError, chain_of
 from gaudi_lab.instruments.handle import Handle
 
 if TYPE_CHECKING:
@@ -26,14 +25,7 @@ def follow(shell: InteractiveShell) -> Handle:
 
 def _told(error: BaseException | None) -> LabError | None:
     """Return what an error means; None where it says so itself."""
-    chain = list(_causes(error))
+    chain = [] if error is None else chain_of(error)
     if any(isinstance(each, LabError) for each in chain):
         return None
     return next(filter(None, map(plain_words, chain)), None)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it was raised from."""
-    while error is not None:
-        yield error
-        error = error.__cause__

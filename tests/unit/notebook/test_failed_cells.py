@@ -40,6 +40,12 @@ def test_what_is_in_plain_words_already_is_not_explained_again(said):
     assert said(code, LabError=LabError) == ""
 
 
+def test_an_error_that_is_raised_from_itself_or_while_another_is_dealt_with_is_explained(said):
+    code = f"try: raise RuntimeError({HELD!r})\nexcept RuntimeError as e: raise "
+    assert said(f"{code}e from e").startswith("No Gaudi answered")
+    assert said(f"{code}ValueError('no model')").startswith("No Gaudi answered")
+
+
 def test_nothing_is_said_of_other_errors_and_of_cells_that_go_well(said):
     assert said("raise ValueError('of something else')") == ""
     assert said("one = 1") == ""
