@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from gaudi_lab import api
 from gaudi_lab.comparison.result import Comparison
@@ -29,7 +29,7 @@ from gaudi_lab.notebook.completion import COMPARE_OPTIONS, names_of_operators
 from gaudi_lab.notebook.operator_magic import OperatorMagics
 from gaudi_lab.notebook.repeat import repeat
 from gaudi_lab.notebook.switch_magics import make_parser
-from gaudi_lab.notebook.usage import HELP, explain_refusals
+from gaudi_lab.notebook.usage import HELP, explain_refusals, read_arguments, unquote, words_of
 from gaudi_lab.report import Change, Operators, Status
 from gaudi_lab.settings import OPERATORS, SWITCHES, Mode, Switch
 from gaudi_lab.workbench import lab
@@ -87,7 +87,7 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.mode("lazy")
         """
-        asked = parse_argstring(self.gaudi_mode, line)
+        asked = read_arguments(self.gaudi_mode, line)
         self._attach_all()
         if asked.mode is None and (given_up := [*asked.drop, *asked.rerun]):
             mode = next((word for word in given_up if word in [*Mode]), "lazy")
@@ -119,12 +119,16 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.relaunch({"NAME": "VALUE"})
         """
-        asked = parse_argstring(self.gaudi_relaunch, line)
+        asked = read_arguments(self.gaudi_relaunch, line)
         self._attach_all()
-        pairs = [given.partition("=") for given in asked.env]
-        if wrong := next((name for name, sign, _ in pairs if not sign or not name), None):
-            raise UsageError(f"--env {wrong} gives no value. Run: %gaudi_relaunch --env {wrong}=1")
-        environment = {name: value or None for name, _, value in pairs}
+        environment = {}
+        for given in asked.env:
+            name, sign, value = given.partition("=")
+            if not (name and sign):
+                raise UsageError(
+                    f"--env {given} is no NAME=VALUE. Run: %gaudi_relaunch --env {name or 'NAME'}={value or 1}"
+                )
+            environment[name] = unquote(value) or None
         api.relaunch(environment, drop=asked.drop, rerun=asked.rerun)
 
     @line_magic
@@ -140,7 +144,7 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.attach(model)
         """
-        arguments = parse_argstring(self.gaudi_attach, line)
+        arguments = read_arguments(self.gaudi_attach, line)
         if arguments.detach:
             for name in [arguments.model] if arguments.model else list(lab.current().models):
                 self._show(api.detach(name))
@@ -159,7 +163,7 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.status()
         """
-        parse_argstring(self.gaudi_status, line)
+        read_arguments(self.gaudi_status, line)
         self._attach_all()
         return api.status()
 
@@ -175,7 +179,7 @@ class GaudiMagics(Magics):
         """
         from gaudi_lab.notebook.panel import panel
 
-        arguments = parse_argstring(self.gaudi_panel, line)
+        arguments = read_arguments(self.gaudi_panel, line)
         self._attach_all()
         return panel(*(self._name(name) for name in arguments.models))
 
@@ -196,10 +200,15 @@ class GaudiMagics(Magics):
         In Python: gaudi_lab.warmup(function, n=5)
         """
         options, code = _split_code(line)
-        arguments = parse_argstring(self.gaudi_warmup, options)
+        arguments = read_arguments(self.gaudi_warmup, options)
         if arguments.n < 1:
             instead = "%%gaudi_warmup -n 5" if cell is not None else f"%gaudi_warmup -n 5 {code}"
             raise UsageError(f"-n {arguments.n} runs nothing. Run: {instead}")
+        if cell is not None and code:
+            raise UsageError(
+                "In a cell the lines below are what runs, so there is no place for code beside the options. "
+                f"Run: {' '.join(filter(None, ['%%gaudi_warmup', options]))}"
+            )
         source = code if cell is None else cell
         if not source.strip():
             raise UsageError("There is nothing to run. Run: %gaudi_warmup -n 5 model(**batch)")
@@ -223,7 +232,7 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.why()
         """
-        parse_argstring(self.gaudi_why, line)
+        read_arguments(self.gaudi_why, line)
         self._attach_all()
         return api.why()
 
@@ -242,7 +251,7 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.forecast(loader, model)
         """
-        arguments = parse_argstring(self.gaudi_forecast, line)
+        arguments = read_arguments(self.gaudi_forecast, line)
         name = self._name(arguments.model)
         batches = namespace.batches(arguments.batches, self.shell.user_ns)
         return api.forecast(batches, name, epochs=arguments.epochs, most=arguments.most)
@@ -288,10 +297,10 @@ class GaudiMagics(Magics):
         In Python: gaudi_lab.compare(model, batch)
         """
         options, code = _split_code(line, COMPARE_OPTIONS)
-        arguments = parse_argstring(self.gaudi_compare, options)
+        arguments = read_arguments(self.gaudi_compare, options)
         if not code.strip():
             raise UsageError("There is nothing to compare. Run: %gaudi_compare model(**batch)")
-        if (arguments.settings or "").endswith(";"):
+        if re.search(r"--settings [^\s'\"]\S*;( |$)", options):
             raise UsageError(
                 'Settings with spaces need quotes. Run: %gaudi_compare --settings "eager; lazy" model(**batch)'
             )
@@ -301,7 +310,7 @@ class GaudiMagics(Magics):
             code,
             settings=_words(arguments.settings),
             over=_over(arguments.over),
-            limit=_unquoted(arguments.limit),
+            limit=arguments.limit,
             resume=self._comparison(arguments.resume),
             **{name: getattr(arguments, name) for name in ("rounds", "method", "path")},
         )
@@ -326,7 +335,7 @@ class GaudiMagics(Magics):
 
         In Python: comparison.to_code()
         """
-        arguments = parse_argstring(self.gaudi_export, line)
+        arguments = read_arguments(self.gaudi_export, line)
         if self.compared is None:
             raise UsageError(
                 "Nothing has been compared in this notebook yet. Run: %gaudi_compare model(**batch)"
@@ -354,7 +363,7 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.freeze(), or with gaudi_lab.no_compiles(): for a part
         """
-        on = parse_argstring(self.gaudi_freeze, line).switch == "on"
+        on = read_arguments(self.gaudi_freeze, line).switch == "on"
         self._attach_all()
         api.freeze(on)
         print("Frozen: what would compile raises now." if on else "Not frozen: things compile again.")  # noqa: T201
@@ -371,7 +380,7 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.live_line()
         """
-        on = parse_argstring(self.gaudi_live_line, line).switch == "on"
+        on = read_arguments(self.gaudi_live_line, line).switch == "on"
         api.live_line(on)
         print("What compiles long is shown meanwhile." if on else "What compiles is not shown meanwhile.")  # noqa: T201
 
@@ -391,7 +400,7 @@ class GaudiMagics(Magics):
 
         In Python: gaudi_lab.operators(model), gaudi_lab.use_operator("rms_norm", model)
         """
-        words = parse_argstring(self.gaudi_ops, line).words
+        words = read_arguments(self.gaudi_ops, line).words
         if words[:1] in (["on"], ["off"]):
             if len(words) == 1 or len(words) > 3:
                 raise UsageError(
@@ -420,7 +429,6 @@ class GaudiMagics(Magics):
 
     def _comparison(self, word: str | None) -> str | Comparison | None:
         """Return the comparison that a name of the notebook has; the word itself, a file, if none has it."""
-        word = _unquoted(word)
         known = None if word is None else self.shell.user_ns.get(word)
         return known if isinstance(known, Comparison) else word
 
@@ -469,26 +477,28 @@ def _split_code(line: str, with_value: Collection[str] = ("-n",)) -> tuple[str, 
     return " ".join(taken), rest
 
 
-def _unquoted(word: str | None) -> str | None:
-    return None if word is None else word.strip("'\"")
-
-
 def _words(settings: str | None) -> list[str] | None:
     if settings is None:
         return None
-    return [words.strip() for words in settings.strip("'\"").split(";") if words.strip()]
+    return [words.strip() for words in settings.split(";") if words.strip()]
 
 
 def _over(given: list[str]) -> dict[str, list[Any]]:
     """Return what is varied, from words such as ``batch_size=[1,8]``."""
     found = {}
     for word in given:
-        name, sign, values = word.strip("'\"").partition("=")
+        name, sign, values = word.partition("=")
         try:
             read = ast.literal_eval(values)
         except (SyntaxError, ValueError):
-            read = values.split(",") if values else None
-        if not sign or read is None:
+            inside = values[1:-1] if re.fullmatch(r"\[.*\]", values) else values
+            if re.search(r"[\[\](){}]", inside):
+                raise UsageError(
+                    f"--over {word} cannot be read; values with spaces need quotes. "
+                    'Run: %gaudi_compare --over "batch_size=[1, 8]" model(**batch)'
+                ) from None
+            read = [one.strip() for one in inside.split(",") if one.strip()]
+        if not (name and sign) or read == []:
             raise UsageError(
                 f"--over {word} gives no values. Run: %gaudi_compare --over batch_size=[1,8] ..."
             )
@@ -504,7 +514,7 @@ def _make_switch_magic(switch: Switch) -> Callable[[GaudiMagics, str], None]:
     parser = make_parser(switch)
 
     def magic(self: GaudiMagics, line: str) -> None:
-        self.switch(switch, vars(parser.parse_argstring(line)))
+        self.switch(switch, vars(parser.parse_args(words_of(line))))
 
     magic.__name__, magic.__doc__ = switch.magic, parser.format_help()
     return explain_refusals(magic)

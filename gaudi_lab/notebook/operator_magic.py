@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from gaudi_lab.errors import LabError
-from gaudi_lab.notebook.usage import HELP, explain_refusals
+from gaudi_lab.notebook.usage import HELP, explain_refusals, read_arguments
 
 if TYPE_CHECKING:
     from gaudi_lab.custom_ops.ticking.ticks import OperatorChecks
@@ -54,7 +54,7 @@ class OperatorMagics(Magics):
         # It needs torch, and to import that can load the bridge and so decide the mode.
         from gaudi_lab.custom_ops import define
 
-        arguments = parse_argstring(self.gaudi_op, line)
+        arguments = read_arguments(self.gaudi_op, line)
         name = arguments.name
         if cell is None:
             return define.find(name).check()

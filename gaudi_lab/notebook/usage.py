@@ -1,4 +1,4 @@
-"""What every magic does about `-h`, a comment, and what it cannot do: the reason, and the line to run instead."""
+"""What every magic does about `-h`, quotes, a comment, and what it cannot do: why not, and the line to run instead."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
 from IPython.core.error import UsageError
+from IPython.utils.process import arg_split
 
 from gaudi_lab.errors import LabError
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-_COMMENT = re.compile(r"""((?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|.)*?)(?:^|\s)#.*""")
-"""What is in front of a comment on a line, and the comment: a # within quotes begins none."""
+_QUOTED_OR_COMMENT = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?<!\S)#""")
+"""What is in quotes, where a # begins no comment, or where one begins."""
+
+
+_IN_QUOTES = re.compile(r"""(--[\w-]+=)?(['"])(.*)\2""")
+"""A word that is in quotes, or what an option is given is."""
 
 
 class _HelpWanted(Exception):
@@ -65,12 +70,38 @@ def explain_refusals(method: Method) -> Method:
 
 def without_comment(line: str) -> str:
     """Return the line of a magic without the comment at its end, which IPython hands over with it."""
-    found = _COMMENT.fullmatch(line)
-    return line if found is None else found[1].rstrip()
+    for found in _QUOTED_OR_COMMENT.finditer(line):
+        if found[0] == "#":
+            return line[: found.start()].rstrip()
+    return line
+
+
+def read_arguments(magic: Any, line: str) -> argparse.Namespace:
+    """Return the arguments that a magic's parser reads from a line."""
+    arguments: argparse.Namespace = magic.parser.parse_args(words_of(line))
+    return arguments
+
+
+def words_of(line: str) -> list[str]:
+    """Return the words of a line; what is in quotes is one, without them. Quotes within a word stay."""
+    try:
+        words = arg_split(line)
+    except ValueError as error:
+        raise UsageError(str(error).rstrip(".")) from error
+    return [unquote(word) for word in words]
+
+
+def unquote(word: str) -> str:
+    """Return a word without the quotes that it is in."""
+    found = _IN_QUOTES.fullmatch(word)
+    return word if found is None else (found[1] or "") + found[3]
 
 
 def _advise(magic: str, line: str, error: str) -> str:
     """Return the line to run instead of one that the parser refused: with the nearest choice, or for help."""
     refused = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", error)
     near = get_close_matches(refused[1].lower(), re.findall(r"\w+", refused[2]), 1) if refused else []
-    return f"Run: %{magic} {line.replace(refused[1], near[0]) if refused and near else '-h'}"
+    if refused is None or not near:
+        return f"Run: %{magic} -h"
+    whole_word = rf"(?<![^\s'\"]){re.escape(refused[1])}(?![^\s'\"])"
+    return f"Run: %{magic} {re.sub(whole_word, near[0], line, count=1)}"

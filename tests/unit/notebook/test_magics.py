@@ -6,8 +6,9 @@ from torch import nn
 from traitlets.config import Config
 
 import gaudi_lab
-from gaudi_lab import bridge
+from gaudi_lab import api, bridge
 from gaudi_lab.measure.timeline import Timeline
+from gaudi_lab.notebook import compared_code
 from gaudi_lab.notebook.completion import complete
 from gaudi_lab.render.states import switch_cells
 from gaudi_lab.settings import OPERATORS, SWITCHES, Mode
@@ -68,6 +69,20 @@ def test_models_are_found_without_being_named(shell, net, workbench):
         ("", "%gaudi_sdpa off net --softmax fast", "%gaudi_sdpa on"),
         ("", "%gaudi_forecast batches", "%gaudi_forecast loader model"),
         ("batches = iter([])", "%gaudi_forecast batches", "batches = list(batches)"),
+        ("", "%gaudi_attach 'net", "%gaudi_attach -h"),
+        ("", "%gaudi_relaunch --env =5", "%gaudi_relaunch --env NAME=5"),
+        ("", "%gaudi_relaunch --env NAME", "%gaudi_relaunch --env NAME=1"),
+        (
+            "",
+            "%gaudi_compare --over batch_size=[1, 8] net(x)",
+            '%gaudi_compare --over "batch_size=[1, 8]" model(**batch)',
+        ),
+        (
+            "",
+            "%gaudi_compare --settings eager; lazy net(x)",
+            '%gaudi_compare --settings "eager; lazy" model(**batch)',
+        ),
+        ("", "%%gaudi_warmup -n 3 x = make()\nnet(x)", "%%gaudi_warmup -n 3"),
         ("", "%gaudi_warmup -n 0 net", "%gaudi_warmup -n 5 net"),
         ("", "%gaudi_warmup", "%gaudi_warmup -n 5 model(**batch)"),
         ("", "%gaudi_ops on", "%gaudi_ops on rms_norm"),
@@ -104,6 +119,7 @@ def test_a_misspelt_choice_lists_the_choices(shell):
     for line, instead in (
         ("%gaudi_mode lzy", "%gaudi_mode lazy"),
         ("%gaudi_graphs On model", "%gaudi_graphs on model"),
+        ("%gaudi_graphs o model", "%gaudi_graphs on model"),
         ("%gaudi_mode quick", "%gaudi_mode -h"),
         ("%gaudi_graphs", "%gaudi_graphs -h"),
         ("%gaudi_status everything", "%gaudi_status -h"),
@@ -306,6 +322,25 @@ def test_a_comment_behind_a_magic_is_passed_over(shell, net, workbench, capsys):
     assert len(run(shell, "%%gaudi_warmup -n 2 # twice\nnet(x)").iterations) == 2
     assert run(shell, "%gaudi_ops  # all")
     assert "#nothing" in refused(shell, "%gaudi_attach net#nothing")
+
+
+def test_words_in_quotes_are_given_without_them(shell, net, monkeypatch):
+    given = []
+    monkeypatch.setattr(api, "relaunch", lambda *names, **options: given.append((*names, options)))
+    run(shell, """%gaudi_relaunch --env "ONE=a b" --env TWO="c" --env THREE= --drop 'thread worker' x""")
+    assert given == [
+        ({"ONE": "a b", "TWO": "c", "THREE": None}, {"drop": ["thread worker", "x"], "rerun": []})
+    ]
+    compared = []
+    monkeypatch.setattr(
+        compared_code, "compare", lambda *what, **options: compared.append((*what[1:], options))
+    )
+    line = """%gaudi_compare --path "runs.jsonl" --limit '1 min' --over "n=[1, 8]" --over dtype=[a,b] f("#1 # a")"""
+    run(shell, line)
+    ((code, options),) = compared
+    assert code == 'f("#1 # a")'
+    assert (options["path"], options["limit"]) == ("runs.jsonl", "1 min")
+    assert options["over"] == {"n": [1, 8], "dtype": ["a", "b"]}
 
 
 def test_several_names_are_given_up_at_once_and_behind_the_mode(shell, capsys):
