@@ -437,9 +437,7 @@ class GaudiMagics(Magics):
         self._attach_all()
         if name is None and not lab.current().models:
             raise _nothing_attached(self.shell.user_ns)
-        if name is not None and name not in lab.current().models:
-            namespace.attach(name, self.shell.user_ns)
-        return name
+        return None if name is None else namespace.attached_name(name, self.shell.user_ns)
 
     def _attach_all(self) -> None:
         namespace.let_go(self.shell)

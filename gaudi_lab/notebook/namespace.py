@@ -98,7 +98,24 @@ def batches(name: str, namespace: Mapping[str, Any]) -> Any:
 
 def attach(name: str, namespace: Mapping[str, Any]) -> ChangeHandle:
     """Attach the notebook's model called `name`."""
-    return api.attach(resolve(name, namespace), name)
+    handle = api.attach(resolve(name, namespace), name)
+    _note_names(namespace)
+    return handle
+
+
+def attached_name(name: str, namespace: Mapping[str, Any]) -> str:
+    """Return what the notebook's model called `name` is called on the workbench, attaching it if it is not there yet.
+
+    One that is attached under another of its names in the notebook keeps that, or it would go with this one.
+    """
+    workbench = lab.current()
+    if name in workbench.models:
+        return name
+    known = workbench.find(resolve(name, namespace))
+    if known is not None and namespace.get(known.name) is known.model:
+        return known.name
+    attach(name, namespace)
+    return name
 
 
 def attach_all(namespace: Mapping[str, Any]) -> None:
@@ -112,6 +129,7 @@ def attach_all(namespace: Mapping[str, Any]) -> None:
     for name, model in found.items():
         if model not in workbench.kept_off and components.device_type(model) == "hpu" and not _covered(model):
             workbench.attach(model, name)
+    _note_names(namespace)
 
 
 def follow(shell: InteractiveShell) -> Handle:
@@ -125,7 +143,7 @@ def follow(shell: InteractiveShell) -> Handle:
 
     def undo() -> None:
         shell.events.unregister("post_run_cell", after_cell)
-        _named_here.pop(id(shell), None)
+        _named_here.pop(id(shell.user_ns), None)
         lab.current().close()
 
     shell.events.register("post_run_cell", after_cell)
@@ -135,19 +153,25 @@ def follow(shell: InteractiveShell) -> Handle:
 def let_go(shell: InteractiveShell) -> None:
     """Detach the models whose names the notebook has deleted or given to something else, and note what has one."""
     workbench = lab.current()
-    seen = _named_here.get(id(shell), {})
+    seen = _named_here.get(id(shell.user_ns), {})
     for name, attached in list(workbench.models.items()):
         was_here = seen.get(name) == id(attached.model)
         if was_here and shell.user_ns.get(name) is not attached.model:
             workbench.detach(name)
-    _named_here[id(shell)] = {
-        name: id(attached.model)
-        for name, attached in workbench.models.items()
-        if shell.user_ns.get(name) is attached.model
-    }
+    _named_here[id(shell.user_ns)] = {}
+    _note_names(shell.user_ns)
 
 
-# Which attached models were seen under a name of the notebook, by shell. Others were attached from Python
+def _note_names(namespace: Mapping[str, Any]) -> None:
+    """Note what has a name of the notebook, at once: the cell that attaches it may also delete it."""
+    _named_here.setdefault(id(namespace), {}).update(
+        (name, id(attached.model))
+        for name, attached in lab.current().models.items()
+        if namespace.get(name) is attached.model
+    )
+
+
+# Which attached models were seen under a name of the notebook, by its namespace. Others were attached from Python
 # under a name of their own, and have nothing to do with what the notebook calls its variables.
 _named_here: dict[int, dict[str, int]] = {}
 

@@ -81,7 +81,7 @@ class Lab:
 
     @property
     def models(self) -> Mapping[str, SwitchedModel]:
-        """The attached models by name, in the order they were attached."""
+        """The attached models by name, in the order they got their names."""
         return MappingProxyType(self._models)
 
     @property
@@ -104,12 +104,12 @@ class Lab:
             A torch module, transformers Trainer or diffusers pipeline, on `hpu`.
         name
             What to call it; by default after its class. What had that name before is detached, and so is what
-            has modules of this model.
+            has modules of this model. One that is attached is called so from now on, and keeps its switches.
 
         Returns
         -------
         ChangeHandle
-            Removing it detaches the model.
+            Removing it detaches the model, or has it called as before.
 
         Raises
         ------
@@ -117,8 +117,8 @@ class Lab:
             If it is no model or not on `hpu`.
         """
         known = self.find(model)
-        if known is not None and name in (None, known.name):
-            return ChangeHandle(lambda: None, self._change(self.mode, self.mode))
+        if known is not None:
+            return self._rename(known, name or known.name)
         # Instruments need torch, and whoever has a model has imported it. Before that it stays out, because
         # importing it can load the bridge and so decide the mode.
         from gaudi_lab.instruments import components
@@ -126,8 +126,6 @@ class Lab:
         components.require_on_hpu(name or "model", model)
         bridge.load()
         lazy = bridge.is_lazy()
-        if known is not None:
-            self.detach(known.name)
         attached = self.entries.entry_of(model)
         attached.name = name or self._unused(type(model).__name__.lower())
         own = attached.requested
@@ -390,6 +388,28 @@ class Lab:
 
     def _aside_of(self, m: SwitchedModel) -> ModelAside:
         return ModelAside(m.name, m.model, m.settings, m.requested, self._own_request[m.name], _inputs_of(m))
+
+    def _rename(self, attached: SwitchedModel, name: str) -> ChangeHandle:
+        """Call an attached model `name`; what had that name before is detached."""
+        before = attached.name
+        if name == before:
+            return ChangeHandle(lambda: None, self._change(self.mode, self.mode))
+        if name in self._models:
+            self.detach(name)
+        attached.name = name
+        self._models[name] = self._models.pop(before)
+        self._own_request[name] = self._own_request.pop(before)
+        # In this order, so that the compilers are watched all the time.
+        self.compiles.follow(attached)
+        self.compiles.unfollow(before)
+        change = self._change(self.mode, self.mode, notes=[f"{before} is called {name} now"])
+        self._tell(change)
+
+        def put_back() -> None:
+            if self._models.get(name) is attached and before not in self._models:
+                self._rename(attached, before)
+
+        return ChangeHandle(put_back, change)
 
     def _attach_again(self, old: ModelAside) -> SwitchedModel:
         self.attach(old.model, old.name)

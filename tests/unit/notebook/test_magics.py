@@ -354,6 +354,26 @@ def test_a_model_that_was_deleted_is_off_the_list_in_the_same_cell(shell, net):
     assert run(shell, "del net\n%gaudi_status").models == ()
 
 
+def test_a_model_that_is_attached_and_deleted_in_one_cell_is_detached(shell, net, workbench):
+    shell.user_ns |= {"make": lambda: net}
+    run(shell, "net = make()\n%gaudi_status\ndel net")
+    assert not workbench.models
+    other = torch.nn.Linear(2, 2).to("hpu")
+    shell.user_ns |= {"net": net, "other": other}
+    run(shell, "%gaudi_attach net\ndel net\n%gaudi_attach other\ndel other")
+    assert not workbench.models
+
+
+def test_a_model_goes_by_the_name_of_its_variable_and_keeps_its_switches(shell, net, workbench):
+    gaudi_lab.mode("lazy")
+    gaudi_lab.hpu_graphs(net)
+    shell.user_ns["net"] = net
+    run(shell, "%gaudi_ops net")
+    assert list(workbench.models) == ["net"]
+    run(shell, "again = net\n%gaudi_ops again\n%gaudi_sdpa off again\ndel again")
+    assert workbench.models["net"].settings.hpu_graphs
+
+
 def test_a_model_that_was_taken_off_is_what_a_switch_misses(shell, net):
     shell.user_ns["net"] = net
     run(shell, "%gaudi_attach net\n%gaudi_attach --detach net")

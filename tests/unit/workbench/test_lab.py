@@ -217,6 +217,26 @@ def test_a_name_given_again_detaches_what_had_it(net, bert, workbench):
     assert "forward" not in vars(net)
 
 
+def test_a_model_that_is_named_anew_keeps_its_switches_and_its_handles(net, bert, workbench):
+    workbench.change(mode=Mode.LAZY)
+    attached, other = workbench.attach(net), workbench.attach(bert, "net")
+    graphs = workbench.change(["sequential"], hpu_graphs=True)
+    named = workbench.attach(net, "net")
+    assert "sequential is called net now" in str(named)
+    assert {name: m.model for name, m in workbench.models.items()} == {"net": net}
+    assert workbench.models["net"].settings.hpu_graphs
+    named.remove()
+    assert list(workbench.models) == ["sequential"]
+    assert workbench.models["sequential"].settings.hpu_graphs
+    workbench.attach(net, "net")
+    graphs.remove()
+    other.remove()
+    assert workbench.models["net"].settings == Settings(Mode.LAZY)
+    attached.remove()
+    assert not workbench.models
+    assert "forward" not in vars(net)
+
+
 def test_names_are_made_up_from_the_class(net, workbench):
     workbench.attach(net)
     workbench.attach(nn.Sequential(nn.Linear(2, 2)).to("hpu"))
