@@ -24,7 +24,7 @@ from gaudi_lab.instruments.last_inputs import Arguments, LastInputs
 from gaudi_lab.instruments.uncomputed import UncomputedHandle, watch_uncomputed
 from gaudi_lab.report import CapturedGraph, GraphRefusal, ModelStatus, OperatorUse, PlainCall, UncomputedValue
 from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Switch
-from gaudi_lab.workbench.model_operators import ModelOperators, Outputs, describe_difference
+from gaudi_lab.workbench.model_operators import ModelOperators, Outputs, describe_difference, why_none
 
 # It decides on values, on the host and for each image: no graph can contain that.
 _NEVER_CAPTURED = ("safety_checker",)
@@ -238,6 +238,10 @@ class SwitchedModel:
         return {
             part: kept.arguments for part, kept in self._last_inputs.items() if kept.arguments is not None
         }
+
+    def why_no_inputs(self, part: str) -> str:
+        """Return why it is not known what a part was last called with, as a sentence without a full stop."""
+        return why_none(self._last_inputs.get(part))
 
     def take_last_inputs(self, inputs: Mapping[str, Arguments]) -> None:
         """Take what its parts were last called with elsewhere."""

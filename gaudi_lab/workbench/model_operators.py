@@ -219,7 +219,7 @@ class ModelOperators:
 def _find_in(operator: FusedOperator, module: nn.Module, inputs: LastInputs | None) -> list[StandInPlace]:
     run = _run_of(module, inputs)
     if run is None or module.training:
-        why = _TRAINING if module.training else f"not established: {_why_none(inputs)}"
+        why = _TRAINING if module.training else f"not established: {why_none(inputs)}"
         return _look_in(operator, module, why)
     return operator.find(module, run)
 
@@ -252,10 +252,11 @@ def _with_reason(use: OperatorUse, parts: Parts, measure: bool) -> OperatorUse:
     if not without:
         return use
     some = tuple(without) if len(without) < len(parts) else ()
-    return replace(use, not_measured=f"because {_why_none(parts[without[0]][1])}", parts_not_measured=some)
+    return replace(use, not_measured=f"because {why_none(parts[without[0]][1])}", parts_not_measured=some)
 
 
-def _why_none(inputs: LastInputs | None) -> str:
+def why_none(inputs: LastInputs | None) -> str:
+    """Return why nothing was kept of a part's calls, as a sentence without a full stop."""
     return inputs.why_none if inputs is not None else "the model has not been called since it was attached"
 
 
@@ -291,10 +292,10 @@ def _refusal(
     without = [inputs for module, inputs in parts.values() if _run_of(module, inputs) is None]
     # Of several parts, those without a place need not run.
     if without and (
-        len(without) == len(parts) or any(_why_none(x) in why for x in without for why in reasons)
+        len(without) == len(parts) or any(why_none(x) in why for x in without for why in reasons)
     ):
         return LabError(
-            f"{operator.label} for {model} was not established: {_why_none(without[0])}. So there are no inputs to "
+            f"{operator.label} for {model} was not established: {why_none(without[0])}. So there are no inputs to "
             "compare with.",
             python=f'gaudi_lab.use_operator("{operator.name}", model, inputs=batch)',
             magic=f"{model}(**batch)",

@@ -79,8 +79,10 @@ class BetweenCells:
 
     def _ended(self) -> None:
         self.busy = False
-        self._do_waiting()
-        self._on_end()
+        try:
+            self._do_waiting()
+        finally:
+            self._on_end()
 
 
 class Ticker:

@@ -50,23 +50,6 @@ class LoggedCall:
     iteration: Iteration
 
 
-@dataclass(frozen=True)
-class LastInput:
-    """What a component was last called with.
-
-    Attributes
-    ----------
-    args, kwargs
-        The very objects, so that the model can be called with them again.
-    total
-        Seconds spent in all calls of the component.
-    """
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    total: float = 0.0
-
-
 @dataclass
 class _Open:
     """A call whose end is not known yet."""
@@ -95,13 +78,13 @@ class CallLog:
     ----------
     paused
         True lets calls pass unlogged.
-    last_inputs
-        For each attached model, by component, what it was last called with.
+    seconds
+        For each attached model, by component, what was spent in its calls.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.paused = False
-        self.last_inputs: dict[str, dict[str, LastInput]] = {}
+        self.seconds: dict[str, dict[str, float]] = {}
         self._clock = clock
         self._calls: list[LoggedCall] = []
         self._total = 0
@@ -115,7 +98,7 @@ class CallLog:
             if models.get(name) is not attached:
                 handle.remove()
                 del self._followed[name]
-                self.last_inputs.pop(name, None)
+                self.seconds.pop(name, None)
         for name, attached in models.items():
             if name not in self._followed:
                 watches = [self._watch(attached, part, m) for part, m in attached.components.items()]
@@ -171,7 +154,6 @@ class CallLog:
             # The end of the call before and the start of this one are the same moment.
             now, counted = self._clock(), bridge.counters()
             self._close(now, counted)
-            before = self.last_inputs.setdefault(attached.name, {}).get(part)
             sizes = call_shapes.read_shapes(module.forward, args, kwargs)
             settings, replays = str(attached), attached.replays()
             compiled = watching.history.number
@@ -184,8 +166,8 @@ class CallLog:
                 self._open = None
                 raise
             current.inside = self._clock() - current.started
-            spent = current.inside + (before.total if before else 0.0)
-            self.last_inputs[attached.name][part] = LastInput(args, kwargs, spent)
+            spent = self.seconds.setdefault(attached.name, {})
+            spent[part] = spent.get(part, 0.0) + current.inside
 
         return calls.watch(module, watcher)
 

@@ -197,6 +197,8 @@ class Controller:
             self._act(content)
         except LabError as problem:
             trouble = problem.for_notebook()
+        except KeyboardInterrupt:
+            trouble = "Interrupted."
         except Exception as error:
             # Whatever it is, the user must see it.
             trouble = f"{type(error).__name__}: {error}"
@@ -241,8 +243,8 @@ class Controller:
 
         self._trying = self.log.paused = True
         try:
-            seen = dict(self.log.last_inputs.get(name, {}))
-            result = trial.run(self.workbench, self.workbench.get(name), seen, self.previous.get(name))
+            attached, seconds = self.workbench.get(name), self.log.seconds.get(name, {})
+            result = trial.run(self.workbench, attached, seconds, self.previous.get(name))
         finally:
             self._trying = self.log.paused = False
         self._trials[name] = snapshot.trial(result)

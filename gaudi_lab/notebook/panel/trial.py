@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ import torch
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
+from gaudi_lab.instruments.guard.graph_check import CHECKS
 from gaudi_lab.measure.timeline import spread
-from gaudi_lab.notebook.panel.call_log import LastInput
 from gaudi_lab.settings import Settings
 from gaudi_lab.workbench.lab import Lab
 from gaudi_lab.workbench.model import SwitchedModel
@@ -37,7 +37,7 @@ class Timing:
     first
         The first run, with whatever it compiled.
     runs
-        The runs after it.
+        The runs after it, without those that verify an HPU graph.
     """
 
     settings: Settings
@@ -79,9 +79,9 @@ class Trial:
 
 
 def run(
-    workbench: Lab, attached: SwitchedModel, seen: dict[str, LastInput], before: Settings | None
+    workbench: Lab, attached: SwitchedModel, seconds: Mapping[str, float], before: Settings | None
 ) -> Trial:
-    """Time the component of a model that took the most time so far.
+    """Time the component of a model that took the most time so far, of those that can be called again.
 
     Parameters
     ----------
@@ -89,38 +89,39 @@ def run(
         Where the model is attached. Its switches are moved and put back.
     attached
         The model.
-    seen
-        What each of its components was last called with.
+    seconds
+        What was spent in calls of its components.
     before
         The settings to compare with, if any.
 
     Raises
     ------
     LabError
-        If the model has not been called yet.
+        If it has not been called yet, or only with what cannot be given again.
     """
-    if not seen:
-        raise LabError(
-            f"{attached.name} has not been called since the panel opened, so there is no input to try."
-        )
-    part = max(seen, key=lambda name: seen[name].total)
-    module, given = attached.components[part], seen[part]
+    inputs = attached.last_inputs
+    part = max(inputs or attached.components, key=lambda name: seconds.get(name, 0.0))
+    if not inputs:
+        raise LabError(f"{attached.name} has no input to try: {attached.why_no_inputs(part)}.")
+    module, (args, kwargs) = attached.components[part], inputs[part]
 
     def call() -> Any:
         with torch.no_grad():
-            return module(*given.args, **given.kwargs)
+            return module(*args, **kwargs)
 
     note = "In training mode: dropout makes outputs differ" if module.training else ""
     if before is None or before == attached.settings:
         now, _ = _timed(attached.settings, call)
         return Trial(part, now, note=note or "No other settings to compare with yet")
+    trouble = "cannot be gone back to here"
     try:
         # Those before go first, so that what is captured and compiled at the end is what is on.
         with switched(workbench, [attached.name], before):
+            trouble = "does not run here"
             other, other_output = _timed(before, call)
     except LabError as problem:
         now, _ = _timed(attached.settings, call)
-        return Trial(part, now, note=f"{before} cannot be gone back to here. {problem.for_notebook()}")
+        return Trial(part, now, note=f"{before} {trouble}. {problem.for_notebook()}")
     now, output = _timed(attached.settings, call)
     return Trial(part, now, other, _largest_difference(output, other_output), note)
 
@@ -129,6 +130,9 @@ def _timed(settings: Settings, call: Callable[[], Any]) -> tuple[Timing, list[to
     first, output = _once(call)
     # A graph's next replay writes into the same tensors.
     kept = [tensor.detach().to("cpu", copy=True) for tensor in _tensors(output)]
+    if settings.hpu_graphs and settings.verify:
+        for _ in range(CHECKS):
+            call()
     runs: list[float] = []
     while len(runs) < FEWEST_RUNS or (len(runs) < MOST_RUNS and sum(runs) < BUDGET):
         runs.append(_once(call)[0])

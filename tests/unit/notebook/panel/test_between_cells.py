@@ -35,3 +35,15 @@ def test_what_another_thread_asks_for_is_done_on_the_main_one(shell):
     assert where == []
     scheduled.pop()()
     assert where == [True]
+
+
+def test_a_cell_has_ended_although_what_waited_for_it_was_interrupted(shell):
+    ended, cells = [], BetweenCells(shell, lambda: None, lambda: ended.append(cells.busy))
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    shell.user_ns["ask"] = lambda: cells.do(interrupt)
+    with cells.follow():
+        shell.run_cell("ask()")
+    assert ended == [False]

@@ -8,6 +8,9 @@ import torch
 import gaudi_lab
 from gaudi_lab import api
 from gaudi_lab.errors import LabValueError
+from gaudi_lab.instruments.calls import watch
+from gaudi_lab.instruments.guard.graph_check import CHECKS
+from gaudi_lab.notebook.panel import trial
 from gaudi_lab.settings import Mode, Settings
 
 
@@ -241,6 +244,64 @@ def test_trying_goes_back_and_forth_and_leaves_everything_as_it_was(
     assert trial["caution"].startswith("emulated on CPU")
     assert {name: (a.settings, a.requested) for name, a in workbench.models.items()} == were
     assert panel.controller.log.total == logged
+
+
+def test_a_call_that_changes_its_cache_is_not_made_again(panel, workbench):
+    from transformers import DynamicCache
+
+    class Caching(torch.nn.Linear):
+        def forward(self, x, past_key_values=None):
+            if past_key_values is not None:
+                past_key_values.update(torch.ones(1, 1, 1, 2), torch.ones(1, 1, 1, 2), 0)
+            return super().forward(x)
+
+    model, cache = Caching(2, 2).requires_grad_(False).eval().to("hpu"), DynamicCache()
+    workbench.attach(model, "caching")
+    cache.update(torch.ones(1, 1, 1, 2), torch.ones(1, 1, 1, 2), 0)
+    x = torch.ones(1, 2, device="hpu")
+    model(x, past_key_values=cache)
+    assert "no input to try: it was called with DynamicCache" in ask(panel, do="try", model="caching")
+    model(x)
+    model(x, past_key_values=cache)
+    assert ask(panel, do="try", model="caching") == ""
+    assert cache.get_seq_length() == 3
+
+
+def test_settings_that_the_model_does_not_run_with_are_told_as_such(panel, workbench):
+    class NotEager(torch.nn.Linear):
+        def forward(self, x):
+            if workbench.mode is Mode.EAGER:
+                raise LabValueError("This needs lazy mode.")
+            return super().forward(x)
+
+    model = NotEager(2, 2).requires_grad_(False).eval().to("hpu")
+    gaudi_lab.mode("lazy")
+    workbench.attach(model, "model")
+    model(torch.ones(1, 2, device="hpu"))
+    panel.controller.previous["model"] = Settings()
+    assert ask(panel, do="try", model="model") == ""
+    tried = panel.settings["models"][1]["trial"]
+    assert tried["note"] == "eager does not run here. This needs lazy mode."
+    assert [row["settings"] for row in tried["rows"]] == ["lazy"]
+
+
+def test_calls_that_verify_a_graph_are_not_among_the_times(panel, net, workbench):
+    gaudi_lab.mode("lazy")
+    workbench.attach(net, "net")
+    workbench.change(["net"], hpu_graphs=True, verify=True)
+    net(torch.ones(1, 4, device="hpu"))
+    made = []
+    with watch(net, lambda *_: made.append(1)):
+        result = trial.run(workbench, workbench.get("net"), {}, None)
+    assert len(made) == 1 + CHECKS + len(result.now.runs)
+
+
+def test_an_interrupt_while_it_tries_is_answered(panel, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(panel.controller, "_act", interrupt)
+    assert ask(panel, do="try", model="bert") == "Interrupted."
 
 
 def test_without_a_front_end_the_same_facts_are_text_and_html(panel, bert):
