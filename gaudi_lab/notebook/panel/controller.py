@@ -89,8 +89,9 @@ class Controller:
 
     @classmethod
     def forget(cls) -> None:
-        """Begin anew: a controller, and its log, outlives its panels."""
-        cls._controllers.clear()
+        """Begin anew: a controller, and its log, outlives its panels. Those that are open do nothing more."""
+        while cls._controllers:
+            cls._controllers.popitem()[1].close_all()
 
     @property
     def busy(self) -> bool:
@@ -113,8 +114,18 @@ class Controller:
             self._following.remove()
             self._following = None
 
+    def close_all(self) -> None:
+        """Forget all panels."""
+        for panel in list(self._panels):
+            self.close(panel)
+
     def request(self, panel: Shown, content: Data) -> None:
         """Do what a panel asks for, between two cells."""
+        if panel not in self._panels:
+            panel.show_outcome(
+                content.get("id"), "Gaudi Lab was unloaded, and this panel with it. Run: %load_ext gaudi_lab"
+            )
+            return
         self._cells.do(lambda: self._do(panel, content))
         if self.busy:
             self.refresh()

@@ -47,7 +47,7 @@ class View {
 
   open() {
     for (const [event, listener] of Object.entries(this.listeners)) this.model.on(event, listener);
-    for (const event of ["click", "change", "keydown", "focusin", "mouseover", "mouseleave"]) {
+    for (const event of ["click", "change", "keydown", "focusin", "mouseover"]) {
       this.root.addEventListener(event, this);
     }
     this.update();
@@ -144,7 +144,7 @@ class View {
     if (event.type === "click" && control) this.clicked(event, control);
     else if (event.type === "change" && control) this.chosen(event, control);
     else if (event.type === "keydown") this.keyed(event);
-    else if (event.type === "mouseover" || event.type === "mouseleave") this.pointed(event);
+    else if (event.type === "mouseover") this.pointed(event);
     else if (event.type === "focusin" && event.target.matches(".gl-bars")) this.select(this.ui.selected ?? this.calls.at(-1)?.n);
   }
 
@@ -324,7 +324,7 @@ function radio(id, ui, mode) {
   );
 }
 
-function card({ id, ui, live, settings }, model) {
+function card({ id, ui, live }, model) {
   const own = `${id}-${slug(model.name)}`;
   return h("fieldset", { class: "gl-model", "data-key": model.name },
     h("legend", {}, h("strong", {}, model.name), " ", h("span", { class: "gl-soft" }, `${model.kind}, ${model.weights}`)),
@@ -332,7 +332,7 @@ function card({ id, ui, live, settings }, model) {
     options(own, ui, model),
     attention(model),
     graphs(own, ui, model, live.graphs?.[model.name] ?? []),
-    tryIt(own, ui, model, settings),
+    tryIt(own, ui, model),
   );
 }
 

@@ -118,10 +118,7 @@ class Panel(anywidget.AnyWidget):
 
     def receive(self, _: Any, content: dict[str, Any], __: Any) -> None:
         """Take a message of the front end's."""
-        if content.get("do") == "resend":
-            self.show_all_calls()
-        else:
-            self.controller.request(self, content)
+        self.controller.request(self, content)
 
 
 def reopen(model_id: str, route: dict[str, Any], names: tuple[str, ...] | None) -> Panel:

@@ -336,6 +336,18 @@ def test_the_magic_shows_the_models_it_names(shell, bert, workbench):
     shell.run_line_magic("unload_ext", "gaudi_lab")
 
 
+def test_a_panel_that_is_open_ends_with_the_extension(shell, bert, workbench):
+    before = {name: list(called) for name, called in shell.events.callbacks.items()}
+    shell.run_line_magic("load_ext", "gaudi_lab")
+    shell.user_ns["bert"] = bert
+    panel = shell.run_cell("%gaudi_panel bert").result
+    shell.run_line_magic("unload_ext", "gaudi_lab")
+    assert shell.events.callbacks == before
+    assert ask(panel, do="mode", value="lazy").endswith("Run: %load_ext gaudi_lab")
+    assert workbench.mode is Mode.EAGER
+    panel.close()
+
+
 def test_a_remedy_is_told_with_its_cause_in_every_form(panel, bert):
     gaudi_lab.mode("lazy")
     ids = torch.arange(15).reshape(3, 5)  # no other test has compiled for these sizes
