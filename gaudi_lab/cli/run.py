@@ -8,13 +8,13 @@ entry point by which `import torch` loads the bridge.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gaudi_lab import bridge
+from gaudi_lab.cli.foreground import run_in_foreground
 from gaudi_lab.emulator.process.mode import LAZY_VARIABLE
 from gaudi_lab.emulator.process.release import version
 
@@ -41,8 +41,7 @@ def run_script(command: Sequence[str], mode: str | None = None, python: str = sy
     """
     with tempfile.TemporaryDirectory(prefix="gaudi-lab-") as folder:
         site = make_site(Path(folder))
-        done = subprocess.run([python, *command], env=environment(site, mode), check=False)
-    return done.returncode if done.returncode >= 0 else 128 - done.returncode
+        return run_in_foreground([python, *command], environment(site, mode))
 
 
 def environment(site: Path, mode: str | None = None, base: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from gaudi_lab.cli.foreground import run_in_foreground
 
 FIRST = "01_execution_modes.ipynb"
 
@@ -29,7 +30,7 @@ def notebooks_folder() -> Path:
 def open_lab(notebook: str | None = None) -> int:
     """Open JupyterLab on a tutorial, the first by default, and return its exit code."""
     path = Path(notebook) if notebook else notebooks_folder() / FIRST
-    return subprocess.run([sys.executable, "-m", "jupyter", "lab", str(path)], check=False).returncode
+    return run_in_foreground([sys.executable, "-m", "jupyter", "lab", str(path)])
 
 
 def run_notebooks(notebooks: Sequence[Path], out: Path) -> int:
