@@ -36,7 +36,7 @@ def write(comparison: Comparison, row: Row, form: str, setup: str = "") -> str:
             magic="%gaudi_compare model(**batch)",
         )
     lines = [
-        '"""The settings that won a comparison, and what they were compared on."""',
+        '"""Settings out of a comparison, and what they were compared on."""',
         "",
         *_environment(row),
         "",

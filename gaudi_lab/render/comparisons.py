@@ -88,7 +88,7 @@ def _(comparison: Comparison) -> str:
 
 @layout.html.register
 def _(comparison: Comparison) -> str:
-    best = _winner(comparison)
+    winner = _find_winner(comparison)
     return layout.rendered(
         "comparison.html.j2",
         title="Comparison",
@@ -96,7 +96,7 @@ def _(comparison: Comparison) -> str:
         emulated=comparison.emulated,
         heads=_HEADS,
         rows=[
-            {"cells": _cells(comparison, row), "best": row is best, "remarks": _remarks(row)}
+            {"cells": _cells(comparison, row), "best": row is winner, "remarks": _remarks(row)}
             for row in comparison.rows
         ],
         summary=layout.join(*_summary(comparison)),
@@ -186,28 +186,33 @@ def _summary(comparison: Comparison) -> list[str]:
 def _winning(comparison: Comparison) -> str:
     """Say who wins, as far as that is known; nothing where only one has times."""
     timed = sum(row.median is not None for row in comparison.rows)
-    waiting = any(row.counts and not row.times for row in comparison.rows)
-    if timed == 1 and (waiting or len(comparison.rows) == 1):
+    if timed == 1:
         return ""
     best, *tied = comparison.winners()
-    so_far = "so far " if waiting else ""
+    so_far = "so far " if any(row.counts and not row.times for row in comparison.rows) else ""
+    if _find_winner(comparison) is best:
+        ratio = comparison.ratio(best)
+        faster = f", {ratio:.2f}× the first" if comparison.verdict(best) == FASTER else ""
+        others = ", ".join(str(row.candidate) for row in tied)
+        shortest = f", not told from {others}, and has the shortest warm-up of them" if tied else ""
+        return f"{so_far}{best.candidate} wins{faster}{shortest}"
     if any(comparison.between(best, row) is None for row in tied):
         return f"nothing is said to win: that takes {noise.FEWEST} timed calls of each"
     if tied and len(tied) + 1 == timed:
         return f"{so_far}no difference between them, and {best.candidate} has the shortest warm-up"
-    if comparison.rows[0] in tied:
-        shorter = f"{best.candidate} has the shortest warm-up of those that are not told from it"
-        return f"{so_far}none is known to be quicker than the first, and {shorter}"
-    ratio = comparison.ratio(best)
-    faster = f", {ratio:.2f}× the first" if comparison.verdict(best) == FASTER else ""
-    others = ", ".join(str(row.candidate) for row in tied)
-    shortest = f", not told from {others}, and has the shortest warm-up of them" if tied else ""
-    return f"{so_far}{best.candidate} wins{faster}{shortest}"
+    shorter = f"{best.candidate} has the shortest warm-up of those that are not told from it"
+    return f"{so_far}none is known to be quicker than the first, and {shorter}"
 
 
-def _winner(comparison: Comparison) -> Row | None:
-    timed = any(row.median is not None for row in comparison.rows)
-    return comparison.best() if timed else None
+def _find_winner(comparison: Comparison) -> Row | None:
+    """Return the row that wins; None if only one has times, or nobody can tell it from all or from the first."""
+    timed = [row for row in comparison.rows if row.median is not None]
+    if len(timed) < 2:
+        return None
+    best, *tied = comparison.winners()
+    if any(comparison.between(best, row) is None for row in tied):
+        return None
+    return None if len(tied) + 1 == len(timed) or comparison.rows[0] in tied else best
 
 
 def _cells(comparison: Comparison, row: Row) -> tuple[str, ...]:

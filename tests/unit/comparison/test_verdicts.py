@@ -176,3 +176,17 @@ def test_the_picture_marks_only_crossings_that_lie_in_it(compare):
     marks = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
     assert marks == [pytest.approx(100, rel=0.02)]
     assert [text.get_text() for text in axes.texts] == ["100 calls"]
+
+
+def test_a_star_stands_where_a_win_is_said(compare):
+    told = {"eager": 1.0, "lazy": 0.3}
+    for planted, wins in (
+        (Planted(told), True),
+        (Planted({"eager": 0.3, "lazy": 1.0}), True),
+        (Planted({"eager": 1.0, "lazy": 1.0}, seed=1), False),
+        (Planted(told, raises={"lazy": RuntimeError("no kernel")}), False),
+        (Planted(told, outputs={"lazy": torch.tensor([1.0, 1, 1, 1.01])}), False),
+    ):
+        found = compare(planted, EAGER, LAZY)
+        assert ("wins" in str(found)) is wins
+        assert found._repr_html_().count("★") == wins
