@@ -46,9 +46,6 @@ _IN_PLACE = frozenset(
     }
 )
 
-_MAGIC = re.compile(r"\s*(?:[%!]|(?:[\w, ]+=\s*)?(?:get_ipython\(\)\.|[%!]))")
-"""A line that only IPython runs: typed, or as it is in the history; what it gives may have a name."""
-
 
 def subject_of(source: str, user_ns: dict[str, Any]) -> SwitchedSubject:
     """Return what an expression runs: a call of a model, Trainer or pipeline, or whatever else as a function.
@@ -189,17 +186,28 @@ def _moves(source: str, user_ns: dict[str, Any]) -> list[str]:
 
 
 def _without_magics(cell: str) -> str:
-    """Return a cell without what only IPython runs, as it was typed or as IPython keeps it."""
-    lines = cell.splitlines()
-    if lines and lines[0].startswith("%%"):
+    """Return a cell without what only IPython runs, which it keeps as calls; what they give may have a name."""
+    try:
+        tree = ast.parse(cell)
+    except SyntaxError:
         return ""
-    kept = []
-    for line in lines:
-        if not _MAGIC.match(line):
-            kept.append(line)
-        elif indent := line[: len(line) - len(line.lstrip())]:
-            kept.append(f"{indent}pass")  # there may be nothing else in its block
-    return "\n".join(kept)
+    lines = cell.split("\n")
+    found = [x for x in ast.walk(tree) if isinstance(x, (ast.Expr, ast.Assign)) and _asks_ipython(x.value)]
+    for statement in sorted(found, key=lambda x: (x.lineno, x.col_offset), reverse=True):
+        first, last = statement.lineno - 1, (statement.end_lineno or statement.lineno) - 1
+        before = lines[first].encode()[: statement.col_offset].decode()
+        after = lines[last].encode()[statement.end_col_offset :].decode()
+        # There may be nothing else in its block.
+        lines[first : last + 1] = [f"{before}pass{after}"] if before or after.strip() else []
+    return "\n".join(lines)
+
+
+def _asks_ipython(value: ast.AST) -> bool:
+    """Whether this is a call of what ``get_ipython()`` has."""
+    match value:
+        case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")))):
+            return True
+    return False
 
 
 def _reads(source: str) -> frozenset[str]:

@@ -20,11 +20,18 @@ def test_what_only_ipython_runs_is_left_out_of_cells_that_are_needed():
         "import torch\nget_ipython().run_line_magic('load_ext', 'gaudi_lab')\nx = torch.ones(2)",
         "get_ipython().run_cell_magic('gaudi_warmup', '', 'model(x)\\n')",
         "for n in range(2):\n    get_ipython().system('ls')\n    y = x\nfound = get_ipython().run_line_magic('m', '')",
-        "%matplotlib inline\nz = y % 2\nfiles = !ls",
+        "get_ipython().run_line_magic('matplotlib', 'inline')\nz = y % 2\nfiles = get_ipython().getoutput('ls')",
     )
     code = setup("model(z)", *cells)
     assert code == "import torch\nx = torch.ones(2)\n\nfor n in range(2):\n    pass\n    y = x\n\nz = y % 2"
     compile(code, "script", "exec")
+
+
+def test_a_line_of_python_that_looks_like_a_magic_is_none():
+    cell = (
+        'x = (\n    "%s"\n    % 3\n)\ntext = """\n%matplotlib inline\n!ls\n"""\nif x\\\n!= text: model = len'
+    )
+    assert setup("model(x)", cell) == cell
 
 
 def test_of_a_cell_that_an_error_ended_a_script_takes_what_has_run(monkeypatch):
