@@ -8,7 +8,7 @@ from gaudi_lab import render
 from gaudi_lab.bridge import Counters, Identity, Memory
 from gaudi_lab.measure.causes.cause import Cause
 from gaudi_lab.measure.timeline import Iteration, Timeline
-from gaudi_lab.report import CapturedGraph, Change, ModelChange, ModelStatus, Status
+from gaudi_lab.report import CapturedGraph, Change, GraphRefusal, ModelChange, ModelStatus, Status
 from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.shapes import Shape
 
@@ -110,6 +110,12 @@ def test_bars_part_compiling_from_the_rest_on_one_scale():
 def test_what_a_user_named_is_escaped():
     status = replace(STATUS, models=(replace(STATUS.models[0], name="<img src=x>"),))
     assert "<img" not in render.html(status)
+
+
+def test_a_sentence_that_begins_with_a_name_keeps_it_as_it_is():
+    refusals = (GraphRefusal("device-read", "the host reads a value"),)
+    status = replace(STATUS, models=(replace(STATUS.models[0], refusals=refusals),))
+    assert "minilm runs without a graph" in " ".join(Text(render.html(status)).text)
 
 
 def test_a_status_tells_graphs_attention_counters_and_memory():
