@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -199,8 +199,9 @@ def attach(model: Any, name: str | None = None) -> ChangeHandle:
     LabError
         If it is no model or not on `hpu`.
     """
+    handle = lab.current().attach(model, name)
     lab.current().kept_off.discard(model)
-    return lab.current().attach(model, name)
+    return handle
 
 
 def detach(model: Any) -> Change:
@@ -318,7 +319,8 @@ def operators(model: Any = None, *, measure: bool = True) -> Operators:
     >>> model(**batch)
     >>> gaudi_lab.operators(model)["rms_norm"].saving.operators
     """
-    found = lab.current().operators(None if model is None else [attached_name(model)], measure=measure)
+    with nullcontext() if model is None else _attached(model) as names:
+        found = lab.current().operators(names, measure=measure)
     # Whoever has an operator of his own has loaded this.
     define = sys.modules.get("gaudi_lab.custom_ops.define")
     return found if define is None else replace(found, own=tuple(map(str, define.listing())))
@@ -354,20 +356,20 @@ def use_operator(name: str, model: Any = None, on: bool = True, *, inputs: Any =
     names = [FUSED_SDPA.name, *(operator.name for operator in catalogue.list_operators())]
     if name not in names:
         raise catalogue.unknown(name, names, on=on)
-    workbench = lab.current()
-    models = None if model is None else [attached_name(model)]
-    if models is None and not workbench.models:
-        raise LabError("No model is attached.", python="gaudi_lab.attach(model)", magic="%gaudi_attach model")
-    if inputs is not None:
-        if models is None:
-            raise LabValueError(
-                "inputs are those of one model, and none is named.",
-                python=f'gaudi_lab.use_operator("{name}", model, inputs=batch)',
-            )
-        workbench.get(models[0]).give_inputs(inputs)
-    if name == FUSED_SDPA.name:
-        return _compare_attention(models, on)
-    return workbench.change(models, **OPERATORS.turn_one(name, on))
+    if inputs is not None and model is None:
+        raise LabValueError(
+            "inputs are those of one model, and none is named.",
+            python=f'gaudi_lab.use_operator("{name}", model, inputs=batch)',
+        )
+    with _attached(model) as models, ExitStack() as undo:
+        if models is not None and inputs is not None:
+            undo.callback(lab.current().get(models[0]).give_inputs(inputs).remove)
+        if name == FUSED_SDPA.name:
+            handle = _compare_attention(models, on)
+        else:
+            handle = lab.current().change(models, **OPERATORS.turn_one(name, on))
+        undo.pop_all()
+    return handle
 
 
 def _compare_attention(models: list[str] | None, on: bool) -> ChangeHandle:
@@ -603,10 +605,11 @@ def compare(
     >>> comparison = gaudi_lab.compare(model, batch, over={"batch_size": [1, 8]})
     >>> comparison.best(calls=5000)
     """
+    from gaudi_lab.instruments.last_inputs import read_inputs
     from gaudi_lab.workbench import comparing
     from gaudi_lab.workbench.subjects import make_subject
 
-    args, kwargs = _arguments(inputs)
+    args, kwargs = read_inputs(inputs)
     return comparing.compare(
         make_subject(what, args, kwargs),
         settings,
@@ -633,15 +636,6 @@ def open_comparison(path: str | Path) -> Comparison:
     from gaudi_lab.comparison import folding
 
     return folding.open_comparison(path)
-
-
-def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return what something is called with, as positions and names."""
-    if inputs is None:
-        return (), {}
-    if isinstance(inputs, Mapping) or hasattr(inputs, "keys"):
-        return (), dict(inputs)
-    return (tuple(inputs), {}) if isinstance(inputs, (tuple, list)) else ((inputs,), {})
 
 
 def freeze(on: bool = True) -> None:
@@ -692,11 +686,28 @@ def no_compiles() -> Iterator[None]:
 
 
 def _switch(switch: Switch, model: Any, on: bool, **options: Any) -> ChangeHandle:
+    with _attached(model) as names:
+        return lab.current().switch(switch, on, names, **options)
+
+
+@contextmanager
+def _attached(model: Any) -> Iterator[list[str] | None]:
+    """Yield the name of a model, None for all there are. If it was attached for that, an error takes it off again."""
     workbench = lab.current()
-    names = None if model is None else [attached_name(model)]
-    if names is None and not workbench.models:
+    if model is None and not workbench.models:
         raise LabError("No model is attached.", python="gaudi_lab.attach(model)", magic="%gaudi_attach model")
-    return workbench.switch(switch, on, names, **options)
+    if model is None or isinstance(model, str) or workbench.find(model) is not None:
+        yield None if model is None else [_name(model)]
+        return
+    was_kept_off = model in workbench.kept_off
+    attached = attach(model)
+    try:
+        yield [_name(model)]
+    except BaseException:
+        attached.remove()
+        if was_kept_off:
+            workbench.kept_off.add(model)
+        raise
 
 
 def attached_name(model: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gaudi_lab.bridge import Counters, Identity, Memory
+from gaudi_lab.errors import LabError
 from gaudi_lab.rendered import Rendered
 from gaudi_lab.settings import Mode, Settings
 from gaudi_lab.shapes import Shapes
@@ -253,8 +254,18 @@ class Operators(Rendered):
     own: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> OperatorUse:
-        """Return the operator called `name`, in the first model."""
-        return next(use for use in self.uses if use.name == name)
+        """Return the operator called `name`, in the first model.
+
+        Raises
+        ------
+        LabError
+            If there is none.
+        """
+        for use in self.uses:
+            if use.name == name:
+                return use
+        there_are = ", ".join(dict.fromkeys(use.name for use in self.uses))
+        raise LabError(f"There is no operator {name}; there are {there_are}.")
 
 
 @dataclass(frozen=True, repr=False)

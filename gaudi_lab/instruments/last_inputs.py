@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -49,9 +50,14 @@ class LastInputs(Handle):
         """Why nothing was kept so far, as a sentence without a full stop."""
         return self._why_none
 
-    def give(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Keep these arguments until the next call."""
-        self._kept = args, kwargs
+    def give(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Handle:
+        """Keep these arguments until the next call. Removing the handle has those kept that were before."""
+        before, self._kept = self._kept, (args, kwargs)
+
+        def put_back() -> None:
+            self._kept = before
+
+        return Handle(put_back)
 
     def remove(self) -> None:
         """Forget what was kept, and keep nothing more."""
@@ -79,6 +85,18 @@ class LastInputs(Handle):
         else:
             self._kept = args, kept
         return None
+
+
+def read_inputs(inputs: Any) -> Arguments:
+    """Return what something is called with, from a mapping of arguments by name, a tuple of them, or one.
+
+    None is no argument.
+    """
+    if inputs is None:
+        return (), {}
+    if isinstance(inputs, Mapping) or hasattr(inputs, "keys"):
+        return (), dict(inputs)
+    return (inputs if isinstance(inputs, tuple) else (inputs,)), {}
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:

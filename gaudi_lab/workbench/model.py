@@ -20,7 +20,7 @@ from gaudi_lab.instruments.compiling import Regions, compile_arguments, compile_
 from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 from gaudi_lab.instruments.graphs import GraphHandle, hpu_graphs
 from gaudi_lab.instruments.handle import Handle, all_or_none
-from gaudi_lab.instruments.last_inputs import Arguments, LastInputs
+from gaudi_lab.instruments.last_inputs import Arguments, LastInputs, read_inputs
 from gaudi_lab.instruments.uncomputed import UncomputedHandle, watch_uncomputed
 from gaudi_lab.report import CapturedGraph, GraphRefusal, ModelStatus, OperatorUse, PlainCall, UncomputedValue
 from gaudi_lab.settings import COMPILE, FUSED_SDPA, HPU_GRAPHS, Mode, Settings, Switch
@@ -208,8 +208,8 @@ class SwitchedModel:
         for component, module in self.components.items():
             self._last_inputs[component] = LastInputs(module)
 
-    def give_inputs(self, inputs: Any) -> None:
-        """Take `inputs` for what the model was last called with.
+    def give_inputs(self, inputs: Any) -> Handle:
+        """Take `inputs` for what the model was last called with, until the handle is removed.
 
         Parameters
         ----------
@@ -227,10 +227,7 @@ class SwitchedModel:
                 "it once, and what its parts are given is known."
             )
         (kept,) = self._last_inputs.values()
-        if isinstance(inputs, Mapping):
-            kept.give((), dict(inputs))
-        else:
-            kept.give(inputs if isinstance(inputs, tuple) else (inputs,), {})
+        return kept.give(*read_inputs(inputs))
 
     @property
     def last_inputs(self) -> dict[str, Arguments]:

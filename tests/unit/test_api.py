@@ -75,3 +75,35 @@ def test_warmup_sees_the_attached_models(net, workbench):
     assert [shape.dims for i in timeline.iterations for shape in i.new_shapes] == [(3, 4), (2, 4)]
     assert timeline.settings == "lazy"
     assert timeline.emulated
+
+
+def test_what_is_refused_leaves_a_model_off_the_workbench_and_what_it_was_called_with(net, workbench):
+    x = torch.ones(1, 4, device="hpu")
+    for off in (False, True):
+        for switch in (gaudi_lab.hpu_graphs, gaudi_lab.fused_sdpa):
+            with pytest.raises(LabError):
+                switch(net)
+        with pytest.raises(LabError):
+            gaudi_lab.use_operator("rms_norm", net, inputs=x)
+        assert not workbench.models
+        assert (net in workbench.kept_off) is off
+        gaudi_lab.attach(net, "net")
+        with pytest.raises(LabError):
+            gaudi_lab.use_operator("rms_norm", net, inputs=x)
+        assert not workbench.models["net"].was_called
+        gaudi_lab.detach(net)
+
+
+def test_what_cannot_be_attached_is_refused_and_stays_off(net, workbench):
+    gaudi_lab.attach(net)
+    gaudi_lab.detach(net)
+    with pytest.raises(LabError, match="on cpu, not on hpu"):
+        gaudi_lab.attach(net.to("cpu"))
+    assert net in workbench.kept_off
+    with pytest.raises(LabError, match="A int is not a model"):
+        gaudi_lab.attach(3)
+
+
+def test_an_operator_that_there_is_not_is_answered_with_those_there_are(workbench):
+    with pytest.raises(LabError, match="no operator rmsnorm; there are fused_sdpa, rms_norm, "):
+        gaudi_lab.operators()["rmsnorm"]

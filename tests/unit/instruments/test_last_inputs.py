@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from gaudi_lab.instruments.last_inputs import LastInputs, tensors_in
+from gaudi_lab.instruments.last_inputs import LastInputs, read_inputs, tensors_in
 
 
 class Model(nn.Module):
@@ -66,3 +66,12 @@ def test_an_empty_cache_is_left_out_and_a_call_with_a_filled_one_not_kept():
 def test_tensors_are_found_in_nests():
     a, b = torch.ones(1), torch.zeros(1)
     assert [x.item() for x in tensors_in({"x": [a, None, ("word", b)], "y": 3})] == [1, 0]
+
+
+def test_a_tuple_is_several_arguments_and_a_list_is_one():
+    x = torch.ones(1)
+    assert read_inputs(None) == ((), {})
+    assert read_inputs({"x": x}) == ((), {"x": x})
+    assert read_inputs((x, 2)) == ((x, 2), {})
+    assert read_inputs([x, 2]) == (([x, 2],), {})
+    assert read_inputs(x) == ((x,), {})
