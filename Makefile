@@ -6,7 +6,8 @@ READY  := $(VENV)/.ready
 
 .PHONY: lab test tour check lint unit contract processes kernel browser notebooks conformance bench clean
 
-# torch goes first and alone: with it in place nothing else asks for a CUDA build.
+# torch goes first and alone: with it in place nothing else asks for another one. On Linux this is its CUDA build, of some
+# gigabytes; a CPU build of this version that is in $(VENV) already stays (README.md says where to get one).
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip

@@ -1,4 +1,4 @@
-"""The functions behind the magics, each of the same name. They act on the workbench of this process.
+"""The functions behind the magics, each of which names its own. They act on the workbench of this process.
 
 What moves a switch returns a `ChangeHandle`, which puts it back; what raises has changed nothing.
 """

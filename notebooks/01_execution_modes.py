@@ -260,8 +260,8 @@ print(all(torch.equal(a.cpu(), b) for a, b in zip(minilm.parameters(), on_cpu.pa
 # %% [markdown]
 # ## The same in Python
 #
-# Each magic has a function of the same name, for scripts. What it returns is a handle: use it with `with`, or call
-# `.remove()`.
+# Each magic has a function in Python, for scripts; `?` after the magic names it. What changes the mode, a switch or
+# what is attached returns a handle: use it with `with`, or call `.remove()`. What measures or tells returns a result.
 #
 # | in a notebook | in Python |
 # |---|---|

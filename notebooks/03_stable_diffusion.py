@@ -132,8 +132,8 @@ by_four = draw("a blue handwritten three", images=16, batch_size=4)
 print(by_four.warmup)
 
 # %% [markdown]
-# A new batch size is a new shape, so there was one more capture. The pictures are the same: noise is drawn for all
-# images before they are split into batches.
+# A new batch size is a new shape, so there was one more capture of the UNet, and one of the decoder. The pictures are
+# the same: noise is drawn for all images before they are split into batches.
 
 # %%
 import numpy as np

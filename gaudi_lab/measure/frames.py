@@ -1,4 +1,4 @@
-"""Records as a pandas DataFrame. pandas is an extra: without it the rest works."""
+"""Records as a pandas DataFrame. pandas comes with the tutorials; without it all but frames works."""
 
 from __future__ import annotations
 
