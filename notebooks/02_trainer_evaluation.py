@@ -285,7 +285,8 @@ print(
 # ## Which one wins for 10 evaluations, which for 1000?
 #
 # A configuration with a long warm-up and quick batches overtakes one without warm-up at some number of evaluations:
-# its break-even, which the column "pays" has. `best` says who wins for how many, and the picture shows it.
+# its break-even, which the column "pays" has. `best` says who wins for how many. That is the first one, unless another
+# is told from it, by quicker calls or by a shorter warm-up. The picture draws what was measured, with its noise.
 
 # %%
 for calls in (10, 1000):

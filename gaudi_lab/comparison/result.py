@@ -157,7 +157,8 @@ class Comparison(Framed, Plotted):
         ----------
         calls
             For so many calls in all, warm-up included; None for the steady state. Of rows that the noise does not tell
-            from the quickest, the one with the shortest warm-up is taken.
+            from the quickest, the one with the shortest warm-up is taken. For a number of calls it is the first row,
+            unless another is told to take less by its calls or by its warm-up.
 
         Raises
         ------
@@ -169,7 +170,7 @@ class Comparison(Framed, Plotted):
     def winners(self, calls: int | None = None) -> tuple[Row, ...]:
         """Return the row that wins, as `best`, and those that the noise does not tell from the quickest.
 
-        If the quickest is told from the first, only those are among them that are too.
+        If the quickest is told from the first, only those are among them that are too. For a number of calls it is one.
         """
         timed = [row for row in self.rows if row.median is not None]
         if not timed:
@@ -183,8 +184,7 @@ class Comparison(Framed, Plotted):
                 # A row that is not even told from the first is no match for one that is.
                 tied = [row for row in tied if row is quickest or self.verdict(row) == FASTER]
             return tuple(sorted(tied, key=lambda row: row.warmup if row.warmup is not None else math.inf))
-        least = min(timed, key=lambda row: self._total_or_never(row, calls))
-        return (least,)
+        return (min(timed, key=lambda row: self._told_total(row, calls)),)
 
     def beside(self, other: Comparison, this: str = "here", that: str = "there") -> Beside:
         """Lay another comparison beside this one, such as one of another release or machine.
@@ -244,18 +244,36 @@ class Comparison(Framed, Plotted):
         samples = self.rows[0].samples
         return samples / row.samples if samples and row.samples else 1.0
 
-    def _total_or_never(self, row: Row, calls: float) -> float:
+    def _told_total(self, row: Row, calls: float) -> float:
+        """Return `total`, as far as it is told from the baseline's; infinity if it is not, or not known."""
+        base = self.baseline
+        told = None if base is None else self.verdict(row)
         total = self.total(row, calls)
-        return math.inf if total is None else total
+        if base is None or row is base or told == FASTER:
+            return math.inf if total is None else total
+        sooner, total_of_base = self._head_start(row, base), self.total(base, calls)
+        if told is None or sooner is None or total is None or total_of_base is None:
+            return math.inf
+        if sooner <= 2 * max(_spread_of_warmup(base), _spread_of_warmup(row)):
+            return math.inf
+        # Its calls are not told from the baseline's: its warm-up makes all the difference.
+        return total_of_base - sooner if told == NO_DIFFERENCE else total
 
     def _overtakes(self, row: Row, base: Row) -> float | None:
         """Return the calls after which `row`, which is quicker, has taken less time in all."""
+        first, second, sooner = self.cost(base), self.cost(row), self._head_start(row, base)
+        if first is None or second is None or sooner is None:
+            return None
+        return max(-sooner / (first - second), 0.0)
+
+    def _head_start(self, row: Row, base: Row) -> float | None:
+        """Return how many seconds less the warm-up of `row` takes than that of `base`, its steady calls apart."""
         first, second, before, after = self.cost(base), self.cost(row), base.warmup, row.warmup
         if first is None or second is None or before is None or after is None:
             return None
         ahead = before - base.warmup_calls * first
         behind = after - row.warmup_calls / self._scale(row) * second
-        return max((behind - ahead) / (first - second), 0.0)
+        return ahead - behind
 
     def _record(self, row: Row) -> dict[str, Any]:
         pays = self.break_even(row)
@@ -327,6 +345,12 @@ class Beside(Plotted):
         if some.samples != other.samples:
             return None  # nor what a call of the one would take of the other's size
         return noise.verdict(some.times, other.times)
+
+
+def _spread_of_warmup(row: Row) -> float:
+    """Return how far a warm-up may lie from what was measured: each of its calls is as unsteady as those after it."""
+    measured = noise.middle(row.warmups) if len(row.warmups) > 1 else 0.0
+    return max(measured, row.warmup_calls * (row.iqr or 0.0))
 
 
 def crossings(comparison: Comparison, rows: Sequence[Row]) -> list[tuple[Row, float]]:

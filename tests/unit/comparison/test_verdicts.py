@@ -150,17 +150,45 @@ def test_of_those_that_are_not_told_apart_the_shortest_warm_up_is_taken_and_said
     assert "no difference between them, and lazy has the shortest warm-up" in str(equal)
 
 
-def test_what_is_not_told_from_the_first_does_not_win_over_what_is():
-    def row(settings, warmup, *seconds):
-        turns = tuple((number, (each,) * 5) for number, each in enumerate(seconds))
-        return Row(Candidate(settings), RESIDENT, (warmup,), 1, turns=turns)
+def planted_row(settings, warmup, *seconds):
+    turns = tuple((number, (each,) * 5) for number, each in enumerate(seconds))
+    return Row(Candidate(settings), RESIDENT, (warmup,), 1, turns=turns)
 
-    first = row(EAGER, 0.1, 1.0, 1.0, 1.0, 1.0, 1.0)
-    unsteady = row(LAZY, 0.1, 0.05, 2.0, 0.1, 3.0, 0.2)
-    quick = row(GRAPHS, 5.0, 0.1, 0.1, 0.1, 0.1, 0.1)
+
+def test_what_is_not_told_from_the_first_does_not_win_over_what_is():
+    first = planted_row(EAGER, 0.1, 1.0, 1.0, 1.0, 1.0, 1.0)
+    unsteady = planted_row(LAZY, 0.1, 0.05, 2.0, 0.1, 3.0, 0.2)
+    quick = planted_row(GRAPHS, 5.0, 0.1, 0.1, 0.1, 0.1, 0.1)
     found = Comparison("it", (first, unsteady, quick))
     assert found.verdict(unsteady) == found.between(quick, unsteady) == "no difference"
     assert found.winners() == (quick,)
+
+
+@pytest.mark.parametrize("calls", [1, 10, 100_000])
+def test_for_a_number_of_calls_only_what_is_told_from_the_first_wins_over_it(calls):
+    first = planted_row(EAGER, 3.0, 0.9, 1.0, 1.0, 1.0, 1.1)
+    same = planted_row(LAZY, 2.9, 0.8, 0.9, 0.95, 1.0, 1.1)
+    found = Comparison("it", (first, same))
+    assert found.verdict(same) == "no difference"
+    assert found.total(same, calls) < found.total(first, calls)
+    assert found.best(calls) is first
+
+
+@pytest.mark.parametrize("calls", [1, 10, 100_000])
+def test_of_those_that_are_not_told_apart_a_shorter_warm_up_wins_for_every_number_of_calls(calls):
+    first = planted_row(EAGER, 30.0, 0.9, 1.0, 1.0, 1.0, 1.1)
+    sooner = planted_row(LAZY, 2.0, 0.9, 1.0, 1.01, 1.1, 1.2)
+    found = Comparison("it", (first, sooner))
+    assert found.verdict(sooner) == "no difference"
+    assert found.best(calls) is sooner
+
+
+def test_what_is_slower_wins_by_a_shorter_warm_up_for_few_calls():
+    first = planted_row(EAGER, 30.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    slower = planted_row(LAZY, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0)
+    found = Comparison("it", (first, slower))
+    assert found.best(calls=10) is slower
+    assert found.best(calls=1000) is first
 
 
 def test_nothing_wins_that_is_not_told_from_the_first(compare):
