@@ -51,6 +51,7 @@ class UnsupportedArguments:
     flash_attention_fp8: bool = _declare(False, "fp8 is optimum-habana's.")
     fp8: bool = _declare(False, "fp8 is optimum-habana's.")
     sdp_on_bf16: bool = _declare(False, 'Use attn_implementation="gaudi_fused_sdpa".')
+    half_precision_backend: str = _declare("hpu_amp", "Half precision is bfloat16 by autocast: bf16=True.")
 
 
 @dataclass
@@ -109,12 +110,18 @@ class Arguments(UnsupportedArguments, TrainingArguments):
         return bool(self.torch_compile or self.torch_compile_backend or self.torch_compile_mode)
 
 
-def find_unsupported(args: UnsupportedArguments) -> Iterator[LabValueError]:
+def write_line(args: Arguments, **changes: Any) -> str:
+    """Return a line that makes arguments with `changes`, for the device that `args` are for."""
+    options = {"use_habana": True, **changes} if args.use_habana else changes
+    return f"GaudiTrainingArguments({', '.join(f'{name}={value!r}' for name, value in options.items())})"
+
+
+def find_unsupported(args: Arguments) -> Iterator[LabValueError]:
     """Yield one error for each argument that only optimum-habana has and that is not at its default."""
     for declared in dataclasses.fields(UnsupportedArguments):
         if getattr(args, declared.name) != declared.default:
             yield LabValueError(
                 f"{declared.name}={getattr(args, declared.name)!r} is not part of Gaudi Lab. "
                 f"{declared.metadata['help'].removeprefix(_PREFIX)}",
-                python=f"GaudiTrainingArguments({declared.name}={declared.default!r})",
+                python=write_line(args, **{declared.name: declared.default}),
             )

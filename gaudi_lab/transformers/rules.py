@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabValueError
-from gaudi_lab.transformers import arguments
+from gaudi_lab.transformers.arguments import find_unsupported, write_line
 
 if TYPE_CHECKING:
     from gaudi_lab.transformers.arguments import Arguments
@@ -66,28 +66,29 @@ def _find_problems(args: Arguments, process: Process) -> Iterator[LabValueError]
         yield from _check_compile(args)
         yield from _check_mode(args, process)
     yield from _check_graphs(args, process)
-    yield from arguments.find_unsupported(args)
+    yield from find_unsupported(args)
 
 
 def _check_device(args: Arguments) -> Iterator[LabValueError]:
     if args.use_habana and args.use_cpu:
         yield LabValueError(
             "use_habana=True and use_cpu=True ask for two devices.",
-            python="GaudiTrainingArguments(use_habana=False)",
+            python=write_line(args, use_habana=False),
         )
     if args.use_habana:
         return
     asked = {
-        "use_lazy_mode=True": bool(args.use_lazy_mode),
-        "use_hpu_graphs_for_inference=True": args.use_hpu_graphs_for_inference,
-        f"gaudi_config_name={args.gaudi_config_name!r}": args.gaudi_config_name is not None,
-        f'attn_implementation="{GAUDI_FUSED_SDPA}"': args.attn_implementation == GAUDI_FUSED_SDPA,
+        "use_lazy_mode": bool(args.use_lazy_mode),
+        "use_hpu_graphs_for_inference": args.use_hpu_graphs_for_inference,
+        "gaudi_config_name": args.gaudi_config_name is not None,
+        "attn_implementation": args.attn_implementation == GAUDI_FUSED_SDPA,
     }
     for name, given in asked.items():
         if given:
+            value = getattr(args, name)
             yield LabValueError(
-                f"{name} is about a Gaudi, and use_habana is False. On the CPU leave it out; otherwise:",
-                python=f"GaudiTrainingArguments(use_habana=True, {name})",
+                f"{name}={value!r} is about a Gaudi, and use_habana is False. On the CPU leave it out; otherwise:",
+                python=write_line(args, use_habana=True, **{name: value}),
             )
 
 
@@ -96,12 +97,12 @@ def _check_numbers(args: Arguments) -> Iterator[LabValueError]:
         yield LabValueError(
             f"throughput_warmup_steps={args.throughput_warmup_steps} is negative; it is how many first batches "
             "the steady throughput leaves out.",
-            python="GaudiTrainingArguments(throughput_warmup_steps=3)",
+            python=write_line(args, throughput_warmup_steps=3),
         )
     if args.max_hpu_graphs is not None and args.max_hpu_graphs < 1:
         yield LabValueError(
             f"max_hpu_graphs={args.max_hpu_graphs} would capture none.",
-            python="GaudiTrainingArguments(use_hpu_graphs_for_inference=False)",
+            python=write_line(args, use_hpu_graphs_for_inference=False),
         )
 
 
@@ -111,12 +112,12 @@ def _check_precision(args: Arguments) -> Iterator[LabValueError]:
             instead = name.replace("fp16", "bf16")
             yield LabValueError(
                 f"{name}=True: a Gaudi's half precision is bfloat16.",
-                python=f"GaudiTrainingArguments({instead}=True)",
+                python=write_line(args, **{instead: True}),
             )
     if args.tf32 is not None:
         yield LabValueError(
             f"tf32={args.tf32}: a Gaudi has no TF32. Leave it out, or use bfloat16.",
-            python="GaudiTrainingArguments(bf16=True)",
+            python=write_line(args, bf16=True),
         )
 
 
@@ -125,14 +126,14 @@ def _check_compile(args: Arguments) -> Iterator[LabValueError]:
     if backend not in (None, bridge.COMPILE_BACKEND):
         yield LabValueError(
             f"torch_compile_backend={backend!r} does not compile for a Gaudi.",
-            python=f'GaudiTrainingArguments(torch_compile=True, torch_compile_backend="{bridge.COMPILE_BACKEND}")',
+            python=write_line(args, torch_compile=True, torch_compile_backend=bridge.COMPILE_BACKEND),
         )
     if not args.compiles:
         for name in ("use_regional_compilation", "compile_dynamic"):
             if getattr(args, name):
                 yield LabValueError(
                     f"{name}={getattr(args, name)} is an option of torch.compile, which is off.",
-                    python=f"GaudiTrainingArguments(torch_compile=True, {name}={getattr(args, name)})",
+                    python=write_line(args, torch_compile=True, **{name: getattr(args, name)}),
                 )
 
 
@@ -140,7 +141,7 @@ def _check_mode(args: Arguments, process: Process) -> Iterator[LabValueError]:
     if args.compiles and args.use_lazy_mode:
         yield LabValueError(
             "torch_compile=True needs eager mode, and use_lazy_mode=True asks for lazy mode.",
-            python="GaudiTrainingArguments(torch_compile=True, use_lazy_mode=False)",
+            python=write_line(args, torch_compile=True, use_lazy_mode=False),
         )
     if not process.decided:
         return
@@ -159,20 +160,24 @@ def _check_graphs(args: Arguments, process: Process) -> Iterator[LabValueError]:
             if getattr(args, name):
                 yield LabValueError(
                     f"{name}={getattr(args, name)} is an option of HPU graphs, which are off.",
-                    python=f"GaudiTrainingArguments(use_hpu_graphs_for_inference=True, "
-                    f"{name}={getattr(args, name)})",
+                    python=write_line(
+                        args,
+                        use_habana=True,
+                        use_hpu_graphs_for_inference=True,
+                        **{name: getattr(args, name)},
+                    ),
                 )
         return
     if args.compiles:
         yield LabValueError(
             "use_hpu_graphs_for_inference=True and torch_compile=True exclude each other: HPU graphs exist in "
             "lazy mode, torch.compile in eager mode.",
-            python="GaudiTrainingArguments(use_hpu_graphs_for_inference=True, torch_compile=False)",
+            python=write_line(args, use_hpu_graphs_for_inference=True, torch_compile=False),
         )
     if args.use_lazy_mode is False:
         yield LabValueError(
             "use_hpu_graphs_for_inference=True needs lazy mode, and use_lazy_mode is False.",
-            python="GaudiTrainingArguments(use_hpu_graphs_for_inference=True, use_lazy_mode=True)",
+            python=write_line(args, use_hpu_graphs_for_inference=True, use_lazy_mode=True),
         )
     if process.decided and not process.lazy:
         yield bridge.refuse_mode("use_hpu_graphs_for_inference=True needs lazy mode", lazy=True)
@@ -182,12 +187,14 @@ def _check_attention(args: Arguments) -> Iterator[LabValueError]:
     if args.attn_implementation not in (None, *ATTENTION):
         yield LabValueError(
             f"attn_implementation={args.attn_implementation!r} is none of {', '.join(ATTENTION)}.",
-            python=f'GaudiTrainingArguments(attn_implementation="{GAUDI_FUSED_SDPA}")',
+            python=write_line(args, attn_implementation=GAUDI_FUSED_SDPA if args.use_habana else "sdpa"),
         )
     if args.attn_implementation != GAUDI_FUSED_SDPA:
         for name in ("flash_attention_recompute", "flash_attention_fast_softmax"):
             if getattr(args, name):
                 yield LabValueError(
                     f"{name}=True is an option of FusedSDPA, which attn_implementation does not ask for.",
-                    python=f'GaudiTrainingArguments(attn_implementation="{GAUDI_FUSED_SDPA}", {name}=True)',
+                    python=write_line(
+                        args, use_habana=True, attn_implementation=GAUDI_FUSED_SDPA, **{name: True}
+                    ),
                 )

@@ -22,6 +22,9 @@ REFUSED = [
     (EAGER, {"use_hpu_graphs_for_inference": True}, "use_habana is False", "use_habana=True"),
     (EAGER, {"gaudi_config_name": "Habana/bert-base-uncased"}, "use_habana is False", "use_habana=True"),
     (EAGER, {"attn_implementation": "gaudi_fused_sdpa"}, "use_habana is False", "use_habana=True"),
+    (EAGER, {"attn_implementation": "flash"}, "none of eager, sdpa", "attn_implementation='sdpa'"),
+    (EAGER, {"flash_attention_recompute": True}, "FusedSDPA", "use_habana=True"),
+    (EAGER, {"max_hpu_graphs": 2}, "HPU graphs, which are off", "use_habana=True"),
     (EAGER, {"throughput_warmup_steps": -1}, "negative", "throughput_warmup_steps=3"),
     (
         LAZY,
@@ -89,6 +92,7 @@ REFUSED = [
     (EAGER, {"use_habana": True, "flash_attention_fast_softmax": True}, "FusedSDPA", "gaudi_fused_sdpa"),
     (EAGER, {"use_habana": True, "fp8": True}, "not part of Gaudi Lab", "fp8=False"),
     (EAGER, {"use_habana": True, "distribution_strategy": "fast_ddp"}, "not part of Gaudi Lab", "'ddp'"),
+    (EAGER, {"use_habana": True, "half_precision_backend": "apex"}, "bfloat16 by autocast", "'hpu_amp'"),
 ]
 
 
@@ -100,6 +104,21 @@ def test_it_is_refused_with_the_way_out(mode, options, reason, way_out, argument
     said, _, line = str(refused.value).partition(" Run: ")
     assert reason in said
     assert way_out in line
+
+
+@pytest.mark.parametrize(("mode", "options", "reason", "way_out"), REFUSED)
+def test_the_way_out_is_one(mode, options, reason, way_out, arguments, in_mode, monkeypatch):
+    import gaudi_lab
+    from gaudi_lab import bridge
+
+    in_mode(mode)
+    with pytest.raises(ValueError, match="Run: ") as refused:
+        arguments(**options)
+    monkeypatch.setattr(bridge, "_chosen", False)
+    monkeypatch.delenv("PT_HPU_LAZY_MODE", raising=False)
+    made = eval(refused.value.python, {"GaudiTrainingArguments": arguments, "gaudi_lab": gaudi_lab})
+    if options.get("use_habana") and "use_cpu" not in options:
+        assert getattr(made, "use_habana", True)  # what changes the mode makes no arguments
 
 
 def test_a_notebook_is_told_the_magic(arguments, in_mode):
