@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from gaudi_lab.errors import LabValueError
+from gaudi_lab.transformers.arguments import write_line
+
+if TYPE_CHECKING:
+    from transformers import Trainer
 
 IGNORED = -100
 """The label that PyTorch's and transformers' classification losses leave out of their mean."""
+
+BEHIND_THE_END = torch.iinfo(torch.int32).max
+"""The position that the losses of question answering leave out, as they do all behind the end of the text."""
+
+_POSITIONS = ("start_positions", "end_positions")
 
 
 def count_samples(batch: Mapping[str, Any]) -> int:
@@ -30,12 +39,7 @@ def fill(batch: Mapping[str, Any], size: int, labels: list[str]) -> dict[str, An
     size
         How many samples to return; at least as many as there are.
     labels
-        Which tensors are labels.
-
-    Raises
-    ------
-    LabValueError
-        For labels that are not classes: their loss would count the filling.
+        Which tensors are labels, of a loss that `refuse_counting_loss` lets pass.
     """
     count = count_samples(batch)
     filled = dict(batch)
@@ -45,15 +49,45 @@ def fill(batch: Mapping[str, Any], size: int, labels: list[str]) -> dict[str, An
         host = value.cpu()
         rest = host[-1:].expand(size - count, *host.shape[1:])
         if name in labels:
-            if value.is_floating_point():
-                raise LabValueError(
-                    f"pad_last_batch=True cannot fill {name!r} up: these are not classes, and their loss would "
-                    "count the filling.",
-                    python="GaudiTrainingArguments(dataloader_drop_last=True)",
-                )
-            rest = torch.full_like(rest, IGNORED)
+            rest = torch.full_like(rest, BEHIND_THE_END if name in _POSITIONS else IGNORED)
         filled[name] = torch.cat([host, rest]).to(value.device)
     return filled
+
+
+def refuse_counting_loss(trainer: Trainer, batch: Mapping[str, Any]) -> None:
+    """Refuse a batch of which the loss would count the filling, whatever is put in place of labels.
+
+    Raises
+    ------
+    LabValueError
+        For labels that are not classes, and for a loss that compares the samples of a batch with each other.
+    """
+    # As the stock step asks; CLIP's loss is one.
+    asked = batch.get("return_loss")
+    if not trainer.label_names and (trainer.can_return_loss if asked is None else asked):
+        raise _refusal(trainer, "the batch", "its loss compares all samples with each other, the filling too")
+    for name in trainer.label_names:
+        value = batch.get(name)
+        if not isinstance(value, torch.Tensor) or not value.dim():
+            continue
+        # What has no sign has no room for the label that is ignored.
+        if (
+            value.is_floating_point()
+            or not value.dtype.is_signed
+            or _is_regression(trainer.model, name, value)
+        ):
+            raise _refusal(
+                trainer, repr(name), "these are not classes, and their loss would count the filling"
+            )
+
+
+def _is_regression(model: Any, name: str, value: torch.Tensor) -> bool:
+    """Return True for whole numbers that transformers' models for sequences take for values and not for classes."""
+    config = getattr(model, "config", None)
+    kind = getattr(config, "problem_type", None)
+    if kind is not None or name in _POSITIONS:
+        return bool(kind == "regression")
+    return getattr(config, "num_labels", None) == 1 and value.numel() == len(value)
 
 
 def fill_results(results: Any, count: int, size: int) -> Any:
@@ -89,3 +123,10 @@ def _map_rows(results: Any, rows: int, change: Callable[[torch.Tensor], torch.Te
     if isinstance(results, (tuple, list)):
         return type(results)(_map_rows(value, rows, change) for value in results)
     return results
+
+
+def _refusal(trainer: Trainer, what: str, why: str) -> LabValueError:
+    return LabValueError(
+        f"pad_last_batch=True cannot fill {what} up: {why}.",
+        python=write_line(trainer.args, dataloader_drop_last=True),
+    )

@@ -199,6 +199,7 @@ class GaudiTrainer(transformers.Trainer):
         full = self.args.eval_batch_size
         short = self.args.pad_last_batch and 0 < rows.own < full
         if short:
+            padding.refuse_counting_loss(self, inputs)
             inputs = padding.fill(inputs, full, self.label_names)
         if self._evaluation is not None:
             self._evaluation.begin_batch(inputs, rows.own, rows.everywhere)

@@ -11,6 +11,7 @@ from gaudi_lab.measure.recorder import Recorder
 from gaudi_lab.measure.timeline import Iteration, Timeline
 from gaudi_lab.shapes import Shape
 from gaudi_lab.transformers import evaluation
+from tests.unit import tiny_models
 
 CONFIGURATIONS = {
     "eager": ("eager", {}),
@@ -252,6 +253,22 @@ def test_labels_that_are_no_classes_are_not_padded(workbench, trainer, samples, 
     floats = [{**data[i], "labels": torch.tensor(0.5)} for i in range(3)]
     with pytest.raises(ValueError, match="dataloader_drop_last=True"):
         made.evaluate(floats)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [("BertForSequenceClassification", {"num_labels": 3}), ("BertForQuestionAnswering", {})],
+)
+def test_a_filled_batch_has_the_loss_of_its_own_samples(kind, changes, trainer, samples):
+    positions = {"start_positions": torch.tensor(3), "end_positions": torch.tensor(5)}
+    data = [{**samples(6)[i], **positions} for i in range(6)]
+
+    def evaluate(**options):
+        made = trainer(tiny_models.bert(kind, **changes), data, use_habana=False, **options)
+        made.compute_metrics = None
+        return made.evaluate()["eval_loss"]
+
+    assert evaluate(pad_last_batch=True) == pytest.approx(evaluate(), abs=1e-6)
 
 
 def test_stock_arguments_are_refused(workbench, classifier, tmp_path):
