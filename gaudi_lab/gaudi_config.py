@@ -78,7 +78,10 @@ class GaudiConfig:
         elif not path.is_file():
             path = _download(str(name_or_path), options)
         try:
-            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError(f"it holds a {type(values).__name__}")
+            return cls.from_dict(values)
         except FileNotFoundError:
             raise LabValueError(
                 f"The folder {str(name_or_path)!r} has no {CONFIG_NAME}.",

@@ -27,8 +27,9 @@ def test_a_folder_without_one(tmp_path):
         GaudiConfig.from_pretrained(tmp_path)
 
 
-def test_a_file_that_is_none(tmp_path):
-    (tmp_path / "gaudi_config.json").write_text("use_fused_adam: true")
+@pytest.mark.parametrize("text", ["use_fused_adam: true", "[]"])
+def test_a_file_that_is_none(text, tmp_path):
+    (tmp_path / "gaudi_config.json").write_text(text)
     with pytest.raises(ValueError, match="not a JSON object"):
         GaudiConfig.from_pretrained(tmp_path)
 
