@@ -415,6 +415,22 @@ def wrap_in_hpu_graph(module: nn.Module, **options: Any) -> nn.Module:
     return wrap(module, **options)
 
 
+@contextmanager
+def dynamic_shapes(on: bool | None) -> Iterator[None]:
+    """Let graphs serve a range of shapes meanwhile, or have one for each; None leaves that as it is."""
+    if on is None:
+        yield
+        return
+    device = _module("hpu")
+    turn = {True: device.enable_dynamic_shape, False: device.disable_dynamic_shape}
+    before = bool(device.get_dynamic_shape_status())
+    turn[on]()
+    try:
+        yield
+    finally:
+        turn[before]()
+
+
 def capturing() -> bool:
     """Return True while the device's work goes into an HPU graph; never in eager mode."""
     return is_lazy() and bool(_module("hpu").is_current_stream_capturing())

@@ -34,7 +34,7 @@ class GaudiConfig:
     autocast_bf16_ops, autocast_fp32_ops
         Operators to compute in bfloat16 and in float32 under autocast. None leaves the bridge's own lists.
     use_dynamic_shapes
-        Let the bridge compile for changing sizes; None leaves the bridge's own choice.
+        While a trainer works, let the bridge compile for changing sizes, or for each; None leaves its own choice.
     use_fused_adam
         Train with the bridge's `FusedAdamW` and not with the optimizer that the arguments name. It adds
         `adam_epsilon` before it corrects the bias. An optimizer that the trainer is given goes first.
@@ -45,7 +45,7 @@ class GaudiConfig:
     use_torch_autocast: bool = False
     autocast_bf16_ops: list[str] | None = None
     autocast_fp32_ops: list[str] | None = None
-    use_dynamic_shapes: bool = False
+    use_dynamic_shapes: bool | None = None
     use_fused_adam: bool = False
     use_fused_clip_norm: bool = False
 

@@ -213,6 +213,11 @@ class GaudiTrainer(transformers.Trainer):
             logits, labels = (padding.fill_results(x, rows.own, rows.here) for x in (logits, labels))
         return loss, logits, labels
 
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the stock loop, with the switches on the model that `model_init` has made for it."""
+        with nullcontext() if self.model_init is None else self._use_switches(training=True):
+            return super()._inner_training_loop(*args, **kwargs)
+
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Run the stock step; in lazy mode forward and backward are then one graph."""
         loss = super().training_step(self._in_use(model), *args, **kwargs)
@@ -270,7 +275,8 @@ class GaudiTrainer(transformers.Trainer):
             return
         self._at_work = True
         try:
-            with self._process_state.use():
+            shapes = self.gaudi_config.use_dynamic_shapes if self.args.use_habana else None
+            with self._process_state.use(), bridge.dynamic_shapes(shapes):
                 self._place_model()
                 with self._use_switches(training=training):
                     yield
@@ -300,16 +306,18 @@ class GaudiTrainer(transformers.Trainer):
                 fused_kernels.clip_by_kernel(self.accelerator)
 
     def _describe_settings(self) -> str:
-        switches = "CPU" if self._switched is None else str(lab.current().entries.owner(self._switched))
+        if self._switched is not None:
+            switches = str(lab.current().entries.owner(self._switched))
+        else:
+            attention = self.args.attn_implementation
+            switches = f"CPU + {attention} attention" if attention else "CPU"
         return f"{switches} + bf16 autocast" if self._in_bfloat16 else switches
 
     def _use_switches(self, *, training: bool) -> AbstractContextManager[Any]:
         if self._switched is not None:
             return lab.current().entries.on(self._switched, training=training)
-        lab.current().entries.free(
-            {"model": self.model}
-        )  # whatever another trainer has on it: this one is on the CPU
-        return nullcontext()
+        _, options = read_arguments(self.args)
+        return lab.current().entries.on_the_host(self, options)
 
     def _replays(self) -> list[int]:
         return [] if self._switched is None else lab.current().entries.owner(self._switched).replays()

@@ -107,6 +107,19 @@ class Entries:
                 owner.clear()
             raise
 
+    @contextmanager
+    def on_the_host(self, model: Any, options: ModelOptions) -> Iterator[None]:
+        """Have nothing on a Trainer on the CPU meanwhile but its own `options`, whoever switched its model."""
+        from gaudi_lab.workbench.model import SwitchedModel
+
+        there = SwitchedModel(type(model).__name__, model, options=options)
+        self.free(there.components)
+        there.put_on(Settings())
+        try:
+            yield
+        finally:
+            there.clear()
+
     def request(self, entered: SwitchedModel, switch: Switch, on: bool) -> None:
         """Note that a Trainer or pipeline asks for a switch by itself, from its next run on.
 

@@ -91,3 +91,68 @@ def test_a_trainer_takes_the_object_first(trainer):
 def test_a_trainer_takes_nothing_else(trainer):
     with pytest.raises(ValueError, match="not a dict"):
         trainer(gaudi_config={"use_torch_autocast": True})
+
+
+def watch(made, look):
+    """Have `look` called at each step of a training and each batch of an evaluation, and return what it returns."""
+    from transformers import TrainerCallback
+
+    seen = []
+
+    class Look(TrainerCallback):
+        def on_step_end(self, *args, **kwargs):
+            seen.append(look())
+
+        def on_prediction_step(self, *args, **kwargs):
+            seen.append(look())
+
+    made.add_callback(Look)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("asked", "before", "meanwhile"), [(True, False, True), (False, True, False), (None, True, True)]
+)
+def test_a_config_lets_shapes_vary_while_a_trainer_works(asked, before, meanwhile, trainer):
+    from habana_frameworks.torch import hpu
+
+    made = trainer(gaudi_config=GaudiConfig(use_dynamic_shapes=asked))
+    seen = watch(made, hpu.get_dynamic_shape_status)
+    status = {True: hpu.enable_dynamic_shape, False: hpu.disable_dynamic_shape}
+    status[before]()
+    try:
+        made.evaluate()
+        assert set(seen) == {meanwhile}
+        assert hpu.get_dynamic_shape_status() is before
+    finally:
+        hpu.disable_dynamic_shape()
+
+
+def test_the_attention_of_the_arguments_is_on_a_model_on_the_cpu_too(trainer):
+    made = trainer(use_habana=False, attn_implementation="eager")
+    own = made.model.config._attn_implementation
+    seen = watch(made, lambda: made.model.config._attn_implementation)
+    made.evaluate()
+    assert own != "eager"
+    assert set(seen) == {"eager"}
+    assert made.model.config._attn_implementation == own
+    assert made.warmup.settings == "CPU + eager attention"
+
+
+@pytest.mark.parametrize("options", [{"torch_compile": True}, {"attn_implementation": "gaudi_fused_sdpa"}])
+def test_the_model_that_is_made_for_a_training_has_the_switches(
+    options, workbench, classifier, samples, traces, tmp_path
+):
+    from gaudi_lab.transformers import GaudiTrainer, GaudiTrainingArguments
+
+    args = GaudiTrainingArguments(
+        output_dir=str(tmp_path), use_habana=True, disable_tqdm=True, **{**OPTIONS, "max_steps": 1}, **options
+    )
+    made = GaudiTrainer(model_init=lambda: classifier(), args=args, train_dataset=samples(8))
+    first = made.model
+    untouched = traces(first)
+    seen = watch(made, lambda: traces(made.model))
+    made.train()
+    assert made.model is not first
+    assert traces(first) == untouched
+    assert [found for found in seen if found == untouched] == []
