@@ -9,6 +9,30 @@ from typing import Any
 
 from gaudi_lab.errors import LabValueError
 
+_PROFILING = ((0, None), "with torch.profiler.profile() as profile: pipeline(...)")
+_CALLBACK = ((None, 1), "pipeline(..., callback_on_step_end=function)")
+_UNSUPPORTED = {
+    "profiling_warmup_steps": _PROFILING,
+    "profiling_steps": _PROFILING,
+    "callback": _CALLBACK,
+    "callback_steps": _CALLBACK,
+}
+"""What scripts for optimum-habana pass all the same: the values that ask for nothing, and what to write for others."""
+
+
+def drop_unsupported_keywords(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords without those that only optimum-habana and older releases of diffusers have.
+
+    Raises
+    ------
+    LabValueError
+        If one of them asks for something.
+    """
+    for name, (nothing, instead) in _UNSUPPORTED.items():
+        if name in given and given[name] not in nothing:
+            raise LabValueError(f"{name}={given[name]!r} is not part of Gaudi Lab.", python=instead)
+    return {name: value for name, value in given.items() if name not in _UNSUPPORTED}
+
 
 def known_keywords(function: Callable[..., Any]) -> list[str]:
     """Return the keywords that `function` names."""

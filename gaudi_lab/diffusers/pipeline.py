@@ -206,7 +206,7 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
         throughput_warmup_steps
             How many batches or, where there are no more than that, denoising steps not to count.
         **kwargs
-            None; any is refused.
+            None but some of optimum-habana's, at the values with which they ask for nothing.
 
         Returns
         -------
@@ -215,10 +215,11 @@ ip_adapter_image_embeds, output_type, cross_attention_kwargs, guidance_rescale, 
         Raises
         ------
         LabValueError
-            For a keyword that does not exist, or a generation that would make nothing.
+            For a keyword that does not exist or is not part of Gaudi Lab, or a generation that would make nothing.
         ValueError
             For inputs that the stock pipeline refuses.
         """
+        kwargs = checks.drop_unsupported_keywords(kwargs)
         checks.refuse_unknown_keywords(kwargs, checks.known_keywords(type(self).__call__), "pipeline(...)")
         num_images_per_prompt = 1 if num_images_per_prompt is None else num_images_per_prompt
         num_inference_steps = _count_steps(num_inference_steps, timesteps, sigmas)

@@ -181,11 +181,18 @@ def test_nothing_keeps_a_pipeline_alive(make):
         ({"throughput_warmup_steps": -1}, "throughput_warmup_steps=-1"),
         ({"bach_size": 4}, "nearest it takes is 'batch_size'"),
         ({"steps": 4}, "takes no 'steps'"),
+        ({"profiling_steps": 3}, "profiling_steps=3 is not part of Gaudi Lab.*torch.profiler"),
+        ({"callback": print, "callback_steps": 1}, "callback=.*callback_on_step_end="),
     ],
 )
 def test_what_would_make_nothing_or_be_ignored_is_refused(make, options, says):
     with pytest.raises(LabValueError, match=says):
         draw(make(), **options)
+
+
+def test_what_scripts_for_optimum_habana_pass_for_nothing_is_accepted(make):
+    of_theirs = {"profiling_warmup_steps": 0, "profiling_steps": 0, "callback": None, "callback_steps": 1}
+    assert len(draw(make(), **of_theirs).images) == len(draw(make()).images)
 
 
 def test_a_gaudi_config_is_an_object_or_found_by_name(make, tmp_path):
