@@ -84,3 +84,21 @@ def test_what_is_promised_before_it_runs_is_what_comes(inputs):
         promised = [*plain(*stand_ins), *blockwise(*stand_ins)]
     for x, y in zip(promised, [*plain(*inputs), *blockwise(*inputs)], strict=True):
         assert (x.shape, x.stride(), x.dtype) == (y.shape, y.stride(), y.dtype)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_of_float8_attention_with_probabilities_padding_is_hidden_too(inputs, side):
+    from habana_frameworks.torch.hpex.kernels import fp8_fused_sdpa
+
+    q, k, v = (x.to("hpu") for x in inputs)
+    options = {"valid_seq_len": torch.tensor([7, 10], device="hpu"), "seq_padding_type": side}
+    mask = torch.rand(Q, K, device="hpu") > 0.3
+    for given in (
+        {"is_causal": True},
+        {"attn_mask": mask},
+        {"attn_mask": torch.where(mask, 0.0, -torch.inf)},
+    ):
+        expected, _, _ = fp8_fused_sdpa(q, k, v, **given, **options)
+        out, largest, _ = fp8_fused_sdpa(q, k, v, **given, **options, is_amax_s=True)
+        torch.testing.assert_close(out.cpu(), expected.cpu())
+        assert 0 < largest.item() <= 1

@@ -6,8 +6,6 @@ import math
 
 import torch
 
-from ...hpu.sdp import recompute_sdp_enabled
-
 _FP8 = torch.float8_e4m3fn
 
 
@@ -44,7 +42,6 @@ def fp8_fused_sdpa(
     """
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
     query, key, value = [_scale(x, by) for x, by in ((q, d_scale_q), (k, d_scale_k), (v, d_scale_v))]
-    recompute = recompute_sdp_enabled() if recompute is None else recompute
     zero = torch.zeros((), device=q.device)
     if q_scale_s is None and not is_amax_s:
         out, _ = torch.ops.hpu.sdpa_recomp_fwd(
@@ -53,6 +50,8 @@ def fp8_fused_sdpa(
         )  # fmt: skip
         amax_s = zero
     else:
+        if valid_seq_len is not None:  # which only the kernel that keeps no probabilities takes
+            attn_mask = _hide_padding(attn_mask, valid_seq_len, seq_padding_type, key.shape[-2])
         _, weights, _ = torch.ops.hpu.sdpa_fwd(
             query, key, value, attn_mask, 0.0, scale, is_causal, softmax_mode.lower(), None
         )
@@ -65,6 +64,17 @@ def fp8_fused_sdpa(
     if q_scale_o is not None:
         out = torch.ops.hpu.cast_to_fp8_v2(out, q_scale_o, False, False, _FP8)[0]
     return out, amax_s, amax_o
+
+
+def _hide_padding(
+    mask: torch.Tensor | None, valid_seq_len: torch.Tensor, seq_padding_type: str, keys: int
+) -> torch.Tensor:
+    """Return `mask` with the keys hidden that are padding, broadcast to (batch, heads, queries, keys)."""
+    key, lengths = torch.arange(keys, device=valid_seq_len.device), valid_seq_len.reshape(-1, 1, 1, 1)
+    valid = key >= keys - lengths if seq_padding_type == "left" else key < lengths
+    if mask is None:
+        return valid
+    return mask & valid if mask.dtype == torch.bool else mask.masked_fill(valid.logical_not(), -math.inf)
 
 
 def _scale(x: torch.Tensor, by: torch.Tensor | float | None) -> torch.Tensor:
