@@ -114,3 +114,46 @@ def test_the_state_of_another_adamw_can_be_loaded(device, named):
     plain.step()
     fused.step()
     torch.testing.assert_close(on_device.cpu(), host, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["FusedAdamW", "FusedLamb", "FusedLars"])
+def test_a_copy_steps_as_the_optimizer_does(device, name):
+    from habana_frameworks.torch.hpex import optimizers
+
+    parameter = nn.Parameter(torch.ones(3, device="hpu"))
+    if name == "FusedLars":
+        made = optimizers.FusedLars(torch.optim.SGD([parameter], 0.1), [1])
+    else:
+        made = getattr(optimizers, name)([parameter], 0.1)
+    parameter.grad = torch.tensor([1.0, 2.0, 3.0], device="hpu")
+    copied = copy.deepcopy(made)
+    (other,) = copied.param_groups[0]["params"]
+    other.grad = parameter.grad.clone()
+    for optimizer in (made, copied):
+        optimizer.step()
+    assert other.tolist() == parameter.tolist() != [1.0, 1.0, 1.0]
+
+
+def test_lars_puts_the_weight_decay_back_after_an_error(device):
+    from habana_frameworks.torch.hpex.optimizers import FusedLars
+
+    parameter = nn.Parameter(torch.ones(3, device="hpu"))
+    optimizer = FusedLars(torch.optim.SGD([parameter], 0.1, weight_decay=0.5), [1])
+
+    def closure():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step(closure)
+    assert optimizer.param_groups[0]["weight_decay"] == 0.5
+
+
+def test_gradients_that_were_handed_over_do_not_stay_after_an_error(device):
+    from habana_frameworks.torch.hpex.optimizers.distributed import FusedAdamW
+
+    parameter = nn.Parameter(torch.ones(3, device="hpu"))
+    optimizer = FusedAdamW([parameter], 0.1)
+    optimizer._optimizer.param_groups[0]["betas"] = None
+    with pytest.raises(TypeError):
+        optimizer.step([torch.ones(3, device="hpu")])
+    assert parameter.grad is None

@@ -23,6 +23,8 @@ class FusedAdamW(FusedOptimizer):
         each tensor beside it.
     """
 
+    own = ("_dtypes",)
+
     def __init__(
         self,
         params: Any,

@@ -33,6 +33,7 @@ class FusedLamb(FusedOptimizer):
     """
 
     no_sparse = "Lamb does not support sparse gradients, consider SparseAdam instead."
+    own = ("_set_grad_none", "_use_lamb", "_dtype", "_clip")
 
     def __init__(
         self,

@@ -34,6 +34,8 @@ class FusedLars:
         self.eps = eps
 
     def __getattr__(self, name: str) -> Any:
+        if name == "optim":  # while it is made from a copy, it has none
+            raise AttributeError(name)
         return getattr(self.optim, name)
 
     def zero_grad(self, set_to_none: bool = False) -> None:
@@ -43,19 +45,19 @@ class FusedLars:
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Scale the gradients, and let the optimizer step."""
-        decays = []
+        groups = self.optim.param_groups
+        decays = [group.get("weight_decay", 0) for group in groups]
         scaled = iter(self.skip_mask)
-        for group in self.optim.param_groups:
-            decay = group.get("weight_decay", 0)
-            decays.append(decay)
-            group["weight_decay"] = 0  # it is part of the scaled gradient
-            for parameter in group["params"]:
-                if next(scaled, 1) and parameter.grad is not None:
-                    self._scale(parameter, parameter.grad, decay)
-        loss = self.optim.step(closure)
-        for group, decay in zip(self.optim.param_groups, decays, strict=True):
-            group["weight_decay"] = decay
-        return loss
+        try:
+            for group, decay in zip(groups, decays, strict=True):
+                group["weight_decay"] = 0  # it is part of the scaled gradient
+                for parameter in group["params"]:
+                    if next(scaled, 1) and parameter.grad is not None:
+                        self._scale(parameter, parameter.grad, decay)
+            return self.optim.step(closure)
+        finally:
+            for group, decay in zip(groups, decays, strict=True):
+                group["weight_decay"] = decay
 
     def _scale(self, parameter: torch.Tensor, grad: torch.Tensor, decay: float) -> None:
         length, slope = parameter.norm(), grad.norm()

@@ -92,9 +92,16 @@ class FusedOptimizer(torch.optim.Optimizer):
     ----------
     no_sparse
         What it says to a sparse gradient.
+    own
+        The names of what a class has beside its groups and their state.
     """
 
     no_sparse = "Adam does not support sparse gradients, please consider SparseAdam"
+    own: tuple[str, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs. PyTorch's own leaves out what is not its own."""
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in self.own}}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -63,8 +63,10 @@ class FusedAdamW:
         if self._optimizer is None:
             return
         before = [parameter.grad for parameter in params]
-        for parameter, gradient in zip(params, gradients, strict=True):
-            parameter.grad = gradient
-        self._optimizer.step()
-        for parameter, gradient in zip(params, before, strict=True):
-            parameter.grad = gradient
+        try:
+            for parameter, gradient in zip(params, gradients, strict=True):
+                parameter.grad = gradient
+            self._optimizer.step()
+        finally:
+            for parameter, gradient in zip(params, before, strict=True):
+                parameter.grad = gradient
