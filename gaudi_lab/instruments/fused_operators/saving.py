@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -51,8 +52,11 @@ _FREE = {"aten::detach", "aten::_unsafe_view", "aten::empty", "aten::empty_like"
 
 def measure(run: Run) -> Taken:
     """Return what a run takes."""
-    bridge.settle()
     lazy = bridge.is_lazy()
+    if not lazy:
+        # What earlier calls left in cycles would be collected during this one, and make its memory seem less.
+        gc.collect()
+    bridge.settle()
     with _Counting(_in_use(), memory=not lazy) as counting:
         run()
     return Taken(counting.operators, None if lazy else counting.most)
