@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 
 from gaudi_lab import bridge
 from gaudi_lab.emulator.process.mode import LAZY_VARIABLE
-from gaudi_lab.machine import holders
+from gaudi_lab.machine import cpp_compiler, holders
 from gaudi_lab.settings import Mode
 
 
@@ -96,10 +95,11 @@ def _package(name: str, remedy: str) -> Finding:
 
 
 def _cpp_compiler() -> Finding:
-    found = next((path for name in ("g++", "clang++") if (path := shutil.which(name))), None)
-    if found:
+    found = cpp_compiler.find()
+    if found is not None:
         return Finding("C++ compiler", found)
-    return Finding("C++ compiler", "none: torch.compile replays graphs without fusing them", "install g++")
+    needed = "none: %%gaudi_op --cpp and GAUDI_LAB_COMPILER=inductor need one"
+    return Finding("C++ compiler", needed, "install g++")
 
 
 def _habana_environment() -> list[Finding]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +22,7 @@ from gaudi_lab.emulator.device.random import is_random
 from gaudi_lab.emulator.device.schema import updated_statistics
 from gaudi_lab.emulator.lazy.program import Step
 from gaudi_lab.emulator.lazy.recorded_graph import PureGraph
+from gaudi_lab.machine import cpp_compiler
 
 Runner = Callable[..., Sequence[torch.Tensor]]
 
@@ -225,4 +225,4 @@ def for_traced(*, gradients: bool) -> str:
 @functools.cache
 def has_cpp_compiler() -> bool:
     """Return True if Inductor would find a C++ compiler here."""
-    return any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name)
+    return cpp_compiler.find() is not None

@@ -43,9 +43,9 @@ def test_a_mode_that_is_none_comes_with_a_remedy(monkeypatch):
     assert "export PT_HPU_LAZY_MODE" in report
 
 
-def test_no_compiler_says_what_that_costs(monkeypatch):
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
-    assert "torch.compile replays graphs without fusing them" in str(doctor.examine())
+def test_no_compiler_says_what_needs_one(monkeypatch):
+    monkeypatch.setattr(doctor.cpp_compiler, "find", lambda: None)
+    assert "none: %%gaudi_op --cpp and GAUDI_LAB_COMPILER=inductor need one" in str(doctor.examine())
 
 
 def test_who_holds_the_device_is_said(monkeypatch):
