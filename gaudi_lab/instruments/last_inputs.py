@@ -99,17 +99,6 @@ def read_inputs(inputs: Any) -> Arguments:
     return (inputs if isinstance(inputs, tuple) else (inputs,)), {}
 
 
-def tensors_in(value: Any) -> list[torch.Tensor]:
-    """Return the tensors in a nest of lists, tuples and dicts (so also in a transformers output), in their order."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return [tensor for item in value for tensor in tensors_in(item)]
-    return []
-
-
 class _CannotBeKept(Exception):
     """Among a call's arguments is what cannot be given again; the text says what."""
 

@@ -11,8 +11,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gaudi_lab import bridge
+from gaudi_lab.instruments import nested
 from gaudi_lab.instruments.fused_operators.place import Run
-from gaudi_lab.instruments.last_inputs import tensors_in
 
 
 class Taken(NamedTuple):
@@ -69,7 +69,7 @@ def _in_use() -> int:
 
 def outputs_of(run: Run) -> list[torch.Tensor]:
     """Return the floating point tensors that a run returns, on the host in float64."""
-    return [x.detach().cpu().double() for x in tensors_in(run()) if x.is_floating_point()]
+    return [x.detach().cpu().double() for _, x in nested.find_tensors(run()) if x.is_floating_point()]
 
 
 def largest_difference(before: list[torch.Tensor], after: list[torch.Tensor]) -> float | None:

@@ -1,19 +1,19 @@
-"""The arguments of a call, taken apart: containers, tensors, and objects that the callee shares with its caller.
+"""The arguments of a call: their tensors, and the objects that the callee shares with its caller.
 
-Containers are those that an HPU graph looks into: lists, tuples, mappings and dataclasses. What is none of these
-and no constant is an *object*, such as a cache: a graph knows it by identity only.
+What is no container, no tensor and no constant is an *object*, such as a cache: a graph knows it by identity only.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import enum
 import types
-from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, TypeGuard
+from collections.abc import Mapping, MutableMapping
+from typing import Any
 
 import torch
+
+from gaudi_lab.instruments import nested
 
 # Values that no call changes, or whose change is somebody else's subject: a generator's is that of random operators.
 _CONSTANTS = (
@@ -41,36 +41,12 @@ _CONSTANTS = (
     torch.Generator,
 )
 
+_NOTHING = object()
+
 
 def is_constant(value: Any) -> bool:
     """Whether a call leaves `value` as it is, whatever it does."""
     return isinstance(value, _CONSTANTS)
-
-
-def items(value: Any) -> Iterator[tuple[Any, Any]] | None:
-    """Return what is in a container, each with its label; None for what is no container."""
-    if isinstance(value, Mapping):
-        return iter(value.items())
-    if isinstance(value, (list, tuple)):
-        return iter(enumerate(value))
-    if is_dataclass(value):
-        return iter([(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)])
-    return None
-
-
-def is_dataclass(value: Any) -> TypeGuard[Any]:
-    """Whether `value` is an instance of a dataclass."""
-    return dataclasses.is_dataclass(value) and not isinstance(value, type)
-
-
-def leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield everything in `value` that is no container, with a name such as "batch.tokens"."""
-    inner = items(value)
-    if inner is None:
-        yield name, value
-        return
-    for label, item in inner:
-        yield from leaves(f"{name}.{label}", item)
 
 
 def objects(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +60,7 @@ def objects(call: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: leaf
         for argument, value in call.items()
-        for name, leaf in leaves(argument, value)
+        for name, leaf in nested.leaves(argument, value)
         if not isinstance(leaf, torch.Tensor) and not is_constant(leaf)
     }
 
@@ -94,7 +70,7 @@ def tensors(call: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return {
         name: leaf
         for argument, value in call.items()
-        for name, leaf in leaves(argument, value)
+        for name, leaf in nested.leaves(argument, value)
         if isinstance(leaf, torch.Tensor)
     }
 
@@ -134,34 +110,27 @@ class Copies:
                 for key, x in now.items():
                     if key not in original or original[key] is not x:
                         original[key] = x
+            elif nested.is_dataclass(original):
+                self._give_attributes(made, original)
 
     def original(self, made: Any) -> Any:
         """Return the caller's own of a copy; anything else as it is."""
         return self._originals.get(id(made), (None, made))[1]
 
+    def _give_attributes(self, made: Any, original: Any) -> None:
+        """Give back the fields of a dataclass, and what was set on it besides; also where it is frozen."""
+        fields = [field.name for field in dataclasses.fields(made)]
+        for name in {*fields, *getattr(made, "__dict__", ()), *getattr(original, "__dict__", ())}:
+            now = self.original(getattr(made, name, _NOTHING))
+            if now is getattr(original, name, _NOTHING):
+                continue
+            if now is _NOTHING:
+                object.__delattr__(original, name)
+            else:
+                object.__setattr__(original, name, now)
+
     def _copy(self, x: Any) -> Any:
-        made = self._made_of(x)
+        made = x.clone() if isinstance(x, torch.Tensor) else nested.rebuild(x, self._copy)
         if made is not x:
             self._originals[id(made)] = (made, x)
         return made
-
-    def _made_of(self, x: Any) -> Any:
-        if isinstance(x, torch.Tensor):
-            return x.clone()
-        if isinstance(x, tuple):
-            made = [self._copy(y) for y in x]
-            if all(y is z for y, z in zip(made, x, strict=True)):
-                return x
-            return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
-        if not isinstance(x, (list, MutableMapping)) and not is_dataclass(x):
-            return x
-        same: Any = copy.copy(x)
-        if isinstance(x, list):
-            same[:] = [self._copy(y) for y in x]
-        elif isinstance(x, MutableMapping):
-            for key, y in x.items():
-                same[key] = self._copy(y)
-        else:
-            for field in dataclasses.fields(x):
-                object.__setattr__(same, field.name, self._copy(getattr(x, field.name)))
-        return same

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gaudi_lab.instruments import nested
 from gaudi_lab.instruments.guard import call_arguments, graph_refusals
 from gaudi_lab.instruments.guard.object_state import Kind, State, structure
 from gaudi_lab.instruments.guard.operators_seen import OperatorsSeen
@@ -54,7 +55,7 @@ class WatchedCall:
         self._structures = {name: structure(x) for name, x in self._objects.items()}
         self._module_before = State({"": module})
         self._objects_before = State(self._objects)
-        containers = {name: x for name, x in call.items() if call_arguments.items(x) is not None}
+        containers = {name: x for name, x in call.items() if nested.items(x) is not None}
         self._containers_before = State(containers)
         self._random_before = _random_states()
         self._seen = OperatorsSeen(
@@ -78,7 +79,7 @@ class WatchedCall:
         if written := [name for name in self._seen.written if name in self._arguments]:
             return Verdict(graph_refusals.refuse(graph_refusals.ARGUMENT_WRITTEN, ", ".join(written)))
         for change in self._containers_before.changes():
-            if not change.name.startswith(tuple(self._objects)):
+            if not any(_lies_in(change.name, name) for name in self._objects):
                 return Verdict(graph_refusals.refuse(graph_refusals.ARGUMENT_STATE, change.name))
         for name, state in _random_states().items():
             if name in self._random_before and state != self._random_before[name]:
@@ -95,7 +96,7 @@ class WatchedCall:
             return None
         first_use = any(change.kind is Kind.FILLED for change in changes)
         change = next((x for x in changes if x.kind is Kind.REPLACED), changes[0])
-        name = next(name for name in self._objects if change.name.startswith(name))
+        name = next(name for name in self._objects if _lies_in(change.name, name))
         # A static cache counts in tensors, so whatever else one of these classes changes, it is another kind of it.
         static = "Static" in repr(self._structures[name])
         refusal = graph_refusals.of_argument(change, type(self._objects[name]), static=static)
@@ -105,6 +106,11 @@ class WatchedCall:
         changes = self._module_before.changes()
         change = next((x for x in changes if x.kind is Kind.REPLACED), changes[0] if changes else None)
         return None if change is None else Verdict(graph_refusals.of_attribute(change), first_use=True)
+
+
+def _lies_in(place: str, name: str) -> bool:
+    """Whether a place is what `name` is the name of, or something on it."""
+    return place == name or place.startswith(f"{name}.")
 
 
 def _random_states() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from gaudi_lab.instruments.last_inputs import LastInputs, read_inputs, tensors_in
+from gaudi_lab.instruments.last_inputs import LastInputs, read_inputs
 
 
 class Model(nn.Module):
@@ -61,11 +61,6 @@ def test_an_empty_cache_is_left_out_and_a_call_with_a_filled_one_not_kept():
     assert kept.why_none == "it was called with EncoderDecoderCache, and such a call cannot be made again"
     model(torch.ones(1), past_key_values=EncoderDecoderCache(own, DynamicCache()))
     assert kept.arguments[1] == {}
-
-
-def test_tensors_are_found_in_nests():
-    a, b = torch.ones(1), torch.zeros(1)
-    assert [x.item() for x in tensors_in({"x": [a, None, ("word", b)], "y": 3})] == [1, 0]
 
 
 def test_a_tuple_is_several_arguments_and_a_list_is_one():

@@ -4,6 +4,7 @@ import copy
 import random
 from collections import UserDict
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -49,6 +50,13 @@ class Slotted:
 
     def __init__(self):
         self.keys = None
+
+
+@dataclass
+class Fields:
+    """A growing cache that is a dataclass."""
+
+    keys: Any = None
 
 
 class Grow(nn.Module):
@@ -224,6 +232,7 @@ def nothing():
 REFUSED = {
     "a growing cache": (Grow(), Grows, "argument-replaced", "cache.keys"),
     "a growing cache with slots": (Grow(), Slotted, "argument-replaced", "cache.keys"),
+    "a growing cache that is a dataclass": (Grow(), Fields, "argument-state", "cache.keys"),
     "a counter on a cache": (Count(), Counts, "argument-state", "cache.seen"),
     "a tensor attribute": (SetsAttribute(), nothing, "attribute-written", "total"),
     "a number attribute": (CountsCalls(), nothing, "attribute-written", "calls"),
@@ -268,6 +277,37 @@ def test_a_list_that_the_call_fills_is_the_callers(lazy):
         assert seen["last"] is x
         assert handle.graphs == ()
         assert [reason.code for reason in handle.refusals] == ["argument-state"]
+
+
+def test_what_the_call_sets_on_a_dataclass_is_on_the_callers(lazy):
+    class Sets(nn.Module):
+        def forward(self, x, batch):
+            batch.tokens = batch.tokens + x
+            batch.last = x
+            return batch.tokens * 2
+
+    module, batch = Sets(), Batch(torch.zeros(3, device="hpu"))
+    x = torch.ones(3, device="hpu")
+    with hpu_graphs(module), pytest.warns(UserWarning, match="belongs to its caller"):
+        assert module(x, batch).tolist() == [2.0] * 3
+    assert batch.tokens.tolist() == [1.0] * 3
+    assert batch.last is x
+
+
+def test_an_argument_is_not_taken_for_one_whose_name_begins_its_own(lazy):
+    class Notes(nn.Module):
+        def forward(self, x, state, states):
+            states["last"] = x
+            return x + state.keys
+
+    module, state, states = Notes(), Static(), {}
+
+    def noted(x):
+        return module(x, state, states).tolist() == x.tolist() and states["last"] is x
+
+    with hpu_graphs(module) as handle, pytest.warns(UserWarning, match="belongs to its caller"):
+        assert all(noted(x_of(call).to("hpu")) for call in range(CALLS))
+    assert [(reason.code, reason.name) for reason in handle.refusals] == [("argument-state", "states.last")]
 
 
 HELD = {
