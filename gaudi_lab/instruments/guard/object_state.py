@@ -6,11 +6,14 @@ counter that is one higher, happens at the capture and never at a replay.
 
 from __future__ import annotations
 
+import array
 import enum
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import torch
 from torch import nn
 
@@ -79,6 +82,8 @@ class State:
         self._leaves: dict[Path, Any] = {}
         # And how many places a holder has, for `intact`.
         self._sizes: list[tuple[Any, int]] = []
+        # And what was read of what is changed in place.
+        self._read_whole: list[tuple[Any, Any]] = []
         self._seen: dict[int, Any] = {}
         for name, root in self._roots.items():
             self._read((name,) if name else (), root)
@@ -116,6 +121,9 @@ class State:
         for holder, size in self._sizes:
             if len(holder) != size:
                 return False
+        for value, before in self._read_whole:
+            if _read_whole(value) != before:
+                return False
         try:
             for holder, key, value in self.places:
                 now = holder[key]
@@ -128,7 +136,9 @@ class State:
     def _read(self, path: Path, value: Any) -> None:
         inner = _places_in(value, len(path))
         if inner is None:
-            self._leaves[path] = frozenset(value) if isinstance(value, set) else value
+            self._leaves[path] = read = _read_whole(value)
+            if read is not value:
+                self._read_whole.append((value, read))
             return
         if id(value) in self._seen or len(self._leaves) > _MOST:
             return
@@ -162,7 +172,7 @@ def structure(value: Any, depth: int = 0) -> Any:
 
 
 class _Slots:
-    """The slots of an object that has no dictionary, read like one."""
+    """The slots of an object that has no dictionary, read and set like one."""
 
     def __init__(self, of: Any, names: list[str]) -> None:
         self._of, self._names = of, names
@@ -176,12 +186,15 @@ class _Slots:
     def __getitem__(self, name: str) -> Any:
         return getattr(self._of, name, None)
 
+    def __setitem__(self, name: str, value: Any) -> None:
+        object.__setattr__(self._of, name, value)
+
 
 def _places_in(value: Any, depth: int) -> tuple[Any, list[Any]] | None:
     """Return what holds the places in `value`, and their keys; None for what is read as one value."""
     if isinstance(value, torch.Tensor) or is_constant(value) or depth > _DEEPEST:
         return None
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, deque)):
         return value, list(range(len(value)))
     if isinstance(value, dict):
         return value, list(value)
@@ -194,6 +207,17 @@ def _places_in(value: Any, depth: int) -> tuple[Any, list[Any]] | None:
         return held, list(held)
     names = [name for kind in type(value).__mro__ for name in _slot_names(kind)]
     return (_Slots(value, names), names) if names else None
+
+
+def _read_whole(value: Any) -> Any:
+    """Return what tells a value from itself after it was changed in place."""
+    if isinstance(value, set):
+        return frozenset(value)
+    if isinstance(value, bytearray):
+        return bytes(value)
+    if isinstance(value, (numpy.ndarray, array.array)):
+        return value.tobytes()
+    return value
 
 
 def _slot_names(kind: type) -> list[str]:

@@ -2,10 +2,11 @@
 
 import copy
 import random
-from collections import UserDict
+from collections import UserDict, deque
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -104,6 +105,42 @@ class Remembers(nn.Module):
     def forward(self, x):
         self.seen.append(x)
         return sum(self.seen)
+
+
+class KeepsInSlots(nn.Module):
+    """Holds on to what it was given, in an object without a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        self.cache = Slotted()
+
+    def forward(self, x):
+        self.cache.keys = x
+        return x * 2
+
+
+class KeepsLast(nn.Module):
+    """Appends to a deque of its own, which lets go of the oldest."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = deque(maxlen=2)
+
+    def forward(self, x):
+        self.seen.append(x)
+        return sum(self.seen)
+
+
+class CountsIn(nn.Module):
+    """Counts in something that is written in place."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+
+    def forward(self, x):
+        self.count[0] += 1
+        return x * int(self.count[0])
 
 
 class ReboundBuffer(nn.Module):
@@ -237,6 +274,10 @@ REFUSED = {
     "a tensor attribute": (SetsAttribute(), nothing, "attribute-written", "total"),
     "a number attribute": (CountsCalls(), nothing, "attribute-written", "calls"),
     "a list attribute": (Remembers(), nothing, "attribute-written", "seen.1"),
+    "a slot of an attribute": (KeepsInSlots(), nothing, "attribute-written", "cache.keys"),
+    "a deque attribute": (KeepsLast(), nothing, "attribute-written", "seen.1"),
+    "an array written in place": (CountsIn(numpy.zeros(1)), nothing, "attribute-written", "count"),
+    "bytes written in place": (CountsIn(bytearray(1)), nothing, "attribute-written", "count"),
     "a buffer set anew": (ReboundBuffer(), nothing, "attribute-written", "total"),
     "item": (BranchesOnItem(), nothing, "reads-value", "item"),
     "a truth value": (BranchesOnTruth(), nothing, "reads-value", "item"),
