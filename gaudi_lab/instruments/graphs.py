@@ -31,6 +31,7 @@ from gaudi_lab.instruments.guard import call_arguments, graph_check, graph_refus
 from gaudi_lab.instruments.guard.call_arguments import Copies
 from gaudi_lab.instruments.guard.object_state import State, structure
 from gaudi_lab.instruments.guard.open_captures import close_capture
+from gaudi_lab.instruments.guard.premises import Premises
 from gaudi_lab.instruments.guard.watched_call import Verdict, WatchedCall
 from gaudi_lab.instruments.handle import Handle
 from gaudi_lab.report import GraphRefusal
@@ -193,13 +194,13 @@ class _Carrier:
 class _Graph:
     """A captured graph, and what must still hold when it is replayed.
 
-    `objects` are those among the arguments as they were after the capture, `family` what two graphs have in common that
-    differ in which objects they were captured with, `written` the tensors that a replay writes besides its results.
+    `premises` is None where nothing must. `family` is what two graphs have in common that differ in which objects they
+    were captured with, `written` the tensors that a replay writes besides its results.
     """
 
     record: GraphRecord
     carrier: _Carrier
-    objects: State | None
+    premises: Premises | None
     family: Any
     written: list[torch.Tensor]
     checks: int = 0
@@ -254,11 +255,11 @@ class _GuardedForward:
             graph = self.graphs.get(key)
             if graph is None:
                 return self._without_graph(key, args, given, kwargs)
-            if graph.objects is not None and not graph.objects.intact():
-                name = next((change.name for change in graph.objects.changes()), "an argument")
-                refusal = graph_refusals.refuse(graph_refusals.OBJECT_MOVED_ON, name)
-                self._refuse(key, Verdict(refusal), args, given)
-                return self.original(*args, **given)
+            if graph.premises is not None:
+                broken = graph.premises.broken(lambda: call_shapes.named(self.original, args, given))
+                if broken is not None:
+                    self._refuse(key, Verdict(broken), args, given)
+                    return self.original(*args, **given)
             if graph.checks:
                 return self._check(key, graph, args, kwargs, given)
             with plain_errors(), _replay():
@@ -358,12 +359,12 @@ class _GuardedForward:
         record = GraphRecord(shapes, size=size)
         for watcher in watchers:
             watcher.captured(seconds, record)
-        objects = watch.objects()
+        premises = Premises(call)
         family = tuple(map(structure, call_arguments.objects(call).values()))
         self.graphs[key] = _Graph(
             record,
             carrier,
-            objects if family else None,
+            premises if premises.any else None,
             (family, shapes),
             watch.written,
             self._checks,

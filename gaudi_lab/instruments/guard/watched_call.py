@@ -86,10 +86,6 @@ class WatchedCall:
                 return Verdict(graph_refusals.refuse(graph_refusals.RANDOM_IN_PYTHON, name))
         return self._changed_object() or self._changed_attribute()
 
-    def objects(self) -> State:
-        """Return how the objects among the arguments are now."""
-        return State(self._objects)
-
     def _changed_object(self) -> Verdict | None:
         changes = self._objects_before.changes()
         if not changes:

@@ -462,6 +462,41 @@ def test_an_argument_on_the_host_is_not_what_a_replay_reads(lazy):
     assert [reason.code for reason in handle.refusals] == ["argument-on-host"]
 
 
+def test_what_the_host_reads_of_its_own_tensor_is_what_a_replay_has(lazy):
+    class Splits(nn.Module):
+        def forward(self, x, lengths):
+            return torch.stack([part.sum() for part in x.split(lengths.tolist())])
+
+    module, x = Splits(), torch.tensor([1.0, 2.0, 3.0], device="hpu")
+    with hpu_graphs(module) as handle:
+        assert [module(x, torch.tensor([1, 2])).tolist() for _ in range(3)] == [[1, 5]] * 3
+        assert [graph.replays for graph in handle.graphs] == [2]
+        with pytest.warns(UserWarning, match="lengths is on the host"):
+            assert module(x, torch.tensor([2, 1])).tolist() == [3, 3]
+        assert module(x, torch.tensor([1, 2])).tolist() == [1, 5]
+        assert [reason.code for reason in handle.refusals] == ["argument-on-host"]
+
+
+def test_an_array_of_an_object_that_is_written_between_calls_is_noticed(lazy):
+    class Scales(nn.Module):
+        def forward(self, x, cache):
+            return x * int(cache.count[0])
+
+    class Counted:
+        count = None
+
+    module, cache, x = Scales(), Counted(), torch.ones(1, device="hpu")
+    cache.count = numpy.ones(1)
+
+    def scaled(number):
+        cache.count[0] = number
+        return module(x, cache).item()
+
+    with hpu_graphs(module) as handle, pytest.warns(UserWarning, match="other tensors or values"):
+        assert [scaled(number) for number in (1, 1, 1, 2, 3)] == [1, 1, 1, 2, 3]
+    assert [reason.name for reason in handle.refusals] == ["cache.count"]
+
+
 def test_one_tensor_passed_twice_is_one_tensor(lazy):
     class Writes(nn.Module):
         def forward(self, x, y):
