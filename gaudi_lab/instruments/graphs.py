@@ -21,12 +21,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_map_only
 
 from gaudi_lab import bridge, origin
 from gaudi_lab.bridge_errors import plain_errors
 from gaudi_lab.errors import LabError
-from gaudi_lab.instruments import call_shapes
+from gaudi_lab.instruments import call_shapes, nested
 from gaudi_lab.instruments.guard import call_arguments, graph_check, graph_refusals
 from gaudi_lab.instruments.guard.call_arguments import Copies
 from gaudi_lab.instruments.guard.object_state import State, structure
@@ -379,15 +378,14 @@ class _GuardedForward:
     ) -> Any:
         """Replay, take that back, and run plain: the plain results count."""
         with plain_errors():
-            result, difference = graph_check.compare(
+            result, refusal = graph_check.compare(
                 lambda: _replayed(graph.carrier.call, args, kwargs),
                 lambda: self.original(*args, **given),
                 graph.written,
             )
         graph.checks -= 1
         graph.record.replays += 1
-        if difference is not None:
-            refusal = graph_refusals.refuse(graph_refusals.DIFFERS, detail=difference)
+        if refusal is not None:
             self._refuse(key, Verdict(refusal), args, given)
         return result
 
@@ -463,7 +461,7 @@ def _hand_over(module: nn.Module, copies: Copies) -> None:
 
 
 def _with_originals(result: Any, copies: Copies) -> Any:
-    return tree_map_only(torch.Tensor, copies.original, result)
+    return nested.map_tensors(copies.original, result)
 
 
 def _twice(tensors: dict[str, torch.Tensor]) -> bool:

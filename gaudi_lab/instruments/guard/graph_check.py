@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.utils._pytree import keystr, tree_flatten_with_path, tree_map_only
 
 from gaudi_lab import bridge
+from gaudi_lab.instruments import nested
+from gaudi_lab.instruments.guard import call_arguments, graph_refusals
+from gaudi_lab.report import GraphRefusal
 
 CHECKS = 3
 """How many replays of a graph are compared: a state that a graph does not hold shows at the second at the latest."""
@@ -20,12 +22,12 @@ _COARSE = 2e-2
 
 def copies_of(result: Any) -> Any:
     """Return `result` with copies of its tensors."""
-    return tree_map_only(torch.Tensor, torch.clone, result)
+    return nested.map_tensors(torch.clone, result)
 
 
 def compare(
     replay: Callable[[], Any], plain: Callable[[], Any], written: Sequence[torch.Tensor]
-) -> tuple[Any, str | None]:
+) -> tuple[Any, GraphRefusal | None]:
     """Run a replay, take back what it did, and run the plain call.
 
     Parameters
@@ -39,8 +41,8 @@ def compare(
     -------
     result
         That of the plain call.
-    difference
-        How the replay differs; None if it does not.
+    refusal
+        How the replay differs, or why that cannot be said; None if it does not.
     """
     before = [x.clone() for x in written]
     drawn = bridge.random_state()
@@ -51,18 +53,30 @@ def compare(
             x.copy_(old)
     bridge.set_random_state(drawn)
     result = plain()
-    return result, next(_differences(replayed, result, left, written), None)
+    difference = next(_differences(replayed, result, left, written), None)
+    if difference is not None:
+        return result, graph_refusals.refuse(graph_refusals.DIFFERS, detail=difference)
+    if not written and (unknown := _in_which_nothing_is_found(result)):
+        return result, graph_refusals.refuse(graph_refusals.NOT_COMPARED, detail=unknown)
+    return result, None
+
+
+def _in_which_nothing_is_found(result: Any) -> str:
+    """Return the class of what a call has returned, if it may hold tensors and none was found; else nothing."""
+    if next(nested.find_tensors(result), None) is not None:
+        return ""
+    unknown = [x for _, x in nested.leaves("", result) if not call_arguments.is_constant(x)]
+    return type(unknown[0]).__name__ if unknown else ""
 
 
 def _differences(
     replayed: Any, result: Any, left: Sequence[torch.Tensor], written: Sequence[torch.Tensor]
 ) -> Iterator[str]:
-    ours, theirs = (dict(tree_flatten_with_path(x)[0]) for x in (replayed, result))
-    for path, x in theirs.items():
-        if isinstance(x, torch.Tensor):
-            found = _difference(ours.get(path), x)
-            if found is not None:
-                yield f"the result{keystr(path)} {found}"
+    ours = dict(nested.find_tensors(replayed, "the result"))
+    for name, x in nested.find_tensors(result, "the result"):
+        found = _difference(ours.get(name), x)
+        if found is not None:
+            yield f"{name} {found}"
     for x, y in zip(left, written, strict=True):
         found = _difference(x, y)
         if found is not None:

@@ -14,6 +14,7 @@ RANDOM_IN_PYTHON = "random-in-python"
 OBJECT_MOVED_ON = "object-changed-between-calls"
 UNHASHABLE = "argument-unhashable"
 DIFFERS = "differs"
+NOT_COMPARED = "not-compared"
 
 STATIC_CACHE = 'model.generate(..., cache_implementation="static")'
 _OFF = "gaudi_lab.hpu_graphs(model, False)"
@@ -56,6 +57,10 @@ _WORDS = {
         "between calls, write into the tensors that are there; beam search does not",
     ),
     DIFFERS: ("a replay gave other results than a plain call: {detail}", _OFF),
+    NOT_COMPARED: (
+        "a replay cannot be compared with a plain call: in the {detail} that it returns no tensor was found",
+        "return tensors, or a list, dict or dataclass of them",
+    ),
 }
 
 
@@ -71,7 +76,7 @@ def refuse(code: str, name: str = "", *, line: str = "", detail: str = "") -> Gr
     line
         Where in the model's code; empty if that is not known.
     detail
-        The class of what has no hash, or what differs.
+        The class of what has no hash or holds no tensor, or what differs.
     """
     text, remedy = _WORDS[code]
     told = text.format(name=name, detail=detail) + (f", in {line}" if line else "")

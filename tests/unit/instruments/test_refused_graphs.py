@@ -572,6 +572,28 @@ def test_verifying_finds_what_the_watch_cannot_see(lazy):
     handle.remove()
 
 
+class Box:
+    """What nobody can look into."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+@pytest.mark.parametrize(("returned", "code"), [(Batch, "differs"), (Box, "not-compared")])
+def test_verified_is_only_what_was_compared(lazy, returned, code):
+    class Returns(CountsElsewhere):
+        def forward(self, x):
+            return returned(super().forward(x))
+
+    module, x = Returns(), torch.ones(3, device="hpu")
+    with hpu_graphs(module, verify=True) as handle:
+        module(x)
+        with pytest.warns(UserWarning, match="a replay"):
+            module(x)
+    assert [reason.code for reason in handle.refusals] == [code]
+    assert handle.graphs == ()
+
+
 def test_after_freeing_what_was_refused_is_tried_again(lazy):
     class Asks(nn.Module):
         asks = True
