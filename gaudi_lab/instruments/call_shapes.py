@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from numbers import Number
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
+from gaudi_lab.instruments import nested
 from gaudi_lab.shapes import Shape, Shapes
 
 
@@ -50,7 +52,7 @@ def read_values(
         if value.__class__ in _PLAIN or isinstance(value, torch.Tensor):
             found.append((name, value))
         else:
-            found += itertools.islice(_values_in(name, value), most)
+            found += itertools.islice(nested.leaves(name, value), most)
     return found if most is None else found[:most]
 
 
@@ -73,13 +75,18 @@ def read_defaults(forward: Callable[..., Any]) -> Mapping[str, Any]:
     return _signature(forward).defaults
 
 
-def graph_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+def graph_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Hashable:
     """Return what tells one HPU graph from another, by the bridge's own rule.
 
     Tensors count by shape, other values by value, containers by what is in them, and autocast counts. This
-    mirrors the documented rule of `wrap_in_hpu_graph`; dtype is not part of it.
+    mirrors the documented rule of `wrap_in_hpu_graph`; dtype is not part of it. It is compared as a whole: the
+    bridge's number is the same for -1 and -2.
     """
-    return hash((_key(args), _key(kwargs), torch.is_autocast_enabled("hpu")))
+    return (
+        torch.is_autocast_enabled("hpu"),
+        tuple([_key(x) for x in args]),
+        _key_of_named(kwargs) if kwargs else (),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,44 +122,33 @@ def _read_signature(forward: Callable[..., Any]) -> _Signature:
     )
 
 
-def _values_in(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if value.__class__ in _PLAIN or isinstance(value, torch.Tensor) or not _is_container(value):
-        yield name, value
-    else:
-        for label, item in _items(value):
-            yield from _values_in(f"{name}.{label}", item)
-
-
 _PLAIN = {int, float, bool, str, type(None)}
-
-
-def _is_container(value: Any) -> bool:
-    return isinstance(value, (Mapping, list, tuple)) or (
-        dataclasses.is_dataclass(value) and not isinstance(value, type)
-    )
-
-
-def _items(value: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(value, Mapping):
-        yield from value.items()
-    elif isinstance(value, (list, tuple)):
-        yield from enumerate(value)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
 
 
 def _key(value: Any) -> Any:
     kind = value.__class__
     # The common ones first: to ask whether something is a container costs more than all of these.
-    if kind in _PLAIN:
-        return hash(value)
     if isinstance(value, torch.Tensor):
-        return ("tensor", value.shape)
+        return value.shape
+    if kind in _PLAIN:
+        return kind, value
     if kind is dict:
-        return ("dict", tuple([(name, _key(item)) for name, item in value.items()]))
-    if _is_container(value):
-        return (kind.__name__, tuple([(label, _key(item)) for label, item in _items(value)]))
+        return "dict", _key_of_named(value)
+    inner = nested.items(value)
+    if inner is not None:
+        return kind.__name__, tuple([(_label(label), _key(item)) for label, item in inner])
+    if isinstance(value, Number):
+        return kind.__name__, value
+    # No more than a number of it: a key keeps no object alive.
     try:
         return hash(value)
     except TypeError:
         return id(value)
+
+
+def _key_of_named(values: Mapping[Any, Any]) -> tuple[Any, ...]:
+    return tuple([(_label(name), _key(value)) for name, value in values.items()])
+
+
+def _label(label: Any) -> Any:
+    return label if label.__class__ is str else _key(label)

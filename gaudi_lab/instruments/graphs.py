@@ -15,7 +15,7 @@ import functools
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -136,6 +136,9 @@ def hpu_graphs(
     cache, sets attributes, reads values or draws random numbers on the host, writes into its arguments. Random numbers
     of the device are no reason, the bridge draws anew in each replay; nor are buffers that are written in place.
 
+    Training and evaluation mode have graphs of their own, told apart by the flag of `module` itself: a part that was
+    set by itself since, as by `model.dropout.eval()`, is not seen, which would take a look at every part in each call.
+
     Parameters
     ----------
     module
@@ -226,7 +229,7 @@ class _GuardedForward:
     """A forward that runs as a graph where that gives what it would give itself, and plain elsewhere."""
 
     def __init__(self, module: nn.Module, *, copies: bool, verify: bool, options: dict[str, Any]) -> None:
-        self.graphs: dict[int, _Graph] = {}
+        self.graphs: dict[Hashable, _Graph] = {}
         self.refusals: dict[tuple[str, str], GraphRefusal] = {}
         self.bypass = False
         self.original = module.forward
@@ -235,7 +238,7 @@ class _GuardedForward:
         self._checks = graph_check.CHECKS if verify else 0
         self._options = options
         self._limit = options.get("max_graphs")
-        self._tried: dict[int, _Tried] = {}
+        self._tried: dict[Hashable, _Tried] = {}
         self._refused_structures: dict[Any, None] = {}
 
     def observer(self) -> Callable[..., Any]:
@@ -250,7 +253,7 @@ class _GuardedForward:
                 given = {name: x for name, x in kwargs.items() if name not in _OF_THE_BRIDGE}
                 if kwargs.get("bypass_hpu_graphs"):
                     return self.original(*args, **given)
-            key = call_shapes.graph_key(args, given)
+            key = self._module.training, call_shapes.graph_key(args, given)
             graph = self.graphs.get(key)
             if graph is None:
                 return self._without_graph(key, args, given, kwargs)
@@ -281,7 +284,7 @@ class _GuardedForward:
             graph.carrier.clear_inputs()
 
     def _without_graph(
-        self, key: int, args: tuple[Any, ...], given: dict[str, Any], kwargs: dict[str, Any]
+        self, key: Hashable, args: tuple[Any, ...], given: dict[str, Any], kwargs: dict[str, Any]
     ) -> Any:
         """Run a call that has no graph: plain, plain and watched, or captured."""
         tried = self._tried.get(key)
@@ -309,7 +312,9 @@ class _GuardedForward:
             return result
         return self._capture(key, args, given, kwargs)
 
-    def _capture(self, key: int, args: tuple[Any, ...], given: dict[str, Any], kwargs: dict[str, Any]) -> Any:
+    def _capture(
+        self, key: Hashable, args: tuple[Any, ...], given: dict[str, Any], kwargs: dict[str, Any]
+    ) -> Any:
         for watcher in watchers:
             watcher.before_capture()
         shapes = call_shapes.read_shapes(self.original, args, given)
@@ -374,7 +379,12 @@ class _GuardedForward:
         return graph_check.copies_of(result) if self._copies else result
 
     def _check(
-        self, key: int, graph: _Graph, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
+        self,
+        key: Hashable,
+        graph: _Graph,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        given: dict[str, Any],
     ) -> Any:
         """Replay, take that back, and run plain: the plain results count."""
         with plain_errors():
@@ -389,7 +399,7 @@ class _GuardedForward:
             self._refuse(key, Verdict(refusal), args, given)
         return result
 
-    def _judge(self, key: int, watch: WatchedCall, args: tuple[Any, ...], given: dict[str, Any]) -> bool:
+    def _judge(self, key: Hashable, watch: WatchedCall, args: tuple[Any, ...], given: dict[str, Any]) -> bool:
         """Note what a watched call has shown, and return whether it can be captured."""
         verdict = watch.verdict()
         tried = self._tried_of(key, args, given)
@@ -402,7 +412,7 @@ class _GuardedForward:
             self._refuse(key, verdict, args, given)
         return False
 
-    def _refuse(self, key: int, verdict: Verdict, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+    def _refuse(self, key: Hashable, verdict: Verdict, args: tuple[Any, ...], given: dict[str, Any]) -> None:
         self._drop(key)
         self._tried_of(key, args, given).refused = True
         if verdict.structure is not None:
@@ -416,7 +426,7 @@ class _GuardedForward:
                 watcher.refused(reason)
             origin.warn(f"Gaudi Lab: a call of {type(self._module).__name__} {reason}")
 
-    def _tried_of(self, key: int, args: tuple[Any, ...], given: dict[str, Any]) -> _Tried:
+    def _tried_of(self, key: Hashable, args: tuple[Any, ...], given: dict[str, Any]) -> _Tried:
         tried = self._tried.get(key)
         if tried is None or not tried.valid:
             objects = call_arguments.objects(call_shapes.named(self.original, args, given))
@@ -432,7 +442,7 @@ class _GuardedForward:
         for key in alike[:-_GRAPHS_OF_LIKE_OBJECTS]:
             self._drop(key)
 
-    def _drop(self, key: int) -> None:
+    def _drop(self, key: Hashable) -> None:
         graph = self.graphs.pop(key, None)
         if graph is not None:
             graph.carrier.release()

@@ -1,6 +1,8 @@
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import torch
 
 from gaudi_lab.instruments.call_shapes import graph_key, read_shapes
@@ -44,3 +46,20 @@ def test_autocast_is_part_of_the_key():
     key = graph_key((x,), {})
     with torch.autocast("hpu", torch.bfloat16):
         assert graph_key((x,), {}) != key
+
+
+def test_values_that_share_a_hash_have_keys_of_their_own():
+    keys = [graph_key((), {"layer": value}) for value in (-1, -2, 1, 1.0, True, None, 1j, numpy.int64(-1))]
+    assert len(set(keys)) == len(keys)
+    assert graph_key(({-1: None},), {}) != graph_key(({-2: None},), {})
+
+
+def test_a_key_keeps_no_object_alive():
+    class Cache:
+        pass
+
+    cache = Cache()
+    key, gone = graph_key((cache,), {"past": [cache]}), weakref.ref(cache)
+    assert key == graph_key((cache,), {"past": [cache]})
+    del cache
+    assert gone() is None

@@ -1,12 +1,19 @@
 import gc
+from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import nn
 
 from gaudi_lab import bridge
 from gaudi_lab.errors import LabError
 from gaudi_lab.instruments.graphs import hpu_graphs
 from gaudi_lab.shapes import Shape
+
+
+@dataclass
+class Answer:
+    value: torch.Tensor
 
 
 def frozen(module):
@@ -123,3 +130,41 @@ def test_the_callers_tensors_stay_his_when_autocast_comes_on(net, lazy):
             net(third)
         assert len(handle.graphs) == 2
     assert second.cpu().eq(1).all()
+
+
+class Doubles(nn.Module):
+    """Trebles in evaluation mode."""
+
+    def forward(self, x):
+        return x * (2 if self.training else 3)
+
+
+def test_training_and_evaluation_mode_have_graphs_of_their_own(lazy):
+    module, x = Doubles(), torch.ones(1, device="hpu")
+    with hpu_graphs(module) as handle:
+        for mode in (True, False, True, False):
+            assert module.train(mode)(x).item() == (2 if mode else 3)
+        assert [graph.replays for graph in handle.graphs] == [1, 1]
+
+
+def test_numbers_that_share_a_hash_have_graphs_of_their_own(lazy):
+    class Times(nn.Module):
+        def forward(self, x, number):
+            return x * number
+
+    module, x = Times(), torch.ones(1, device="hpu")
+    with hpu_graphs(module) as handle:
+        assert [module(x, number=n).item() for n in (-1, -1, -2, -2)] == [-1, -1, -2, -2]
+        assert [graph.replays for graph in handle.graphs] == [1, 1]
+
+
+def test_copies_of_a_dataclass_are_the_callers(lazy):
+    class Returns(nn.Module):
+        def forward(self, x):
+            return Answer(x * 2)
+
+    module = Returns()
+    with hpu_graphs(module, copies=True) as handle:
+        answers = [module(torch.full((1,), x, device="hpu")) for x in (1.0, 2.0, 3.0)]
+        assert [graph.replays for graph in handle.graphs] == [2]
+    assert [answer.value.item() for answer in answers] == [2, 4, 6]
