@@ -7,26 +7,32 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import MethodType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
 
 from gaudi_lab.custom_ops import closeness, torch_internals
 from gaudi_lab.custom_ops.closeness import Closeness
 from gaudi_lab.errors import LabError, LabValueError
-from gaudi_lab.instruments import calls, operator_ways
+from gaudi_lab.instruments import calls, nested, operator_ways
+from gaudi_lab.instruments.fused_operators.class_layers import class_before
 from gaudi_lab.instruments.handle import Handle
 
 if TYPE_CHECKING:
     from gaudi_lab.custom_ops.operator import CustomOp
 
 Arguments = Callable[..., tuple[Any, ...]]
+Put = Callable[[nn.Module, Callable[..., Any]], Handle]
+"""Puts an operator, or what stands for it, into a model."""
 
-_standing: list[StandIn] = []
+# Of each model those in it, which do not keep it alive.
+_standing: WeakKeyDictionary[nn.Module, list[StandIn]] = WeakKeyDictionary()
 _OPERATOR = "_gaudi_lab_operator"
 """On a forward that was put on a module: whose it is."""
+_BEFORE = "_gaudi_lab_before"
+"""And what was on the module before; None if that was nothing."""
 
 
 class StandIn(Handle):
@@ -47,7 +53,7 @@ class StandIn(Handle):
     def __init__(
         self,
         model: nn.Module,
-        put: Callable[[Callable[..., Any]], Handle],
+        put: Put,
         edit: Handle,
         operator: CustomOp,
         replaced: str,
@@ -64,7 +70,7 @@ class StandIn(Handle):
         self.replaced = replaced
         self.places = places
         self.difference: Closeness | None = difference
-        _standing.append(self)
+        _standing.setdefault(model, []).append(self)
 
     def remove(self) -> None:
         """Put back what was there before.
@@ -83,9 +89,9 @@ class StandIn(Handle):
         if (model := self._model()) is not None:
             operator_ways.drop_graphs(model)
 
-    def is_like(self, model: nn.Module, operator: str, replaced: str) -> bool:
+    def is_like(self, operator: str, replaced: str) -> bool:
         """Whether the same is asked for again, as when a cell runs twice."""
-        return self._model() is model and (self.operator, self.replaced) == (operator, replaced)
+        return (self.operator, self.replaced) == (operator, replaced)
 
     def lift(self) -> None:
         """Take the edit away until `put_back`, to compare with the model without it."""
@@ -93,8 +99,9 @@ class StandIn(Handle):
 
     def put_back(self) -> None:
         """Make the edit again, if it was lifted."""
-        if not self._edit.active:
-            self._edit = self._put(self._body if self._fits() else self._refuse)
+        model = self._model()
+        if model is not None and not self._edit.active:
+            self._edit = self._put(model, self._body if self._fits() else self._refuse)
 
     def renew(self) -> None:
         """Take note that the operator was defined anew: its calls here may not fit any more."""
@@ -118,7 +125,8 @@ class StandIn(Handle):
         )
 
     def _take_out(self) -> None:
-        _standing.remove(self)
+        if (model := self._model()) is not None:
+            _standing[model].remove(self)
         self.forget_graphs()
 
     def __repr__(self) -> str:
@@ -161,7 +169,7 @@ def stand_in(
         Makes the operator's arguments of those of the call; of a module, it gets the module first. By default they are
         the same.
     beyond_rounding
-        Whether outputs may differ by more than the rounding of their dtype.
+        Whether outputs may differ by more than the rounding of their dtype, or be none that can be compared.
 
     Returns
     -------
@@ -171,7 +179,7 @@ def stand_in(
     Raises
     ------
     LabError
-        The outputs differ, or no call has reached the operator. The model is as it was.
+        The outputs differ or cannot be compared, or no call has reached the operator. The model is as it was.
     LabValueError
         There is nothing of that type, or there are no inputs to compare with.
 
@@ -188,14 +196,21 @@ def stand_in(
         )
     places, edit = _edit(operator, model, for_, arguments)
     replaced = getattr(for_, "__name__", str(for_))
-    earlier = [x for x in _standing if x.is_like(model, operator.__name__, replaced)]
+    earlier = [x for x in _standing.get(model, ()) if x.is_like(operator.__name__, replaced)]
     with _without(earlier, model):
         before = _outputs(model, inputs)
+        if not before and not beyond_rounding:
+            raise LabError(
+                f"In what the model returns no tensor was found, so that its outputs with {operator.__name__} for "
+                f"{replaced} could not be compared. It is as it was.",
+                python=f"{operator.__name__}.stand_in(model, ..., for_={replaced}, beyond_rounding=True)",
+            )
         seen = operator.calls
-        handle = edit(operator)
+        handle = edit(model, operator)
         operator_ways.drop_graphs(model)
         try:
-            difference = closeness.compare(_outputs(model, inputs), before)
+            after = _outputs(model, inputs)
+            difference = closeness.compare(after, before) if before else _NOT_COMPARED
             if operator.calls == seen:
                 raise LabError(
                     f"{operator.__name__} would stand in for {replaced}, and no call of the model reached it with "
@@ -212,6 +227,9 @@ def stand_in(
             handle.remove()
             raise
     return StandIn(model, edit, handle, operator, replaced, places, difference)
+
+
+_NOT_COMPARED = Closeness(False, float("nan"), "could not be compared")
 
 
 @contextmanager
@@ -232,38 +250,44 @@ def _without(earlier: list[StandIn], model: nn.Module) -> Iterator[None]:
 
 def renew(operator: CustomOp) -> None:
     """Have the models that an operator stands in forget their graphs, and what was compared: it was defined anew."""
-    for standing in _standing:
-        if standing.operator == operator.__name__:
-            standing.renew()
+    for standing in _standing_in_any_model(operator):
+        standing.renew()
 
 
 def of(operator: CustomOp) -> tuple[str, ...]:
     """Return for what an operator stands in now, in words."""
-    return tuple(
-        [f"{x.replaced} at {', '.join(x.places)}" for x in _standing if x.operator == operator.__name__]
-    )
+    return tuple([f"{x.replaced} at {', '.join(x.places)}" for x in _standing_in_any_model(operator)])
+
+
+def _standing_in_any_model(operator: CustomOp) -> list[StandIn]:
+    return [x for some in _standing.values() for x in some if x.operator == operator.__name__]
 
 
 def _edit(
     operator: CustomOp, model: nn.Module, for_: Any, arguments: Arguments | None
-) -> tuple[tuple[str, ...], Callable[[Callable[..., Any]], Handle]]:
+) -> tuple[tuple[str, ...], Put]:
     """Return where it goes and what puts it, or what stands for it, there."""
     if isinstance(for_, type) and issubclass(for_, nn.Module):
-        found = {path: module for path, module in model.named_modules() if type(module) is for_}
+        found = {path: module for path, module in model.named_modules() if class_before(module) is for_}
         if not found:
             raise LabValueError(
                 f"The model has no {for_.__name__}. What it has: {', '.join(_types(model))}.",
                 python=f"{operator.__name__}.stand_in(model, x, for_=nn.GELU)",
             )
         places = tuple(path or "the model itself" for path in found)
-        return places, lambda body: _Forwards(body, found.values(), arguments)
+        kept = [weakref.ref(module) for module in found.values()]
+
+        def put(_: nn.Module, body: Callable[..., Any]) -> Handle:
+            return _Forwards(body, [x for ref in kept if (x := ref()) is not None], arguments)
+
+        return places, put
     if not callable(for_):
         raise LabValueError(
             f"{for_!r} is neither a type of modules nor a function.",
             python=f"{operator.__name__}.stand_in(model, x, for_=torch.nn.functional.gelu)",
         )
     name = type(model).__name__
-    return (name,), lambda body: calls.watch(model, lambda *_: _Redirected(for_, body, arguments))
+    return (name,), lambda model, body: calls.watch(model, lambda *_: _Redirected(for_, body, arguments))
 
 
 def _types(model: nn.Module) -> list[str]:
@@ -271,22 +295,15 @@ def _types(model: nn.Module) -> list[str]:
 
 
 class _Forwards(Handle):
-    """Forwards of modules that an operator stands in for, until all are put back."""
+    """Forwards of modules that an operator stands in for, until all are put back. Keeps no module alive."""
 
     def __init__(
         self, operator: Callable[..., Any], modules: Iterable[nn.Module], arguments: Arguments | None
     ) -> None:
-        def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
-            if arguments is None:
-                return operator(*inputs, **named)
-            return operator(*arguments(self, *inputs, **named))
-
-        setattr(forward, _OPERATOR, getattr(operator, "__name__", ""))
-        # Bound methods: a copy of the model gets one that is bound to its own module.
-        self._ours = {module: MethodType(forward, module) for module in modules}
-        self._before = {module: vars(module)["forward"] for module in self._ours if "forward" in vars(module)}
-        for module, ours in self._ours.items():
-            vars(module)["forward"] = ours
+        self._ours = [
+            (weakref.ref(module), weakref.ref(_put_forward(module, operator, arguments)))
+            for module in modules
+        ]
         super().__init__(self._put_back)
 
     def remove(self) -> None:
@@ -298,21 +315,41 @@ class _Forwards(Handle):
             Something else has replaced one of them since. All stay.
         """
         if self.active:
-            for module, ours in self._ours.items():
-                _require_on_top(module, ours)
+            for kept, ours in self._ours:
+                if (module := kept()) is not None:
+                    _require_on_top(module, ours())
         super().remove()
 
     def _put_back(self) -> None:
-        for module in self._ours:
-            if module in self._before:
-                vars(module)["forward"] = self._before[module]
-            else:
+        for kept, _ in self._ours:
+            if (module := kept()) is None:
+                continue
+            before = getattr(vars(module)["forward"], _BEFORE)
+            if before is None:
                 del vars(module)["forward"]
+            else:
+                vars(module)["forward"] = before
 
 
-def _require_on_top(module: nn.Module, ours: Any) -> None:
+def _put_forward(
+    module: nn.Module, operator: Callable[..., Any], arguments: Arguments | None
+) -> Callable[..., Any]:
+    def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
+        if arguments is None:
+            return operator(*inputs, **named)
+        return operator(*arguments(self, *inputs, **named))
+
+    setattr(forward, _OPERATOR, getattr(operator, "__name__", ""))
+    # Kept by what took its place, and so by the module alone.
+    setattr(forward, _BEFORE, vars(module).get("forward"))
+    # A bound method: a copy of the model gets one that is bound to its own module.
+    vars(module)["forward"] = MethodType(forward, module)
+    return forward
+
+
+def _require_on_top(module: nn.Module, ours: Callable[..., Any] | None) -> None:
     there = vars(module).get("forward")
-    if there is ours:
+    if ours is not None and getattr(there, "__func__", None) is ours:
         return
     over = f"over the forward of a {type(module).__name__} since, and has to go first."
     name = getattr(there, _OPERATOR, None)
@@ -350,7 +387,7 @@ def _outputs(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
     named = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], dict) else None
     with torch.no_grad(), _evaluating(model), operator_ways.one_seed():
         out = model(**named) if named is not None else model(*inputs)
-        return [x.detach().cpu() for x in pytree.tree_leaves(out) if isinstance(x, torch.Tensor)]
+        return [x.detach().cpu() for _, x in nested.find_tensors(out)]
 
 
 @contextmanager

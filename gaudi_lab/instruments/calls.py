@@ -88,10 +88,13 @@ def watch(module: nn.Module, watcher: Watcher) -> Handle:
     """
     slot = _slot_of(module)
     slot.watchers.append(watcher)
+    # What it holds of the module, such as a compiled form, is to live no longer than the module does.
+    kept = weakref.ref(slot)
 
     def undo() -> None:
-        slot.watchers.remove(watcher)
-        slot.close_if_unused()
+        if (slot := kept()) is not None:
+            slot.watchers.remove(watcher)
+            slot.close_if_unused()
 
     return Handle(undo)
 

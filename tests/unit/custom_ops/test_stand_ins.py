@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +17,7 @@ from torch import nn
 from gaudi_lab import bridge
 from gaudi_lab.custom_ops import define
 from gaudi_lab.errors import LabError, LabValueError
+from gaudi_lab.instruments.fused_operators.class_layers import StandIns
 
 GELU = """
 def NAME(x: Tensor, approximate: str = "none") -> Tensor:
@@ -27,6 +32,39 @@ class Calls(nn.Module):
 
     def forward(self, x):
         return F.gelu(self.inner(x))
+
+
+@dataclass
+class Answer:
+    value: Any
+
+
+class Box:
+    """What nobody can look into."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+class Returns(Calls):
+    """Returns what it computes in something."""
+
+    def __init__(self, made):
+        super().__init__()
+        self.made = made
+
+    def forward(self, x):
+        return self.made(super().forward(x))
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A layer that leaves a forward as it is."""
+
+    operator: str = "plain"
+
+    def around(self, forward, stand_ins):
+        return lambda module, *args: forward(module, *args)
 
 
 def everything(model):
@@ -198,3 +236,50 @@ def test_another_signature_says_what_to_do_and_an_earlier_one_fits_again(cell, m
     torch.testing.assert_close(model(x), expected)
     handle.remove()
     torch.testing.assert_close(model(x), expected)
+
+
+def test_outputs_in_a_dataclass_are_compared(cell, x):
+    operator = cell(GELU.replace("return ", "return 1.01 * "))
+    with pytest.raises(LabError, match="elements differ, by up to"):
+        operator.stand_in(Returns(Answer).to("hpu"), x, for_=F.gelu)
+
+
+def test_outputs_in_which_nothing_is_found_are_not_called_equal(cell, x):
+    operator, model = cell(GELU), Returns(Box).to("hpu")
+    before = everything(model)
+    with pytest.raises(LabError, match=r"no tensor was found.*could not be compared.*beyond_rounding=True"):
+        operator.stand_in(model, x, for_=F.gelu)
+    assert everything(model) == before
+    with operator.stand_in(model, x, for_=F.gelu, beyond_rounding=True) as standing:
+        assert "Outputs: could not be compared." in repr(standing)
+
+
+@pytest.mark.parametrize("for_", [nn.GELU, F.gelu], ids=["type", "function"])
+def test_a_model_is_not_kept_alive(cell, x, for_):
+    operator = cell(GELU)
+    model = (Calls() if for_ is F.gelu else nn.Sequential(nn.Linear(4, 4), nn.GELU())).to("hpu")
+    standing, gone = operator.stand_in(model, x, for_=for_), weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+    (listed,) = [listed for listed in define.listing() if listed.name == operator.__name__]
+    assert listed.stands_in == ()
+    cell(GELU.replace("return ", "return 0 * "), name=operator.__name__)
+    standing.remove()
+
+
+def test_a_forward_that_was_on_the_module_is_put_back(cell, x):
+    operator, model = cell(GELU), nn.Sequential(nn.Linear(4, 4), nn.GELU()).to("hpu")
+    own = model[1].forward = lambda x: F.gelu(x)
+    with operator.stand_in(model, x, for_=nn.GELU):
+        assert model[1].forward is not own
+    assert vars(model[1])["forward"] is own
+
+
+def test_a_module_with_a_fused_operator_is_of_its_own_type(cell, model, x):
+    operator = cell(GELU)
+    with (
+        StandIns().put(model[1], Plain()),
+        operator.stand_in(model, x, for_=nn.GELU) as standing,
+    ):
+        assert standing.places == ("1", "4")
