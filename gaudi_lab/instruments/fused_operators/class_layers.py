@@ -6,8 +6,10 @@ The module keeps its attributes, hooks and weights. Its class is made from the o
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -121,6 +123,12 @@ def forward_of(module: nn.Module) -> Any:
 
 
 def _make_class(original: type, forward: Forward, stand_ins: StandIns) -> type:
+    own: Any = original.forward  # type: ignore[attr-defined]
+    if forward is not own:
+        # Arguments have the names that they had: to who asks which a model takes, and to who says what differs.
+        with suppress(AttributeError, TypeError, ValueError):
+            forward.__signature__ = inspect.signature(own)  # type: ignore[attr-defined]
+
     def reduce(self: Any, protocol: Any) -> Any:
         made: Any = original.__reduce_ex__(self, protocol)  # type: ignore[call-arg]
         # `copyreg.__newobj__` names the class; an own way of doing it is left alone.

@@ -54,35 +54,48 @@ def call_instead(forward: Any, name: str, stand_in: Callable[..., Any], owner: o
         With it goes the name that is added to the globals of the forward's module.
     """
     alias = f"_gaudi_lab_{name}_{next(_numbers)}"
-    return _copy(forward, name, alias, stand_in, owner)
+    return _Renaming(name, alias, stand_in, owner).copy(forward)
 
 
-def _copy(function: Any, name: str, alias: str, stand_in: Callable[..., Any], owner: object) -> Any:
-    code = function.__code__
-    if name in _global_names(code):
-        code = _rename(code, name, alias)
-        function.__globals__[alias] = stand_in
-        weakref.finalize(owner, function.__globals__.pop, alias, None)
-    cells = function.__closure__
-    if cells is not None:
-        cells = tuple(_copy_cell(cell, name, alias, stand_in, owner) for cell in cells)
-    copied = types.FunctionType(code, function.__globals__, function.__name__, function.__defaults__, cells)
-    copied.__kwdefaults__ = function.__kwdefaults__
-    copied.__qualname__, copied.__module__, copied.__doc__ = (
-        function.__qualname__,
-        function.__module__,
-        function.__doc__,
-    )
-    copied.__annotations__ = function.__annotations__
-    copied.__dict__.update(function.__dict__)
-    return copied
+class _Renaming:
+    """Copies of functions, of each one, that call `stand_in` by its new name."""
 
+    def __init__(self, name: str, alias: str, stand_in: Callable[..., Any], owner: object) -> None:
+        self._name, self._alias, self._stand_in, self._owner = name, alias, stand_in, owner
+        self._copies: dict[Any, Any] = {}
 
-def _copy_cell(cell: Any, name: str, alias: str, stand_in: Callable[..., Any], owner: object) -> Any:
-    held = _content(cell)
-    if isinstance(held, types.FunctionType) and name in functions_called(held):
-        return types.CellType(_copy(held, name, alias, stand_in, owner))
-    return cell
+    def copy(self, function: Any) -> Any:
+        """Return the copy of a function. Those in its closure that make the call are copied too."""
+        if function in self._copies:
+            return self._copies[function]
+        code = function.__code__
+        if self._name in _global_names(code):
+            code = _rename(code, self._name, self._alias)
+            function.__globals__[self._alias] = self._stand_in
+            weakref.finalize(self._owner, function.__globals__.pop, self._alias, None)
+        held = function.__closure__ or ()
+        cells = tuple(types.CellType() if self._makes_the_call(cell) else cell for cell in held)
+        copied = types.FunctionType(
+            code, function.__globals__, function.__name__, function.__defaults__, cells or None
+        )
+        copied.__kwdefaults__ = function.__kwdefaults__
+        copied.__qualname__, copied.__module__, copied.__doc__ = (
+            function.__qualname__,
+            function.__module__,
+            function.__doc__,
+        )
+        copied.__annotations__ = function.__annotations__
+        copied.__dict__.update(function.__dict__)
+        self._copies[function] = copied
+        # Filled last: a function can be in its own closure, such as a decorator's that counts its calls.
+        for cell, own in zip(held, cells, strict=True):
+            if own is not cell:
+                own.cell_contents = self.copy(cell.cell_contents)
+        return copied
+
+    def _makes_the_call(self, cell: Any) -> bool:
+        held = _content(cell)
+        return isinstance(held, types.FunctionType) and self._name in functions_called(held)
 
 
 def _content(cell: Any) -> Any:

@@ -1,5 +1,6 @@
 import copy
 import gc
+import inspect
 import pickle
 import threading
 import weakref
@@ -30,11 +31,11 @@ class Adding:
     def around(self, forward, stand_ins):
         note = stand_ins.note_for(self.operator)
 
-        def added(module, x):
-            if x.numel() == 0:
+        def added(module, *args):
+            if args[0].numel() == 0:
                 note("empty")
-                return forward(module, x)
-            return forward(module, x) + self.number
+                return forward(module, *args)
+            return forward(module, *args) + self.number
 
         return added
 
@@ -88,6 +89,14 @@ def test_what_is_pickled_can_be_read_where_the_layer_is_not_known():
     read = pickle.loads(text)
     assert type(read) is nn.Linear
     assert isinstance(read.state_dict(), collections.OrderedDict)
+
+
+def test_the_forward_takes_what_it_took():
+    module, signature = Doubling(), inspect.signature(Doubling.forward)
+    with StandIns().put(module, Adding(1)):
+        assert inspect.signature(type(module).forward) == signature
+        assert list(inspect.signature(module.forward).parameters) == ["x"]
+    assert not hasattr(Doubling.forward, "__signature__")
 
 
 def test_hooks_run_around_it():

@@ -32,6 +32,20 @@ def behind_decorators(x, *, by=1):
     return halve(turn(x, by))
 
 
+def counted(function):
+    def wrapper(*args):
+        wrapper.calls += 1
+        return function(*args)
+
+    wrapper.calls = 0
+    return wrapper
+
+
+@counted
+def behind_a_counter(x):
+    return turn(x, 1)
+
+
 class Owner:
     pass
 
@@ -55,6 +69,13 @@ def test_decorators_are_looked_through():
     copied = call_instead(behind_decorators, "turn", lambda x, by: x * 100, owner)
     assert copied(3) == 150
     assert behind_decorators(3) == 2
+
+
+def test_a_decorator_that_names_itself_is_copied_once():
+    owner = Owner()
+    copied = call_instead(behind_a_counter, "turn", lambda x, by: x * 100, owner)
+    assert [copied(3), copied(3), behind_a_counter(3)] == [300, 300, 4]
+    assert (copied.calls, behind_a_counter.calls) == (2, 1)
 
 
 def test_the_name_that_was_added_goes_with_its_owner():
