@@ -95,7 +95,7 @@ def from_definition(definition: Definition) -> CustomOp:
     if definition.cpp:
         from gaudi_lab.custom_ops.builds.cpp_body import build
 
-        parts["body"] = build(definition.name, definition.cpp)
+        parts["body"] = build(definition.name, definition.cpp, first_line=definitions.BELOW_THE_MAGIC)
     return _define(
         definition.name, parts, definition, mutates=definition.mutates, on_host=bool(definition.cpp)
     )

@@ -19,6 +19,9 @@ from gaudi_lab.errors import LabValueError
 PARTS = ("shape", "backward", "setup_context", "reference", "example")
 """What may stand beside the body of an operator, found by these names."""
 
+BELOW_THE_MAGIC = 2
+"""The line of a cell that begins below its magic."""
+
 
 @dataclass(frozen=True)
 class ModuleName:

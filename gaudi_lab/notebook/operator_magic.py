@@ -10,13 +10,13 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 
+from gaudi_lab.custom_ops.definition import BELOW_THE_MAGIC
 from gaudi_lab.errors import LabError
 from gaudi_lab.notebook.usage import HELP, explain_refusals, read_arguments
 
 if TYPE_CHECKING:
     from gaudi_lab.custom_ops.ticking.ticks import OperatorChecks
 
-_FIRST_LINE = 2  # of a cell, below its magic
 _PYTHON_BELOW = re.compile(r"^[ \t]*//[ \t]*python[ \t]*$", re.MULTILINE)
 
 
@@ -60,7 +60,7 @@ class OperatorMagics(Magics):
             return define.find(name).check()
         self._require_free(name)
         other, python, first_line = (
-            _parted(cell) if arguments.cpp or arguments.tpc else ("", cell, _FIRST_LINE)
+            _parted(cell) if arguments.cpp or arguments.tpc else ("", cell, BELOW_THE_MAGIC)
         )
         try:
             operator = define.from_cell(
@@ -92,9 +92,9 @@ def _parted(cell: str) -> tuple[str, str, int]:
     """Return what is above the line that parts a cell, what is below, and the number of the first line there."""
     found = _PYTHON_BELOW.search(cell)
     if found is None:
-        return cell, "", _FIRST_LINE
+        return cell, "", BELOW_THE_MAGIC
     above = cell[: found.start()]
-    return above, cell[found.end() + 1 :], _FIRST_LINE + above.count("\n") + 1
+    return above, cell[found.end() + 1 :], BELOW_THE_MAGIC + above.count("\n") + 1
 
 
 def _explained(error: SyntaxError, name: str) -> str:

@@ -152,5 +152,5 @@ def test_an_error_of_the_compiler_has_the_users_line(operators, monkeypatch):
     with pytest.raises(
         LabError, match=r"line 3: .undeclared. was not declared[\s\S]*return x \* undeclared;\n +\^"
     ):
-        cpp_body.build("broken", source, first_line=2)
+        define.from_cell("broken", "", {}, cpp=source)
     assert not list(cpp_body.cached_library("broken", source).parent.glob("broken*"))

@@ -10,12 +10,11 @@ import torch
 
 from gaudi_lab.custom_ops import closeness
 from gaudi_lab.custom_ops.builds import tpc_kernel, tpc_tools
+from gaudi_lab.custom_ops.definition import BELOW_THE_MAGIC
 from gaudi_lab.custom_ops.promises import tensors
 from gaudi_lab.custom_ops.ticking.case import Case
 from gaudi_lab.custom_ops.ticking.ticks import Tick
 from gaudi_lab.errors import LabError
-
-_FIRST_LINE = 2  # of a cell, below its magic
 
 
 def check(case: Case) -> Iterator[Tick]:
@@ -33,7 +32,7 @@ def check(case: Case) -> Iterator[Tick]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             elf = tpc_kernel.compile_kernel(
-                tools, made_from.name, made_from.tpc, Path(folder), first_line=_FIRST_LINE
+                tools, made_from.name, made_from.tpc, Path(folder), first_line=BELOW_THE_MAGIC
             )
         except LabError as error:
             yield Tick(compiled, False, error.why.strip())
