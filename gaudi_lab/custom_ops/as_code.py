@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ast
-import inspect
-import textwrap
+import sys
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gaudi_lab.custom_ops.definition import ModuleName
+from gaudi_lab.custom_ops.definition import ModuleName, read_function
+from gaudi_lab.custom_ops.operator import CustomOp, same_value
 from gaudi_lab.errors import LabError
-
-if TYPE_CHECKING:
-    from gaudi_lab.custom_ops.operator import CustomOp
 
 
 def as_code(operator: CustomOp) -> str:
@@ -20,7 +17,10 @@ def as_code(operator: CustomOp) -> str:
     definition = operator.definition
     if definition is None:
         raise LabError(f"The source of {operator.__name__} is not known, so that it cannot be written down.")
-    around = "".join(f"{_written(operator, name, value)}\n" for name, value in definition.names.items())
+    names = _NamesAround(operator.__name__)
+    for name, value in definition.names.items():
+        names.add(name, value)
+    around = "".join(f"{line}\n" for line in names.lines)
     options = {"cpp": definition.cpp, "tpc": definition.tpc, "mutates": definition.mutates}
     given = "".join(f", {name}={value!r}" for name, value in options.items() if value)
     # As text: a script has functions of its own, which may be called shape or backward too.
@@ -40,27 +40,58 @@ def _literal(text: str) -> str:
     return f"'''\\\n{text}'''"
 
 
-def _written(operator: CustomOp, name: str, value: Any) -> str:
-    if isinstance(value, ModuleName):
-        return (
-            f"import {value.name} as {name}" if "." in value.name or value.name != name else f"import {name}"
-        )
-    if isinstance(value, FunctionType) and not value.__closure__:
+class _NamesAround:
+    """What makes the names around an operator.
+
+    Attributes
+    ----------
+    lines
+        A text for each name, below those of the names that it needs.
+    """
+
+    def __init__(self, operator: str) -> None:
+        self.lines: list[str] = []
+        self._operator = operator
+        self._values: dict[str, Any] = {}
+
+    def add(self, name: str, value: Any) -> None:
+        """Write down a name, and what its value needs."""
+        if name in self._values:
+            if not same_value(value, self._values[name]):
+                raise self._refusal(f"two values of the name {name}, which")
+            return
+        self._values[name] = value
+        self.lines.append(self._written(name, value))
+
+    def _written(self, name: str, value: Any) -> str:
+        if isinstance(value, ModuleName):
+            plain = "." not in value.name and value.name == name
+            return f"import {name}" if plain else f"import {value.name} as {name}"
+        if (found := _home(value)) is not None:
+            return f"from {found} import {value.__name__} as {name}"
+        if isinstance(value, FunctionType) and (of := read_function(value, name)) is not None:
+            for needed, x in of.names.items():
+                self.add(needed, x)
+            return of.source
+        text = repr(value)
         try:
-            return textwrap.dedent(inspect.getsource(value))
-        except (OSError, TypeError):
+            if ast.literal_eval(text) == value:
+                return f"{name} = {text}"
+        except (ValueError, SyntaxError):
             pass
+        raise self._refusal(f"{name}, a {type(value).__name__}, which")
+
+    def _refusal(self, what: str) -> LabError:
+        return LabError(
+            f"The operator {self._operator} uses {what} cannot be written down. Make it an argument of the operator, "
+            "or define it in the cell.",
+            magic=f"%%gaudi_op {self._operator}",
+        )
+
+
+def _home(value: Any) -> str | None:
+    """Return the module that a script can import `value` from, by the name that it has; None if there is none."""
     module, called = getattr(value, "__module__", None), getattr(value, "__name__", None)
-    if isinstance(module, str) and module != "__main__" and called == getattr(value, "__qualname__", ""):
-        return f"from {module} import {called} as {name}"
-    text = repr(value)
-    try:
-        if ast.literal_eval(text) == value:
-            return f"{name} = {text}"
-    except (ValueError, SyntaxError):
-        pass
-    raise LabError(
-        f"The operator {operator.__name__} uses {name}, a {type(value).__name__}, which cannot be written down. Make "
-        "it an argument of the operator, or define it in the cell.",
-        magic=f"%%gaudi_op {operator.__name__}",
-    )
+    if not isinstance(module, str) or not isinstance(called, str) or module == "__main__":
+        return None
+    return module if getattr(sys.modules.get(module), called, None) is value else None

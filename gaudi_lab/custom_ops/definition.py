@@ -10,9 +10,10 @@ import linecache
 import symtable
 import textwrap
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from types import ModuleType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
 
 from gaudi_lab.errors import LabValueError
 
@@ -141,12 +142,11 @@ def from_functions(
     sources, functions, names = [], {}, {}
     for part, function in parts.items():
         functions[part] = name if part == "body" else part
-        source = _source_of(function, functions[part])
-        if source is None:
+        found = read_function(function, functions[part])
+        if found is None:
             return None
-        sources.append(source)
-        around = {**function.__globals__, **_closed_over(function)}
-        names.update(_captured(source, around))
+        sources.append(found.source)
+        names.update(found.names)
     return Definition(name, "\n\n\n".join(sources) + "\n", functions, names, mutates=mutates)
 
 
@@ -159,22 +159,64 @@ def check_name(name: str) -> None:
         )
 
 
-def _source_of(function: Callable[..., Any], called: str) -> str | None:
-    """Return the source of a function, under another name and without decorators; None if it cannot be had."""
+class FunctionSource(NamedTuple):
+    """The source of a function, and what that uses of the names around it."""
+
+    source: str
+    names: dict[str, Any]
+
+
+def read_function(function: Callable[..., Any], called: str) -> FunctionSource | None:
+    """Return the source of a function under another name; None if it cannot be had.
+
+    Decorators belong to it, but for those that the function has not been through yet: `custom_op`, and what is above.
+    """
+    bare = inspect.unwrap(function)
+    if not isinstance(bare, FunctionType):
+        return None
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+        text = textwrap.dedent(inspect.getsource(bare))
+        tree = ast.parse(text)
     except (OSError, TypeError, SyntaxError):
         return None
-    written = inspect.getfullargspec(function).args
-    found = [node for node in ast.walk(tree) if _is_of(node, function.__name__, written)]
+    arguments = inspect.getfullargspec(bare).args
+    found = [node for node in ast.walk(tree) if _is_of(node, bare.__name__, arguments)]
     if len(found) != 1:
         return None
     node = found[0]
+    around = {**bare.__globals__, **_closed_over(bare)}
+    decorators = [] if function is bare else _applied(getattr(node, "decorator_list", []), around)
+    if function is not bare and not _account_for(decorators, function, around):
+        return None
     if isinstance(node, ast.Lambda):
-        return f"{called} = {ast.unparse(node)}"
-    assert isinstance(node, ast.FunctionDef)
-    node.name, node.decorator_list = called, []
-    return ast.unparse(node)
+        source = f"{called} = {ast.unparse(node)}"
+    else:
+        assert isinstance(node, ast.FunctionDef)
+        as_written = tree.body == [node] and node.name == called and node.decorator_list == decorators
+        node.name, node.decorator_list = called, decorators
+        source = text.rstrip() if as_written else ast.unparse(node)
+    return FunctionSource(source, _captured(source, around))
+
+
+def _applied(decorators: list[ast.expr], around: Mapping[str, Any]) -> list[ast.expr]:
+    """Return the decorators of a function that it has been through when `custom_op` gets it."""
+
+    def is_ours(part: ast.AST) -> bool:
+        if isinstance(part, ast.Attribute):
+            return part.attr == "custom_op"
+        return isinstance(part, ast.Name) and getattr(around.get(part.id), "__name__", "") == "custom_op"
+
+    ours = [n for n, decorator in enumerate(decorators) if any(map(is_ours, ast.walk(decorator)))]
+    return decorators[ours[-1] + 1 :] if ours else decorators
+
+
+def _account_for(decorators: list[ast.expr], function: Any, around: Mapping[str, Any]) -> bool:
+    """Whether these decorators, as far as it shows, have wrapped a function as it is wrapped, and can do so again."""
+    depth = 0
+    while hasattr(function, "__wrapped__"):
+        function, depth = function.__wrapped__, depth + 1
+    used = {part.id for x in decorators for part in ast.walk(x) if isinstance(part, ast.Name)}
+    return depth <= len(decorators) and used <= around.keys() | vars(builtins).keys()
 
 
 def _is_of(node: ast.AST, name: str, arguments: list[str]) -> bool:
@@ -183,10 +225,12 @@ def _is_of(node: ast.AST, name: str, arguments: list[str]) -> bool:
     return isinstance(node, ast.FunctionDef) and node.name == name
 
 
-def _closed_over(function: Callable[..., Any]) -> dict[str, Any]:
-    cells = function.__closure__ or ()
-    names = function.__code__.co_freevars
-    return {name: cell.cell_contents for name, cell in zip(names, cells, strict=True)}
+def _closed_over(function: FunctionType) -> dict[str, Any]:
+    found = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # of a name that has no value yet, such as the function's own
+            found[name] = cell.cell_contents
+    return found
 
 
 def _captured(source: str, namespace: Mapping[str, Any]) -> dict[str, Any]:

@@ -175,10 +175,11 @@ def same(one: Definition, other: Definition | None) -> bool:
     """Whether two definitions are of the same source and of the same values around it."""
     if other is None or one != other or one.names.keys() != other.names.keys():
         return False
-    return all(_same_value(value, other.names[name]) for name, value in one.names.items())
+    return all(same_value(value, other.names[name]) for name, value in one.names.items())
 
 
-def _same_value(one: Any, other: Any) -> bool:
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two values mean the same to a source that uses them."""
     if isinstance(one, FunctionType) and isinstance(other, FunctionType):
         return one.__code__ == other.__code__
     if type(one) is type(other) and isinstance(one, (int, float, str, bool, ModuleName, type(None))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import pickle
 import weakref
@@ -167,6 +168,50 @@ def test_an_operator_of_functions(new_name):
     assert times.definition.names["scale"] == 3.0
     assert times.check(torch.randn(5)).of("float64 reference").passed
     assert pickle.loads(pickle.dumps(times)) is times
+
+
+def twice(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return 2 * function(*args)
+
+    return wrapper
+
+
+def test_a_decorator_below_is_a_part_of_it(new_name):
+    @gaudi_lab.custom_op(name=new_name(), reference=twice(lambda x: 3.0 * x))
+    @twice
+    def by_call(x: torch.Tensor) -> torch.Tensor:
+        return x * 3
+
+    @twice
+    def reference(x):
+        return 3.0 * x
+
+    @gaudi_lab.custom_op(name=new_name(), reference=reference)
+    @twice
+    def by_name(x: torch.Tensor) -> torch.Tensor:
+        return x * 3
+
+    assert by_name(torch.ones(1)).tolist() == [6]
+    again = by_name.definition.make()
+    assert again["body"](torch.ones(1)).tolist() == again["reference"](torch.ones(1)).tolist() == [6]
+    # What wraps a function elsewhere is not in its source.
+    assert by_call(torch.ones(1)).tolist() == [6]
+    assert by_call.definition is None
+
+
+def test_a_decorator_that_cannot_be_had_makes_the_source_unknown(new_name):
+    def local(function):
+        return twice(function)
+
+    @gaudi_lab.custom_op(name=new_name())
+    @local
+    def times(x: torch.Tensor) -> torch.Tensor:
+        return x * 3
+
+    assert times(torch.ones(1)).tolist() == [6]
+    assert times.definition is None
 
 
 def test_without_a_source_it_works_and_is_not_pickled(new_name):
