@@ -130,7 +130,7 @@ class Capture:
             program, inputs, outputs = part
             read = [instead.get(holder, holder) for holder in inputs] if instead else inputs
             with on_the_host(program.dtype):
-                values = program.compile_only() if only_compile else program.run(read)
+                values = program.compile_only(read) if only_compile else program.run(read)
                 for ref, value in zip(outputs, values, strict=True):
                     if ref is not None and (cell := ref()) is not None:
                         _refresh(cell, value)

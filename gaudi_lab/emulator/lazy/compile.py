@@ -19,9 +19,17 @@ import torch
 
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import lasting, on_the_host
-from gaudi_lab.emulator.lazy import agreement, compilers, failed_step, recipes, recorded_graph, replay
+from gaudi_lab.emulator.lazy import (
+    agreement,
+    compilers,
+    failed_step,
+    recipes,
+    recorded_graph,
+    replay,
+    shared_results,
+)
 from gaudi_lab.emulator.lazy.compilers import Runner
-from gaudi_lab.emulator.lazy.program import Meta, Step
+from gaudi_lab.emulator.lazy.program import Step
 from gaudi_lab.emulator.process import flags
 
 _compiled = 0
@@ -95,7 +103,7 @@ class CompiledProgram:
         With ``PT_COMPILE_ONLY_MODE`` nothing runs, and what is returned nothing has computed.
         """
         if flags.get("PT_COMPILE_ONLY_MODE"):
-            return self.compile_only()
+            return self.compile_only(holders)
         with on_the_host(self.dtype):
             return self.run(holders)
 
@@ -129,10 +137,11 @@ class CompiledProgram:
         publish(EventId.CACHE_HIT if cached else EventId.CACHE_MISS, recipe_id=self.name)
         self._count(started, cached)
 
-    def compile_only(self) -> list[torch.Tensor]:
+    def compile_only(self, holders: Sequence[Any]) -> list[torch.Tensor]:
         """Compile, if that was not done yet, and return results that nothing has computed.
 
-        On hardware they are whatever the memory held. Here they are NaN where the dtype has it, so that one sees them.
+        Those that are views share memory, with each other and with what `holders` hold: who writes into one of them
+        later writes into the others.
 
         The runner is not kept: only a run shows in which strides the host lays out each result.
         """
@@ -141,13 +150,10 @@ class CompiledProgram:
             started = time.perf_counter()
             _, cached = self._replay()
             self._count(started, cached)
-        metas = {
-            slot: meta
-            for step in self.steps
-            for slot, meta in zip(replay.slots_of(step), step.metas(), strict=True)
-        }
         with lasting():  # a replay writes into this memory later
-            return [_uncomputed(metas[slot]) for slot in self.wanted]
+            return shared_results.make_uncomputed(
+                self.steps, self.wanted, [holder.host for holder in holders]
+            )
 
     def _count(self, started: float, cached: bool) -> None:
         if not self._counted:
@@ -224,14 +230,4 @@ class CompiledProgram:
         )
 
 
-def _uncomputed(meta: Meta) -> torch.Tensor:
-    if not (meta.dtype.is_floating_point or meta.dtype.is_complex) or meta.dtype in _WITHOUT_NAN:
-        return torch.empty_strided(meta.size, meta.stride, dtype=meta.dtype)
-    # The memory as a whole: where an expanded result lies, several elements are one.
-    extent = 1 + sum((n - 1) * step for n, step in zip(meta.size, meta.stride, strict=True))
-    memory = torch.empty(max(extent, 0), dtype=meta.dtype).fill_(float("nan"))
-    return memory.as_strided(meta.size, meta.stride)
-
-
-_WITHOUT_NAN = {getattr(torch, "float4_e2m1fn_x2", None)}
 _UNWRITTEN = ("aten::empty", "aten::new_empty")

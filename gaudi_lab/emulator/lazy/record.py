@@ -275,7 +275,7 @@ class Recording:
             program = self._program(tuple([cell.slot for cell in owed]))
             try:
                 dry_run = capture is not None and capture.dry_run
-                values = program.compile_only() if dry_run else program(self.inputs)
+                values = program.compile_only(self.inputs) if dry_run else program(self.inputs)
             finally:
                 if capture is not None:  # of what failed too: its replay fails, and does not leave it out
                     capture.note(program, self.inputs, owed)

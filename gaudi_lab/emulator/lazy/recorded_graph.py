@@ -93,23 +93,31 @@ def _return_what_is_left(module: fx.GraphModule) -> tuple[int, ...]:
     return tuple(left)
 
 
-def written_inputs(steps: list[Step]) -> list[int]:
-    """Return the positions of the inputs into which a program may write."""
-    roots: dict[int, set[int]] = {}
-    found: set[int] = set()
-    entered = 0
+def memories(steps: list[Step]) -> dict[int, set[int]]:
+    """Return, for each slot, the slots in whose memory it may lie: for what is no view, itself."""
+    found: dict[int, set[int]] = {}
     for step in steps:
         if step.func is None:
-            roots[step.first] = {entered}
-            entered += 1
+            found[step.first] = {step.first}
             continue
-        for x in replay.slots_in(written(step.func, step.args, step.kwargs)):
-            found |= roots[x]
-        lies_in: set[int] = set()
-        if is_view(step.func):
-            lies_in = lies_in.union(*[roots[x] for x in replay.slots_in([*step.args, *step.kwargs.values()])])
-        roots.update(dict.fromkeys(replay.slots_of(step), lies_in))
-    return sorted(found)
+        operands = replay.slots_in([*step.args, *step.kwargs.values()]) if is_view(step.func) else ()
+        lies_in = set[int]().union(*[found[x] for x in operands])
+        found.update({slot: lies_in or {slot} for slot in replay.slots_of(step)})
+    return found
+
+
+def written_inputs(steps: list[Step]) -> list[int]:
+    """Return the positions of the inputs into which a program may write."""
+    lies_in = memories(steps)
+    operators = [step for step in steps if step.func is not None]
+    into = {
+        memory
+        for step in operators
+        for x in replay.slots_in(written(step.func, step.args, step.kwargs))
+        for memory in lies_in[x]
+    }
+    entered = [step.first for step in steps if step.func is None]
+    return [position for position, slot in enumerate(entered) if slot in into]
 
 
 def keep_written(steps: list[Step], hosts: Sequence[Any]) -> list[Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+
+from gaudi_lab.emulator.lazy import recorded_graph, replay
+from gaudi_lab.emulator.lazy.program import Meta, Step
 
 
 class _View(NamedTuple):
@@ -114,3 +117,47 @@ def _memory(x: torch.Tensor) -> int:
 def _extent(x: torch.Tensor) -> int:
     """Return how many elements lie between the first and the last of `x`, both included."""
     return 1 + sum((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True)) if x.numel() else 0
+
+
+def make_uncomputed(steps: list[Step], wanted: tuple[int, ...], hosts: Sequence[Any]) -> list[torch.Tensor]:
+    """Return results that nothing has computed, in memory that they share as those of a run do.
+
+    On hardware that is whatever the memory held. Here it is NaN where the dtype has it, so that one sees it.
+
+    Parameters
+    ----------
+    hosts
+        The program's inputs: views of them lie in their memory.
+    """
+    metas = {
+        slot: meta for step in steps for slot, meta in zip(replay.slots_of(step), step.metas(), strict=True)
+    }
+    lies_in = recorded_graph.memories(steps)
+    held: dict[int, Any] = dict(zip([step.first for step in steps if step.func is None], hosts, strict=True))
+    found = []
+    for slot in wanted:
+        # Where more than one tensor is seen at once, nobody knows which: then it is apart.
+        (memory,) = lies_in[slot] if len(lies_in[slot]) == 1 else (slot,)
+        if memory not in held:
+            held[memory] = _fill_unseen(metas[memory])
+        found.append(held[memory] if memory == slot else _see(held[memory], metas[slot]))
+    return found
+
+
+def _see(memory: torch.Tensor, meta: Meta) -> torch.Tensor:
+    if memory.dtype is meta.dtype:
+        return memory.as_strided(meta.size, meta.stride, meta.offset)
+    seen = torch.empty(0, dtype=meta.dtype)
+    return seen.set_(memory.untyped_storage(), meta.offset, meta.size, meta.stride)
+
+
+def _fill_unseen(meta: Meta) -> torch.Tensor:
+    # The memory as a whole: where an expanded result lies, several elements are one.
+    extent = 1 + sum((n - 1) * step for n, step in zip(meta.size, meta.stride, strict=True))
+    memory = torch.empty(max(meta.offset + extent, 0), dtype=meta.dtype)
+    if (meta.dtype.is_floating_point or meta.dtype.is_complex) and meta.dtype not in _WITHOUT_NAN:
+        memory.fill_(float("nan"))
+    return memory.as_strided(meta.size, meta.stride, meta.offset)
+
+
+_WITHOUT_NAN = {getattr(torch, "float4_e2m1fn_x2", None)}

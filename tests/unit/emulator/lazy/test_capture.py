@@ -116,3 +116,66 @@ def test_it_warns_in_inference_mode_too(capture):
         with pytest.warns(UserWarning, match="captured in a dry run"):
             bool((x > 0).all())
         capture.end()
+
+
+def write_into_a_row(x):
+    y = x * 2
+    row = y[0]
+    tape.flush()
+    row.add_(100)
+    return y + 0
+
+
+def write_into_what_only_views_are_left_of(x):
+    first, *_, last = (x + 1).view(-1).split(1)
+    both = first.as_strided((2,), (3,))
+    tape.flush()
+    both.mul_(10)
+    return torch.cat([first, last])
+
+
+def write_into_a_view_of_the_input(x):
+    column = x[:, 1]
+    tape.flush()
+    column.add_(100)
+    return x + 0
+
+
+def write_through_another_dtype(x):
+    bits = (x * 2).view(torch.int32)
+    seen = bits.view(torch.float32)
+    tape.flush()
+    bits[0].zero_()
+    return seen + 0
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    "work",
+    [
+        write_into_a_row,
+        write_into_what_only_views_are_left_of,
+        write_into_a_view_of_the_input,
+        write_through_another_dtype,
+    ],
+)
+def test_what_shares_memory_shares_it_across_a_step_in_a_capture(work, dry_run, capture):
+    x = torch.ones(2, 2).to("hpu")
+    capture.begin(dry_run=dry_run)
+    out = work(x)
+    capture.end()
+    for value in (1.0, 3.0):
+        x.fill_(value)
+        capture.replay()
+        assert torch.equal(out.cpu(), work(torch.full((2, 2), value)))
+
+
+def test_views_of_what_a_dry_run_has_not_computed_are_one_memory(capture):
+    x = torch.ones(2, 3).to("hpu")
+    capture.begin(dry_run=True)
+    y = x * 2
+    row, seen = y[1], x[1]
+    capture.end()
+    assert row.data_ptr() == y.data_ptr() + 3 * 4
+    assert seen.data_ptr() == x.data_ptr() + 3 * 4
+    assert y.isnan().all()
