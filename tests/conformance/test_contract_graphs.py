@@ -453,6 +453,84 @@ def test_the_cacher_only_caches_what_trains(hpu):
     assert len(calls) == trained + 2
 
 
+class Noted(nn.Linear):
+    """Takes down with how many rows its Python runs."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+        self.rows = []
+
+    def forward(self, x):
+        self.rows.append(len(x))
+        return super().forward(x)
+
+
+def train(model, rows):
+    for n in rows:
+        model(torch.ones(n, 3, device="hpu")).sum().backward()
+
+
+@covers("module-cacher-limit")
+def test_a_full_cacher_keeps_its_graphs_and_runs_the_rest_uncached(hpu):
+    model = hpu.ModuleCacher(max_graphs=2)(model=Noted().to("hpu"))
+    train(model, [1, 2, 3, 3, 1, 2])
+    assert model.rows == [1, 2, 3, 3]
+
+
+@covers("module-cacher-lfu")
+def test_a_cacher_by_frequency_caches_what_came_most_often(hpu):
+    model = hpu.ModuleCacher(max_graphs=1)(model=Noted().to("hpu"), use_lfu=True)
+    train(model, [1])
+    model.capture_start()
+    train(model, [1, 2, 2])
+    model.capture_end()
+    train(model, [2, 2, 1, 2])
+    assert model.rows == [1, 1, 2, 2, 2, 1]
+
+
+@covers("module-cacher-accumulates")
+def test_the_first_micro_batch_has_a_graph_of_its_own(hpu):
+    model = hpu.ModuleCacher()(model=Noted().to("hpu"), have_grad_accumulation=True)
+    for _ in range(2):
+        for number in range(3):
+            model.set_iteration_count(number)
+            train(model, [1])
+    assert model.rows == [1, 1]
+
+
+@covers("training-graphs-accumulate")
+@pytest.mark.parametrize("how", ["make_graphed_callables", "ModuleCacher"])
+@pytest.mark.parametrize("set_to_none", [False, True])
+def test_gradients_of_training_graphs_add_up(hpu, how, set_to_none):
+    torch.manual_seed(0)
+    host = nn.Linear(3, 2)
+    model = copy.deepcopy(host).to("hpu")
+    if how == "ModuleCacher":
+        hpu.ModuleCacher()(model=model, have_grad_accumulation=True)
+    else:
+        hpu.make_graphed_callables(model, (torch.ones(1, 3, device="hpu"),))
+    for _ in range(3):
+        host.zero_grad(set_to_none)
+        model.zero_grad(set_to_none)
+        for number in range(3):
+            x = torch.randn(1, 3)
+            if how == "ModuleCacher":
+                model.set_iteration_count(number)
+            host(x).square().sum().backward()
+            model(x.to("hpu")).square().sum().backward()
+            torch.testing.assert_close(model.weight.grad.cpu(), host.weight.grad)
+
+
+@covers("training-graphs-accumulate")
+def test_training_graphs_refuse_a_second_derivative(hpu):
+    model = hpu.make_graphed_callables(nn.Linear(3, 2).to("hpu"), (torch.ones(1, 3, device="hpu"),))
+    x = torch.randn(1, 3, device="hpu")
+    (grad,) = torch.autograd.grad(model(x).square().sum(), model.weight, create_graph=True)
+    assert grad.requires_grad
+    with pytest.raises(RuntimeError, match="does not support double backward"):
+        grad.sum().backward()
+
+
 @covers("capture-fixes-shapes")
 def test_a_capture_turns_dynamic_shapes_off_for_good(hpu):
     from habana_frameworks.torch.internal import bridge_config as bc

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -26,11 +26,31 @@ class ModuleCacher:
     Parameters
     ----------
     max_graphs
-        How many graphs to keep; then the least recently, or least frequently, used one makes room.
+        How many graphs to keep: calls with a key beyond these run uncached.
     """
 
     def __init__(self, max_graphs: int = 10) -> None:
         self.max_graphs = max_graphs
+        self._iteration = 0
+        self._counts: Counter[int] | None = None
+        self._most_frequent: set[int] = set()
+
+    def set_iteration_count(self, iter_num: int) -> None:
+        """Say which micro-batch comes next: number 0 is the first since the gradients were set to zero.
+
+        With `have_grad_accumulation` the first has a graph of its own.
+        """
+        self._iteration = iter_num
+
+    def capture_start(self) -> None:
+        """Count from here on how often each input key comes, for `use_lfu`; what comes meanwhile runs uncached."""
+        self._counts = Counter()
+
+    def capture_end(self) -> None:
+        """Stop counting: with `use_lfu` the `max_graphs` most frequent input keys get graphs from here on."""
+        counts = self._counts or Counter()
+        self._most_frequent = {key for key, _ in counts.most_common(self.max_graphs)}
+        self._counts = None
 
     def __call__(
         self,
@@ -48,7 +68,15 @@ class ModuleCacher:
         """Return `model`, or a copy that shares its parameters, with a forward that replays while it trains.
 
         A call is cached by the shapes of its tensors and the values of everything else. Outside training, without
-        gradients and in eager mode the model runs as it is.
+        gradients and in eager mode the model runs as it is. `set_iteration_count`, `capture_start` and `capture_end`
+        are there on the model too.
+
+        Parameters
+        ----------
+        use_lfu
+            Cache the keys that came most often between `capture_start` and `capture_end`, and not the first.
+        have_grad_accumulation
+            The model accumulates gradients, and says by `set_iteration_count` where it begins to.
 
         Raises
         ------
@@ -66,8 +94,8 @@ class ModuleCacher:
         cache = _TrainingCache(
             target,
             original,
-            self.max_graphs,
-            use_lfu,
+            functools.partial(self._key_of, have_grad_accumulation),
+            functools.partial(self._may_cache, use_lfu),
             Statistics("ModuleCacher", log_frequency if verbose else 0),
         )
         cache.options = {
@@ -75,8 +103,28 @@ class ModuleCacher:
             "asynchronous": asynchronous,
             "dry_run": dry_run,
         }
-        vars(target)["forward"] = functools.wraps(original)(cache.caller())
+        vars(target).update(
+            forward=functools.wraps(original)(cache.caller()),
+            set_iteration_count=self.set_iteration_count,
+            capture_start=self.capture_start,
+            capture_end=self.capture_end,
+        )
         return target
+
+    def _key_of(self, accumulates: bool, inputs: Any) -> int:
+        """Return the key of a call, and count it if keys are counted."""
+        key = input_hash(inputs)
+        if accumulates and self._iteration == 0:
+            key = hash((key, "first"))
+        if self._counts is not None:
+            self._counts[key] += 1
+        return key
+
+    def _may_cache(self, use_lfu: bool, key: int, cached: int) -> bool:
+        """Return whether a call that has no graph is to get one, where `cached` have."""
+        if use_lfu:
+            return self._counts is None and key in self._most_frequent
+        return cached < self.max_graphs
 
 
 class _TrainingCache:
@@ -92,17 +140,16 @@ class _TrainingCache:
         self,
         model: torch.nn.Module,
         forward: Callable[..., Any],
-        max_graphs: int,
-        use_lfu: bool,
+        key_of: Callable[[Any], int],
+        may_cache: Callable[[int, int], bool],
         statistics: Statistics,
     ) -> None:
         self._model = model
         self._forward = forward
-        self._max_graphs = max_graphs
-        self._use_lfu = use_lfu
+        self._key_of = key_of
+        self._may_cache = may_cache
         self._statistics = statistics
-        self._graphs: OrderedDict[int, GraphedCallable] = OrderedDict()
-        self._uses: Counter[int] = Counter()
+        self._graphs: dict[int, GraphedCallable] = {}
         self.options: dict[str, bool] = {}
 
     def caller(self) -> Callable[..., Any]:
@@ -116,20 +163,17 @@ class _TrainingCache:
         return forward
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Replay the graph for these arguments; capture it if there is none yet."""
-        key = input_hash((args, kwargs))
+        """Replay the graph for these arguments; capture it if there is none yet and may be one."""
+        key = self._key_of((args, kwargs))
         leaves, structure = pytree.tree_flatten((args, kwargs))
         positions = [position for position, x in enumerate(leaves) if isinstance(x, torch.Tensor)]
-        tensors = [leaves[position] for position in positions]
         graphed = self._graphs.get(key)
         self._statistics.count(hit=graphed is not None, cached=len(self._graphs))
         if graphed is None:
-            graphed = self._capture(leaves, structure, positions)
-            self._make_room()
-            self._graphs[key] = graphed
-        self._graphs.move_to_end(key)
-        self._uses[key] += 1
-        return graphed(*tensors)
+            if not self._may_cache(key, len(self._graphs)):
+                return self._forward(*args, **kwargs)
+            graphed = self._graphs[key] = self._capture(leaves, structure, positions)
+        return graphed(*[leaves[position] for position in positions])
 
     def _capture(self, leaves: list[Any], structure: Any, positions: list[int]) -> GraphedCallable:
         constant = [None if isinstance(x, torch.Tensor) else x for x in leaves]
@@ -148,14 +192,6 @@ class _TrainingCache:
         ]
         parameters = [x for x in self._model.parameters() if x.requires_grad]
         return GraphedCallable(run, parameters, sample, **self.options)
-
-    def _make_room(self) -> None:
-        while len(self._graphs) >= self._max_graphs:
-            victim = (
-                min(self._graphs, key=self._uses.__getitem__) if self._use_lfu else next(iter(self._graphs))
-            )
-            del self._graphs[victim]
-            del self._uses[victim]
 
 
 def _check(forward: Callable[..., Any]) -> None:

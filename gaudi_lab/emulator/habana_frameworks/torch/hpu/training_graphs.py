@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from gaudi_lab.emulator.device import first_gradients
+
 from . import streams
 from .hpu_graph import HPUGraph
 
@@ -109,18 +111,29 @@ class GraphedCallable:
             if static is not None and given is not None:
                 static.copy_(given)
         self._backward_graph.replay(self._asynchronous)
-        return tuple([None if grad is None else grad.detach() for grad in self._input_grads])
+        # Copies: autograd keeps the first gradient of a parameter as it is, and the next replay would write into that.
+        return tuple([None if grad is None else grad.clone() for grad in self._input_grads])
 
 
 class _Replay(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, graphed: GraphedCallable, *inputs: torch.Tensor) -> Any:
         ctx.graphed = graphed
+        ctx.save_for_backward(*[x for x in inputs if x.requires_grad])
         return graphed.replay_forward(inputs)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
-        return None, *ctx.graphed.replay_backward(grads)
+        gradients = ctx.graphed.replay_backward(grads)
+        if torch.is_grad_enabled():
+            gradients = first_gradients.end_at(gradients, (*ctx.saved_tensors, *grads), _NO_SECOND)
+        return None, *gradients
+
+
+_NO_SECOND = (
+    "An HPU graph for training does not support double backward: it holds a forward and its gradients, and these have "
+    "none. Run the model itself, without make_graphed_callables or ModuleCacher."
+)
 
 
 def _capture_work(work: Callable[[], None], dry_run: bool) -> HPUGraph:
