@@ -32,8 +32,8 @@ class Cell:
     recording, slot : Owner or None, int
         The recording that knows this cell, and its number there.
     fresh : bool
-        True while nobody but the factory that made it has seen the memory: a copy from the host may then
-        write straight into it, because no recorded operator can be waiting to read it.
+        True until it enters a recording: a copy from the host may then write straight into it, unless another cell
+        has its memory too, because no recorded operator can be waiting to read it.
     error : str or None
         Why the value will never come, when the recording that owed it has failed.
     """

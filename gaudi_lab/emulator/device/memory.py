@@ -59,6 +59,10 @@ class Ledger:
             self.in_use -= self._held.pop(key)
             self.total_frees += 1
 
+    def is_shared(self, host: torch.Tensor) -> bool:
+        """Return whether more than one cell holds the storage of `host`."""
+        return host.untyped_storage()._cdata in self._others
+
     @property
     def allocs(self) -> int:
         """Allocations since `reset_counts`."""

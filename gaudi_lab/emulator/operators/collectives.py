@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.device import counted_writes
 from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.tensor import HpuTensor
 from gaudi_lab.emulator.lazy.record import tape
@@ -51,7 +52,9 @@ def _call(func: Any, args: Any, kwargs: dict[str, Any], instead: dict[Any, Cell]
     hosts = [_host(x, instead) for x in args]
     if func.name() in _FLAT:
         hosts = [_flat(x) for x in hosts]
-    return func(*hosts, **{name: _host(x, instead) for name, x in kwargs.items()})
+    out = func(*hosts, **{name: _host(x, instead) for name, x in kwargs.items()})
+    counted_writes.note(hosts)
+    return out
 
 
 def _flat(x: Any) -> Any:

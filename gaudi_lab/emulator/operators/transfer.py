@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
-from gaudi_lab.emulator.device import uninitialized
+from gaudi_lab.emulator.device import counted_writes, uninitialized
 from gaudi_lab.emulator.device.acquire import check_index
+from gaudi_lab.emulator.device.memory import ledger
 from gaudi_lab.emulator.device.on_the_host import lasting, on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import infer
@@ -83,8 +84,9 @@ def copy_(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if source.device.type != "cpu":
         return _on_device(func, (target, source), {})
     cell = target._cell
-    if cell.fresh and cell.host is not None:
+    if cell.fresh and cell.host is not None and not ledger.is_shared(cell.host):
         cell.host.copy_(source.detach())
+        counted_writes.note([cell.host])
         return target
     with lasting():
         host = source.detach()

@@ -38,6 +38,15 @@ def test_a_write_in_eager_mode_shows(parameter, write):
     assert parameter._cell.host._version > before
 
 
+def test_a_copy_into_new_memory_shows():
+    set_lazy(False)
+    made = torch.empty(2, 3, device="hpu")
+    counted_writes.count(made._cell.host)
+    before = made._cell.host._version
+    made.copy_(torch.zeros(2, 3))
+    assert made._cell.host._version > before
+
+
 def test_nothing_is_kept_of_what_is_gone():
     host = torch.ones(2)
     key = host.untyped_storage()._cdata

@@ -8,6 +8,8 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from gaudi_lab.emulator.device import counted_writes
+
 
 @pytest.fixture
 def hccl(mode) -> Iterator[None]:
@@ -31,3 +33,11 @@ def test_one_tensor_for_all_ranks_may_have_any_shape(hccl, shape):
         later = torch.zeros(shape, device="hpu")
         collective(later, x, async_op=True).wait()
         assert torch.equal(later.cpu(), out.cpu())
+
+
+def test_what_a_collective_writes_shows_where_writes_are_counted(hccl):
+    x = torch.ones(2, 3).to("hpu")
+    counted_writes.count(x._cell.host)
+    before = x._cell.host._version
+    dist.broadcast(x, 0)
+    assert x._cell.host._version > before

@@ -147,3 +147,19 @@ def test_a_parameter_moves_to_the_host_by_what_takes_its_form(mode):
     parameter.data = torch.zeros_like(parameter.data, device="cpu", dtype=torch.float64)
 
     assert (parameter.device.type, parameter.dtype, parameter.tolist()) == ("cpu", torch.float64, [0, 0, 0])
+
+
+def test_a_copy_into_new_memory_waits_for_who_reads_a_view_of_it_in_another_mode():
+    from gaudi_lab.emulator import set_lazy
+
+    try:
+        set_lazy(False)
+        x = torch.empty(2, device="hpu")
+        view = x[0]
+        x.copy_(torch.zeros(2))
+        set_lazy(True)
+        later = view + 1
+        x.copy_(torch.ones(2))
+        assert (later.item(), view.item(), x.tolist()) == (1.0, 1.0, [1.0, 1.0])
+    finally:
+        set_lazy(False)

@@ -90,3 +90,20 @@ def test_attention_without_dropout_is_compiled_also_for_rows_that_see_nothing(by
         torch.testing.assert_close(found, one_row_for_each_token(query, mask), rtol=1e-5, atol=1e-5)
     assert len(by_openvino) == 1
     assert not compilers.passed_over
+
+
+@torch.no_grad()
+def test_weights_loaded_into_a_model_that_was_made_on_the_device_are_seen(by_openvino):
+    torch.manual_seed(0)
+    net, on_hpu = [
+        nn.Sequential(nn.Linear(5, 6, device=device), nn.GELU(), nn.Linear(6, 3, device=device))
+        for device in ("cpu", "hpu")
+    ]
+    x = torch.randn(4, 5)
+    compiled = torch.compile(on_hpu, backend="hpu_backend")
+    for _ in range(2):
+        compiled(x.to("hpu"))
+    assert not by_openvino[0].outdated
+    on_hpu.load_state_dict(net.state_dict())
+    assert by_openvino[0].outdated, "whether OpenVINO has copied the weights or not"
+    torch.testing.assert_close(compiled(x.to("hpu")).cpu(), net(x), rtol=1e-5, atol=1e-5)
