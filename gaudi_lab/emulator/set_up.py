@@ -14,7 +14,6 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from gaudi_lab.emulator import kernels  # noqa: F401 - defines the operators `torch.ops.hpu`
 from gaudi_lab.emulator.device import events, tensor, wider
-from gaudi_lab.emulator.device.random import generator as device_generator
 from gaudi_lab.emulator.lazy import recipes
 from gaudi_lab.emulator.operators import autocast, dispatch, factories, whole
 from gaudi_lab.emulator.torch_patches import (
@@ -68,4 +67,3 @@ def set_up(backend: ModuleType) -> None:
     assigned_data.register()
     accelerator.register()
     streams_and_events.register()
-    device_generator.manual_seed(torch.initial_seed())

@@ -10,6 +10,7 @@ import torch
 
 from gaudi_lab.emulator.device import schema
 from gaudi_lab.emulator.device.on_the_host import lasting
+from gaudi_lab.emulator.device.random import HostGenerator, is_random
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.kernels import twins
 from gaudi_lab.emulator.lazy import infer
@@ -83,7 +84,23 @@ def _computing(func: Any) -> Route:
         # Out here: what the host says of the arguments is the one error, not the second of two.
         return now(args, kwargs)
 
-    return compute_it
+    return _drawing(compute_it) if is_random(func) else compute_it
+
+
+def _drawing(route: Route) -> Route:
+    """Return the way of an operator that draws random numbers.
+
+    From a generator of the host it does so before it returns: what the host draws next from it, or sets it to, comes
+    after that. A generator of the device waits by itself.
+    """
+
+    def draw(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        out = route(func, args, kwargs)
+        if any(x.__class__ is HostGenerator for x in (*args, *kwargs.values())):
+            tape.flush()
+        return out
+
+    return draw
 
 
 def _unrecorded(func: Any, refusal: BaseException | None, args: Any, kwargs: dict[str, Any]) -> Any:

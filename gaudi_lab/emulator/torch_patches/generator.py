@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
+from gaudi_lab.emulator.device import random
 from gaudi_lab.emulator.device.acquire import check_index
+from gaudi_lab.emulator.device.random import HostGenerator
 from gaudi_lab.emulator.lazy.record import tape
 
-_HostGenerator = torch._C.Generator
 
-
-class HpuGenerator(_HostGenerator):
+class HpuGenerator(HostGenerator):
     """A generator of the device. It draws what a CPU generator of the same seed draws.
 
     What is recorded draws when it runs, so a change of the state lets everything recorded run first.
@@ -59,27 +59,32 @@ def _rebuild(state: torch.Tensor) -> HpuGenerator:
     return HpuGenerator().set_state(state)
 
 
-class _GeneratorType(type(_HostGenerator)):  # type: ignore[misc]
+class _GeneratorType(type(HostGenerator)):  # type: ignore[misc]
     """Makes every generator an instance of what stands at `torch.Generator`."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, _HostGenerator)
+        return isinstance(instance, HostGenerator)
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, _HostGenerator)
+        return issubclass(subclass, HostGenerator)
 
 
-class Generator(_HostGenerator, metaclass=_GeneratorType):
+class Generator(HostGenerator, metaclass=_GeneratorType):
     """What stands at `torch.Generator` while the device exists: it knows ``"hpu"`` too."""
 
     def __new__(cls, device: Any = "cpu") -> Any:
         """Make a generator for `device`."""
         if check_index(torch.device(device)).type == "hpu":
             return HpuGenerator()
-        return _HostGenerator(device)
+        return HostGenerator(device)
+
+
+default_generator = HpuGenerator()
+"""What the device draws from where no generator is given."""
 
 
 def set_up() -> None:
-    """Let `torch.Generator` know the device."""
+    """Let `torch.Generator` know the device, and the device draw from `default_generator`."""
     Generator.__module__, Generator.__qualname__ = "torch", "Generator"
     torch.Generator = Generator  # type: ignore[misc]
+    random.generator = default_generator.manual_seed(torch.initial_seed())

@@ -8,21 +8,14 @@ from typing import Any
 import torch
 
 from gaudi_lab.emulator.device.events import EventId, publish
-from gaudi_lab.emulator.device.random import generator
 from gaudi_lab.emulator.lazy.record import tape
+from gaudi_lab.emulator.torch_patches.generator import default_generator
 
 _marks: dict[int, Any] = {}
 
 
-class _Generator:
-    """The device's generator; what is recorded and draws from it draws first."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(tape.settle(generator), name)
-
-
 def _get_default_generator() -> Any:
-    return _Generator()
+    return default_generator
 
 
 def _hb_get_default_device() -> str:

@@ -54,3 +54,46 @@ def test_state():
     for twin in (generator.clone_state(), pickle.loads(pickle.dumps(generator)), copy.deepcopy(generator)):
         assert torch.equal(twin.get_state(), generator.get_state())
         assert twin.device.type == "hpu"
+
+
+def draw_on_the_host(seed, *sizes):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.rand(size, generator=generator) for size in sizes]
+
+
+def test_the_default_generator_goes_on_where_it_is_given():
+    generator = torch.hpu.default_generators[0].manual_seed(3)
+    found = [
+        torch.rand(2, device="hpu", generator=generator),
+        torch.rand(3, device="hpu"),
+        torch.rand(4, device="hpu", generator=generator),
+    ]
+    for got, expected in zip(found, draw_on_the_host(3, 2, 3, 4), strict=True):
+        assert torch.equal(got.cpu(), expected)
+
+
+def test_the_default_generator_waits_for_what_is_recorded():
+    generator = torch.hpu.default_generators[0]
+    torch.hpu.manual_seed(3)
+    state = generator.get_state()
+    first = torch.rand(2, device="hpu")
+    assert not torch.equal(generator.get_state(), state)
+    generator.set_state(state)
+    again = torch.rand(2, device="hpu")
+    generator.manual_seed(4)
+    other = torch.rand(2, device="hpu")
+    assert torch.equal(first.cpu(), again.cpu())
+    assert torch.equal(other.cpu(), draw_on_the_host(4, 2)[0])
+    assert generator.device.type == "hpu"
+
+
+def test_a_generator_of_the_host_draws_for_the_device_in_its_turn():
+    generator = torch.Generator().manual_seed(5)
+    found = [
+        torch.rand(2, device="hpu", generator=generator),
+        torch.rand(3, generator=generator),
+        torch.empty(4, device="hpu").uniform_(generator=generator),
+    ]
+    generator.manual_seed(6)
+    for got, expected in zip(found, draw_on_the_host(5, 2, 3, 4), strict=True):
+        assert torch.equal(got.cpu(), expected)

@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 
-from gaudi_lab.emulator.device.random import generator
-from gaudi_lab.emulator.lazy.record import tape
+from gaudi_lab.emulator.torch_patches.generator import default_generator
 
 from ._utils import _get_device_index
 
-default_generators = (generator,)
+default_generators = (default_generator,)
 
 
 def _check(device: Any, what: str) -> None:
@@ -29,7 +28,7 @@ def get_rng_state(device: Any = "hpu") -> torch.Tensor:
         `device` is another than 0: a process holds one.
     """
     _check(device, "get_rng_state")
-    return tape.settle(generator).get_state()
+    return default_generator.get_state()
 
 
 def set_rng_state(new_state: torch.Tensor, device: Any = "hpu") -> None:
@@ -41,7 +40,7 @@ def set_rng_state(new_state: torch.Tensor, device: Any = "hpu") -> None:
         `device` is another than 0: a process holds one.
     """
     _check(device, "set_rng_state")
-    tape.settle(generator).set_state(new_state)
+    default_generator.set_state(new_state)
 
 
 def get_rng_state_all() -> list[torch.Tensor]:
@@ -66,7 +65,7 @@ def set_rng_state_all(new_states: Iterable[torch.Tensor]) -> None:
 
 def manual_seed(seed: int) -> None:
     """Seed the device's generator; the same seed draws what the CPU draws from it."""
-    tape.settle(generator).manual_seed(int(seed))
+    default_generator.manual_seed(int(seed))
 
 
 manual_seed_all = manual_seed
@@ -74,7 +73,7 @@ manual_seed_all = manual_seed
 
 def seed() -> int:
     """Seed the device's generator from the system's randomness, and return the seed."""
-    return tape.settle(generator).seed()
+    return default_generator.seed()
 
 
 seed_all = seed
@@ -82,4 +81,4 @@ seed_all = seed
 
 def initial_seed() -> int:
     """Return the seed of the device's generator."""
-    return generator.initial_seed()
+    return default_generator.initial_seed()
