@@ -174,7 +174,7 @@ class CheckedGraph:
 
 
 class CheckedCall:
-    """One run of a graph whose gradients can be asked for, once.
+    """One run of a graph whose gradients can be asked for, as often as the graph is kept.
 
     Attributes
     ----------
@@ -186,14 +186,37 @@ class CheckedCall:
         self.outputs = outputs
         self._inputs = inputs
         self._start = start
+        self._freed = False
 
-    def gradients(self, received: Sequence[Any]) -> list[Any]:
-        """Return the gradient of every input, None where there is none, given those of the outputs."""
-        found = _gradients(self.outputs, self._inputs, received)
-        start, self._start, self.outputs = self._start, None, ()
+    def gradients(self, received: Sequence[Any], *, keep: bool = False) -> list[Any]:
+        """Return the gradient of every input, None where there is none, given those of the outputs.
+
+        Parameters
+        ----------
+        keep
+            Whether they can be asked for again, as PyTorch's `retain_graph` says.
+
+        Raises
+        ------
+        RuntimeError
+            They were asked for before, without `keep`.
+        """
+        if self._freed:
+            raise RuntimeError(_FREED)
+        found = _gradients(self.outputs, self._inputs, received, keep=keep)
+        start = self._start
+        if not keep:
+            self._start, self.outputs, self._freed = None, (), True
         if start is None:
             return found
         return list(start.graph.choose_gradients(found, lambda: start.gradients(received)))
+
+
+# As PyTorch says it.
+_FREED = (
+    "Trying to backward through the graph a second time, and what it had kept for that was freed. "
+    "Specify retain_graph=True if you need to backward through the graph a second time."
+)
 
 
 class _Start:
@@ -226,7 +249,9 @@ class _Start:
 _NARROW = (torch.float16, torch.float8_e5m2, torch.float8_e4m3fn)
 
 
-def _gradients(outputs: Sequence[Any], inputs: Sequence[Any], received: Sequence[Any]) -> list[Any]:
+def _gradients(
+    outputs: Sequence[Any], inputs: Sequence[Any], received: Sequence[Any], *, keep: bool = False
+) -> list[Any]:
     pairs = [
         (out, grad)
         for out, grad in zip(outputs, received, strict=True)
@@ -239,7 +264,11 @@ def _gradients(outputs: Sequence[Any], inputs: Sequence[Any], received: Sequence
     with wider.everywhere() if narrow else contextlib.nullcontext():
         found = iter(
             torch.autograd.grad(
-                [out for out, _ in pairs], wanted, [grad for _, grad in pairs], allow_unused=True
+                [out for out, _ in pairs],
+                wanted,
+                [grad for _, grad in pairs],
+                retain_graph=keep,
+                allow_unused=True,
             )
         )
     return [next(found) if isinstance(x, torch.Tensor) and x.requires_grad else None for x in inputs]

@@ -15,8 +15,10 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
 from gaudi_lab import origin
+from gaudi_lab.emulator.device import first_gradients
 from gaudi_lab.emulator.device.events import EventId, publish
 from gaudi_lab.emulator.device.on_the_host import on_the_host
+from gaudi_lab.emulator.device.random import drawing_on_device
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.lazy import compilers
 from gaudi_lab.emulator.lazy.compile import in_use, next_name
@@ -144,6 +146,10 @@ def _on_device(graph: CheckedGraph, devices: tuple[str, ...]) -> Callable[..., A
 
     def call(*args: Any) -> Any:
         graph.runs += 1
+        with drawing_on_device():
+            return run(*args)
+
+    def run(*args: Any) -> Any:
         if torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in args):
             return _Differentiable.apply(graph, devices, *args)
         hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]
@@ -175,6 +181,7 @@ class _Differentiable(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, graph: CheckedGraph, devices: tuple[str, ...], *args: Any) -> Any:
         ctx.devices = tuple(["hpu" if isinstance(x, HpuTensor) else "cpu" for x in args])
+        ctx.save_for_backward(*[x for x in args if isinstance(x, torch.Tensor) and x.requires_grad])
         with torch.enable_grad():
             hosts = [_leaf(x) if isinstance(x, torch.Tensor) else x for x in args]
             with as_on_device():
@@ -185,5 +192,16 @@ class _Differentiable(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         received = [grad._cell.read() if isinstance(grad, HpuTensor) else grad for grad in grads]
-        gradients = graph_log.heard(lambda: ctx.call.gradients(received))
-        return None, None, *_place(tuple(gradients), ctx.devices)
+        keep = torch._C._autograd._get_current_graph_task_keep_graph()
+        gradients = _place(
+            tuple(graph_log.heard(lambda: ctx.call.gradients(received, keep=keep))), ctx.devices
+        )
+        if torch.is_grad_enabled():
+            gradients = first_gradients.end_at(gradients, (*ctx.saved_tensors, *grads), _NO_SECOND)
+        return None, None, *gradients
+
+
+_NO_SECOND = (
+    "torch.compile with hpu_backend does not support double backward: what it compiled has gradients, and these have "
+    'none. Run it without: with torch.compiler.set_stance("force_eager"): ...'
+)

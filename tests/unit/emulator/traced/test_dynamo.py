@@ -272,3 +272,52 @@ def test_gradients_of_the_hosts_own_tensors():
     assert x.grad.device.type == "cpu"
     compiled(w).backward()
     torch.testing.assert_close(w.grad.cpu(), 2 * w.detach().cpu())
+
+
+def squares(x):
+    return x.square() * x
+
+
+def test_gradients_can_be_asked_for_again_if_the_graph_is_retained():
+    x = torch.randn(3, device="hpu", requires_grad=True)
+    loss = torch.compile(squares, backend="hpu_backend")(x).sum()
+    expected = 3 * x.detach().cpu().square()
+    for number in (1, 2):
+        loss.backward(retain_graph=number == 1)
+        torch.testing.assert_close(x.grad.cpu(), number * expected)
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        loss.backward()
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda g, x: g.sum().backward(), lambda g, x: torch.autograd.grad(g.sum(), x)]
+)
+def test_a_second_derivative_is_refused_and_not_left_out(ask):
+    x = torch.randn(3, device="hpu", requires_grad=True)
+    out = torch.compile(squares, backend="hpu_backend")(x)
+    (grad,) = torch.autograd.grad(out.sum(), x, create_graph=True)
+    torch.testing.assert_close(grad.detach().cpu(), 3 * x.detach().cpu().square())
+    with pytest.raises(RuntimeError, match="does not support double backward"):
+        ask(grad, x)
+
+
+def test_an_input_that_is_written_after_it_was_used_keeps_its_gradient():
+    net = torch.nn.Linear(2, 2).to("hpu")
+    loss = torch.compile(net, backend="hpu_backend")(torch.ones(1, 2, device="hpu")).sum()
+    with torch.no_grad():
+        net.bias.add_(1)
+    loss.backward()
+    assert net.bias.grad.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_a_graph_draws_from_the_generator_of_the_device(gradients):
+    draw = torch.compile(lambda x: x + torch.rand_like(x), backend="hpu_backend")
+    x = torch.zeros(3, device="hpu", requires_grad=gradients)
+    torch.hpu.manual_seed(3)
+    before = torch.get_rng_state()
+    found = [draw(x).detach().cpu() for _ in range(2)]
+    assert torch.equal(torch.get_rng_state(), before)
+    generator = torch.Generator().manual_seed(3)
+    for got in found:
+        assert torch.equal(got, torch.rand(3, generator=generator))
