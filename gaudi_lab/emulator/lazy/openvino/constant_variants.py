@@ -9,9 +9,11 @@ quicker than by replay with a static cache of 128 tokens, and slower with one of
 
 from __future__ import annotations
 
+import functools
 import gc
 import operator
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -103,7 +105,7 @@ class Variants:
         if set(self._updated) & set(baked):
             raise CannotCompile("it writes into parameters")
         self._variants: list[_Variant] = []
-        self._before: list[tuple[torch.Tensor, int]] = []
+        self._before: list[tuple[weakref.ref[torch.Tensor], int]] = []
         self._by_steps: Runner | None = None
 
     def add(
@@ -135,8 +137,7 @@ class Variants:
         if not self._program.agrees(found, [*values, *[hosts[position] for position in self._updated]]):
             return False
         self.cached = variant.cached
-        # Those whose constants were written since are of no use any more.
-        self._variants = [old for old in self._variants if not old.outdated] + [variant]
+        self._variants.append(variant)
         return True
 
     def __call__(self, *hosts: torch.Tensor) -> Sequence[torch.Tensor]:
@@ -148,13 +149,18 @@ class Variants:
         if self._by_steps is None:
             self._by_steps = self._program.by_steps()
         now = [(hosts[position], hosts[position]._version) for position in self._baked]
-        again = len(self._variants) < _MOST and _are_same(now, self._before)
+        again = _are_same(now, self._before) and self._has_room()
         before = self._program.keep_written(hosts) if again else hosts
         values = self._by_steps(*hosts)
         if again:
             self._add_later(before, hosts, values)
-        self._before = now
+        self._before = [(weakref.ref(host), writes) for host, writes in now]
         return values
+
+    def _has_room(self) -> bool:
+        """Return whether one more set may be compiled, once those are let go that will never hold again."""
+        self._variants = [variant for variant in self._variants if not variant.outdated]
+        return len(self._variants) < _MOST
 
     def _add_later(
         self,
@@ -173,7 +179,9 @@ class Variants:
 
 
 class _Variant:
-    """A program compiled for one set of constants.
+    """A program compiled for one set of constants, for as long as all of these are there.
+
+    It holds none of them itself: a model that nobody has any more takes with it what was compiled for it.
 
     Attributes
     ----------
@@ -191,10 +199,14 @@ class _Variant:
     ) -> None:
         self._shared = shared
         self._positions = list(baked)
-        self._constants = [hosts[position] for position in baked]
-        for host in self._constants:
+        constants = [hosts[position] for position in baked]
+        for host in constants:
             counted_writes.count(host)
-        self._writes = list(map(_count_writes, self._constants))
+        self._writes = list(map(_count_writes, constants))
+        self._numbers = list(map(id, constants))
+        self._gone = False
+        let_go = functools.partial(_let_go, weakref.ref(self))
+        self._constants = [weakref.ref(host, let_go) for host in constants]
         self._updated = converter.updated
         self._run: Callable[..., tuple[list[torch.Tensor], list[torch.Tensor]]] = _compute_nothing
         self.cached = False
@@ -211,14 +223,22 @@ class _Variant:
 
     def holds(self, hosts: Sequence[torch.Tensor]) -> bool:
         """Return whether its constants are what was baked in."""
+        if self._gone:  # what is given may have the number of one that is
+            return False
         # At each call, of hundreds of constants: so without a loop in Python.
-        given = map(hosts.__getitem__, self._positions)
-        return all(map(operator.is_, given, self._constants)) and not self.outdated
+        given = list(map(hosts.__getitem__, self._positions))
+        return list(map(id, given)) == self._numbers and list(map(_count_writes, given)) == self._writes
 
     @property
     def outdated(self) -> bool:
-        """Whether its constants were written since, so that it will never hold again."""
-        return list(map(_count_writes, self._constants)) != self._writes
+        """Whether its constants are gone or were written since, so that it will never hold again."""
+        held = [constant() for constant in self._constants]
+        return self._gone or list(map(_count_writes, held)) != self._writes
+
+    def let_go(self) -> None:
+        """Let go of what was compiled: one of the constants is gone."""
+        self._gone = True
+        self._run = _compute_nothing
 
     def __call__(self, hosts: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """Run on the program's inputs, the constants among them."""
@@ -231,13 +251,20 @@ class _Variant:
 _count_writes = operator.attrgetter("_version")
 
 
+def _let_go(variant: weakref.ref[_Variant], gone: object) -> None:
+    if (held := variant()) is not None:
+        held.let_go()
+
+
 def _compute_nothing(hosts: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     return [], []
 
 
-def _are_same(now: list[tuple[torch.Tensor, int]], before: list[tuple[torch.Tensor, int]]) -> bool:
+def _are_same(
+    now: list[tuple[torch.Tensor, int]], before: list[tuple[weakref.ref[torch.Tensor], int]]
+) -> bool:
     return len(now) == len(before) > 0 and all(
-        host is old and writes == then for (host, writes), (old, then) in zip(now, before, strict=True)
+        host is old() and writes == then for (host, writes), (old, then) in zip(now, before, strict=True)
     )
 
 

@@ -95,10 +95,10 @@ class Converter:
 
     def __init__(self, program: Computation, hosts: Sequence[torch.Tensor]) -> None:
         self._program = program
-        self._hosts = hosts
         self._identity = program.identity(), [(tuple(host.shape), host.dtype) for host in hosts]
+        # For the first compile only: it holds the inputs.
         self._pure: PureGraph | None = None
-        self._roles = self._find_roles()
+        self._roles = self._find_roles(hosts)
 
     @property
     def updated(self) -> tuple[int, ...]:
@@ -148,6 +148,7 @@ class Converter:
             ("OpenVINO", openvino.__version__, options, self._identity, own, self._roles, *digests)
         )
         if (kept := disk.load(key)) is not None:
+            self._pure = None
             found = torch.frombuffer(kept, dtype=torch.uint8)
             blob = openvino.Tensor(found.numpy(), shared_memory=True)
             return Model(core.import_model(blob, "CPU", options), live, results, found)
@@ -159,26 +160,26 @@ class Converter:
         disk.store(key, stream.getvalue())
         return Model(compiled, live, results)
 
-    def _find_roles(self) -> _Roles:
+    def _find_roles(self, hosts: Sequence[torch.Tensor]) -> _Roles:
         disk = recipes.disk()
         if disk is None:
-            return self._roles_in(self._trace())
+            return self._trace_roles(hosts)
         key = recipes.key_of(("OpenVINO", "roles", self._identity))
         if (kept := disk.load(key)) is not None:
             return _Roles(*marshal.loads(kept))
-        roles = self._roles_in(self._trace())
+        roles = self._trace_roles(hosts)
         disk.store(key, marshal.dumps(tuple(roles)))
         return roles
 
-    @staticmethod
-    def _roles_in(pure: PureGraph) -> _Roles:
+    def _trace_roles(self, hosts: Sequence[torch.Tensor]) -> _Roles:
+        self._pure = pure = self._trace(hosts)
         placeholders = [node for node in pure.module.graph.nodes if node.op == "placeholder"]
         return _Roles(pure.updated, tuple([n for n, node in enumerate(placeholders) if node.users]))
 
-    def _trace(self) -> PureGraph:
-        """Return the program without writes, in operators that OpenVINO knows as far as is known; keep it."""
+    def _trace(self, hosts: Sequence[torch.Tensor]) -> PureGraph:
+        """Return the program without writes, in operators that OpenVINO knows as far as is known."""
         try:
-            pure = self._program.as_values(self._hosts, frozenset(_taken_apart))
+            pure = self._program.as_values(hosts, frozenset(_taken_apart))
         except CannotCompile:
             raise
         except Exception as error:  # whatever an operator's fake kernel raises
@@ -186,7 +187,6 @@ class Converter:
         name_known_operators(pure.module)
         if any(0 in node.meta["val"].shape for node in _computed(pure.module)):
             raise CannotCompile("it has empty tensors")
-        self._pure = pure
         return pure
 
     def _convert(
@@ -199,7 +199,7 @@ class Converter:
         results: Sequence[Meta],
     ) -> Any:
         """Return the model in OpenVINO's form; what it does not know is taken apart, as often as that helps."""
-        pure = self._pure or self._trace()
+        pure, self._pure = self._pure or self._trace(hosts), None
         while True:
             module = _bake(pure, count, own, baked, hosts)
             try:
@@ -210,7 +210,7 @@ class Converter:
                 if not unknown - _taken_apart:
                     raise
                 _taken_apart.update(unknown)
-                pure = self._trace()
+                pure = self._trace(hosts)
 
 
 def _computed(module: fx.GraphModule) -> Iterator[fx.Node]:
@@ -232,7 +232,7 @@ def _bake(
     output.args = ((*[results[number] for number in own], *results[count:]),)
     for position in baked:
         node = placeholders[position]
-        module.register_buffer(f"constant_{position}", hosts[position])
+        module.register_buffer(f"constant_{position}", hosts[position].detach())
         with module.graph.inserting_before(node):
             node.replace_all_uses_with(module.graph.get_attr(f"constant_{position}"))
     for node in placeholders:

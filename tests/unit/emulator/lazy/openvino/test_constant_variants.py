@@ -1,9 +1,11 @@
 """OpenVINO as the compiler of recorded programs: its parameters are constants, until somebody writes to them."""
 
 import copy
+import gc
 import os
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch import nn
 
 pytest.importorskip("openvino")
 
+from gaudi_lab.emulator.device.memory import ledger
 from gaudi_lab.emulator.lazy import agreement, compilers
 from gaudi_lab.emulator.lazy.openvino import infer_request
 
@@ -290,3 +293,38 @@ time.sleep(0.1)
         check=False,
     )
     assert ran.stdout.strip() == "the signal is handled", (ran.returncode, ran.stderr)
+
+
+@torch.no_grad()
+def test_a_model_that_is_gone_leaves_nothing_and_makes_room(compiled):
+    x = torch.randn(2, 5)
+    held = ledger.in_use
+    for seed in range(6):
+        net = make_net(seed, width=16)
+        on_hpu = copy.deepcopy(net).to("hpu")
+        memories = [weakref.ref(p._cell.host) for p in on_hpu.parameters()]
+        for _ in range(3):
+            torch.testing.assert_close(on_hpu(x.to("hpu")).cpu(), net(x), rtol=1e-5, atol=1e-5)
+        assert compiled.count(6) == 1 + seed, "the fifth is compiled too"
+        del on_hpu
+        gc.collect()
+        assert [memory() for memory in memories] == [None] * 6
+    assert ledger.in_use == held
+
+
+@torch.no_grad()
+def test_what_was_compiled_for_a_model_goes_with_it(monkeypatch):
+    made = []
+    make = infer_request.InferRequest.__init__
+
+    def noting(self, *args):
+        make(self, *args)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(infer_request.InferRequest, "__init__", noting)
+    on_hpu = make_net(width=17).to("hpu")
+    on_hpu(torch.randn(2, 5).to("hpu")).cpu()
+    assert [request() is None for request in made] == [False]
+    del on_hpu
+    gc.collect()
+    assert made[0]() is None
