@@ -12,9 +12,8 @@ _READ_AT_MOST = 1 << 18  # bytes at the end of a file
 _JUST_NOW = 60.0  # seconds
 
 # [19:08:34.164951][GC                    ][error][tid:44F8A] Failed to load tpc kernel for node: ...
-_ERROR = re.compile(
-    r"^\[(?:\S+ )?(\d\d):(\d\d):(\d\d)[.\d]*\]\[(\w+)\s*\]\[(?:error|critical)\s*\](?:\[[^\]]*\])*\s*(.+)$"
-)
+_LINE = re.compile(r"^\[(?:\S+ )?(\d\d):(\d\d):(\d\d)[.\d]*\]\[(\w+)\s*\]\[(\w+)\s*\](?:\[[^\]]*\])*\s*(.*)$")
+_ERRORS = ("error", "critical")
 # The bridge repeats what it raises, with a backtrace; the others have said it before.
 _REPEATS = "PT_BRIDGE"
 
@@ -49,7 +48,7 @@ def _files() -> list[Path]:
 def _last_burst(path: Path) -> list[tuple[float, str]]:
     """Return the errors at the end of a file, each with its second of the day.
 
-    Lines have the time of day, in a zone that is not told: what is new is told by the file's own last error.
+    Lines have the time of day, in a zone that is not told: what is new is told by the file's own last line.
     """
     try:
         with path.open("rb") as file:
@@ -57,10 +56,10 @@ def _last_burst(path: Path) -> list[tuple[float, str]]:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return []
-    errors = [match.groups() for line in lines if (match := _ERROR.match(line))]
-    at = [(3600 * int(h) + 60 * int(m) + float(s), who, said) for h, m, s, who, said in errors]
+    told = [match.groups() for line in lines if (match := _LINE.match(line))]
+    at = [(3600 * int(h) + 60 * int(m) + float(s), who, level, said) for h, m, s, who, level, said in told]
     return [
         (second, f"{who}: {said.strip()}")
-        for second, who, said in at
-        if who != _REPEATS and 0 <= at[-1][0] - second <= _JUST_NOW
+        for second, who, level, said in at
+        if level in _ERRORS and said and who != _REPEATS and 0 <= at[-1][0] - second <= _JUST_NOW
     ]

@@ -47,6 +47,12 @@ def test_what_several_files_say_is_put_in_order_and_said_once(logs):
     ]
 
 
+def test_an_error_of_hours_before_is_not_told_where_the_file_has_gone_on(logs):
+    later = "[22:08:34.164000][GC                    ][info ][tid:44F8A] loading kernels\n"
+    (logs / "graph_compiler.log").write_text(FAILED + later)
+    assert habana_logs.errors_just_now() == ()
+
+
 def test_a_file_that_was_not_written_to_lately_says_nothing(logs):
     log = logs / "graph_compiler.log"
     log.write_text(FAILED)
