@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +48,11 @@ def _told(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
         if name == LAZY_VARIABLE:
             yield _told_of_mode(now)
         else:
+            setting = shlex.quote(f"{name}={now[name]}")
             # `is_cached` in the bridge's backend/synapse_helpers/env_flags_impl.h
             yield (
                 f"{name} was set after the bridge had loaded, which reads a variable once and keeps it: it may have no "
-                f"effect. A fresh process has it: %gaudi_relaunch --env {name}={now[name]}"
+                f"effect. A fresh process has it: %gaudi_relaunch --env {setting}"
             )
 
 

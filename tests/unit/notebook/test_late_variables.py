@@ -44,6 +44,8 @@ def test_another_variable_of_the_bridge_is_told_with_the_process_that_has_it(sai
     told = said(PT_HPU_RECIPE_CACHE_CONFIG="cache,false,512")
     assert told.endswith("%gaudi_relaunch --env PT_HPU_RECIPE_CACHE_CONFIG=cache,false,512\n")
     assert said(SOMETHING_ELSE="1") == ""
+    told = said(PT_HPU_GPU_FLAGS="a b")
+    assert told.endswith("%gaudi_relaunch --env 'PT_HPU_GPU_FLAGS=a b'\n")
 
 
 def test_what_a_library_has_set_for_itself_is_not_told(said):
