@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import types
@@ -63,8 +64,15 @@ def _reduce_exception(error: BaseException, carrier: Any) -> Any:
 
 
 def make_exception(kind: type[BaseException], arguments: tuple[Any, ...]) -> BaseException:
-    """Return an exception without calling its `__init__`, which may want other arguments than it passed on."""
+    """Return an exception without calling an `__init__` in Python, which may want other arguments than it passed on.
+
+    The one that is not is what it passed them on to, which keeps them in fields of its own.
+    """
     error = kind.__new__(kind, *arguments)
+    given = (vars(base).get("__init__") for base in kind.__mro__)
+    initialize = next(each for each in given if isinstance(each, types.WrapperDescriptorType))
+    with contextlib.suppress(Exception):  # of arguments that somebody has put in their place
+        initialize(error, *arguments)
     error.args = arguments
     return error
 

@@ -113,6 +113,10 @@ PLAIN = {
         "class failed_(Exception):\n    def __init__(self, a, b): super().__init__('said'); self.b = b\nNAME = failed_(1, 2)",
         "x, x.b, x.args",
     ),
+    "exceptions_with_fields": Kind(
+        "class stop_(StopIteration):\n    def __init__(self, a, b): super().__init__(b)\nNAME = [UnicodeDecodeError('utf-8', b'a', 0, 1, 'bad'), SyntaxError('bad', ('f', 1, 2, 'text')), StopIteration(5), SystemExit(3), stop_(1, 2)]",
+        "str(x[0]), x[1].lineno, x[2].value, x[3].code, x[4].value, x[4].args",
+    ),
     "date": Kind(
         "import datetime as dt_, zoneinfo; NAME = (dt_.datetime(2026, 1, 2, tzinfo=dt_.timezone.utc), dt_.timedelta(1))",
         "x",
