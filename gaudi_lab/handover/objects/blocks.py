@@ -15,6 +15,11 @@ LARGE = 2**20
 
 _CHUNK = 16 * 2**20
 _ALIGNED = 64
+_MAPPINGS = 256
+"""About so many mappings there are at most: each holds a descriptor, of which a process may have a thousand."""
+
+_STRETCH = 64 * 2**20
+"""Of blocks that are mapped together, none is let go before all are: that is not to be more than this or a part."""
 
 _T = TypeVar("_T")
 
@@ -146,6 +151,7 @@ class BlockMemory:
     def __init__(self, file: int, blocks: list[Block]) -> None:
         self._file = file
         self._blocks = blocks
+        self._stretches = _stretches(file, blocks)
         self._loaded: dict[int, LoadedBlock] = {}
         self._pieces: dict[tuple[Any, ...], LoadedPiece] = {}
 
@@ -156,26 +162,69 @@ class BlockMemory:
             _, number, offset, size = key
             block = self._loaded.get(number)
             if block is None:
-                block = self._loaded[number] = LoadedBlock(self._file, self._blocks[number])
+                block = LoadedBlock(self._file, self._blocks[number], self._stretches.get(number))
+                self._loaded[number] = block
             found = self._pieces[key] = LoadedPiece(block, offset, size)
         return found
 
 
-class LoadedBlock:
-    """A block in memory: mapped if it is large, otherwise ordinary memory of whoever asks for it first."""
+class Stretch:
+    """Large blocks behind each other, which are mapped as one."""
 
-    def __init__(self, file: int, block: Block) -> None:
+    def __init__(self, file: int, start: int) -> None:
+        self._file = file
+        self.start = start
+        self.end = start
+        self._mapped: Mapped | None = None
+
+    def part(self, block: Block) -> memoryview:
+        """Return one of the blocks as memory."""
+        if self._mapped is None:
+            access = {"flags": mmap.MAP_PRIVATE, "prot": mmap.PROT_READ | mmap.PROT_WRITE}
+            self._mapped = Mapped(self._file, self.end - self.start, offset=self.start, **access)
+        at = block.offset - self.start
+        return memoryview(self._mapped)[at : at + block.size]
+
+
+def _stretches(file: int, blocks: list[Block]) -> dict[int, Stretch]:
+    """Return for the number of each large block the stretch that it is mapped with."""
+    longest = max(_STRETCH, sum(block.size for block in blocks) // _MAPPINGS)
+    found: dict[int, Stretch] = {}
+    stretch: Stretch | None = None
+    for number, block in enumerate(blocks):
+        if block.size >= LARGE:
+            end = block.offset + block.size
+            if stretch is None or end - stretch.start > longest:
+                stretch = Stretch(file, block.offset)
+            stretch.end = end
+            found[number] = stretch
+    return found
+
+
+class LoadedBlock:
+    """A block in memory: mapped if it is large, otherwise ordinary memory of whoever asks for it first.
+
+    Parameters
+    ----------
+    file, block
+        Where it is.
+    stretch
+        What it is mapped with; None if it is not large.
+    """
+
+    def __init__(self, file: int, block: Block, stretch: Stretch | None) -> None:
         self._file = file
         self._block = block
+        self._stretch = stretch
         self.size = block.size
         self.array: Any = None  # all of it as a NumPy array of bytes, if an array owns it
         self.storage: Any = None  # all of it as a storage of PyTorch, if one owns it
-        self._mapped: Mapped | None = None
+        self._mapped: memoryview | None = None
 
     @property
     def is_free(self) -> bool:
         """Whether nobody owns it yet, and somebody may."""
-        return self.size < LARGE and self.array is self.storage is self._mapped is None
+        return self._stretch is None and self.array is self.storage is self._mapped is None
 
     def fill(self, target: memoryview) -> None:
         """Read the block into `target`."""
@@ -186,15 +235,14 @@ class LoadedBlock:
                 raise OSError("the file of memory ends before it should")
             done += step
 
-    def mapped(self) -> Mapped:
+    def mapped(self) -> memoryview:
         """Return the block as memory that belongs to neither library."""
         if self._mapped is None:
-            if self.size >= LARGE:
-                access = {"flags": mmap.MAP_PRIVATE, "prot": mmap.PROT_READ | mmap.PROT_WRITE}
-                self._mapped = Mapped(self._file, self.size, offset=self._block.offset, **access)
+            if self._stretch is not None:
+                self._mapped = self._stretch.part(self._block)
             else:
-                self._mapped = Mapped(-1, max(self.size, 1))
-                self.fill(memoryview(self._mapped)[: self.size])
+                self._mapped = memoryview(Mapped(-1, max(self.size, 1)))[: self.size]
+                self.fill(self._mapped)
         return self._mapped
 
 
@@ -286,4 +334,4 @@ class LoadedPiece:
         return base.as_strided(shape, stride, offset)
 
     def _stretch(self) -> memoryview:
-        return memoryview(self._block.mapped())[self._offset : self._offset + self._size]
+        return self._block.mapped()[self._offset : self._offset + self._size]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import resource
 import threading
 from pathlib import Path
@@ -122,6 +123,20 @@ def test_a_group_that_cannot_be_loaded_binds_none_of_its_names(tmp_path):
     assert into == {"other": 1}
     assert {reason.name for reason in loaded.left} == {"file", "beside"}
     assert all("has changed since" in reason.why for reason in loaded.left)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no /proc")
+def test_many_large_arrays_take_few_descriptors(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "_STRETCH", 8 * blocks.LARGE)
+    arrays = {f"a{number}": np.full(blocks.LARGE, number, np.uint8) for number in range(20)}
+    path = take(arrays, folder=tmp_path).path
+    before = len(os.listdir("/proc/self/fd"))
+    into: dict[str, np.ndarray] = {}
+    assert load(path, into).differs == ()
+    assert len(os.listdir("/proc/self/fd")) - before == 3
+    into["a7"][:] = 99
+    assert [int(into[name][-1]) for name in ("a6", "a7", "a8")] == [6, 99, 8]
+    assert into["a8"][0] == 8
 
 
 def test_what_is_loaded_never_writes_into_a_class_that_is_there(tmp_path):
