@@ -41,6 +41,11 @@ class GroupEntry:
     places: dict[str, int]
     given_up: bool = False
 
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Names and hidden entries, in the order of the values."""
+        return (*self.names, *self.hidden)
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -68,7 +73,7 @@ class Manifest:
         """Return the groups of these names; for None all but those that were given up."""
         if names is None:
             return [entry for entry in self.groups if not entry.given_up]
-        return [entry for entry in self.groups if {*entry.names, *entry.hidden} & {*names}]
+        return [entry for entry in self.groups if {*entry.all_names} & {*names}]
 
     @staticmethod
     def from_text(text: str) -> Manifest:
@@ -99,7 +104,7 @@ class Manifest:
                     groups.append(GroupEntry(**fields))
                     blocks += [Block(*block) for block in told["blocks"]]
             left = next((told["left"] for told in others if "left" in told), None)
-            written = {name for entry in groups for name in (*entry.names, *entry.hidden)}
+            written = {name for entry in groups for name in entry.all_names}
             unwritten = [name for name in opening["names"] if name not in written] if left is None else []
             return Manifest(tuple(groups), tuple(blocks), tuple(opening["dropped"]), tuple(unwritten))
         except (ValueError, KeyError, TypeError) as error:

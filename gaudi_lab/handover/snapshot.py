@@ -5,12 +5,13 @@ Names whose objects share references are one group, and a group travels whole or
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gaudi_lab.errors import LabValueError
 from gaudi_lab.handover import folder as folders
@@ -196,12 +197,12 @@ def take(
         made.finish()
         size = files.bytes
     written = [entry for entry in entries if entry is not None]
-    names = {name for entry in written for name in (*entry.names, *entry.hidden)}
+    names = {name for entry in written for name in entry.all_names}
     return Snapshot(
         path=made.path,
         names=tuple(root.name for root in roots if not root.is_hidden and root.name in names),
         hidden=tuple(root.name for root in roots if root.is_hidden and root.name in names),
-        groups=tuple((*entry.names, *entry.hidden) for entry in written),
+        groups=tuple(entry.all_names for entry in written),
         left=tuple(left),
         changed=tuple(_changes(tracer, names)),
         dropped=tuple(drop),
@@ -222,7 +223,8 @@ def load(
 ) -> Loaded:
     """Bind what a snapshot holds in `into`.
 
-    A group that fails binds none of its names; the others come all the same.
+    A group that fails binds none of its names; the others come all the same. Each is bound as soon as it is loaded, for
+    what is loaded may call functions of the notebook, which read its names.
 
     Parameters
     ----------
@@ -249,51 +251,98 @@ def load(
     began = time.monotonic()
     found = folders.open_snapshot(path)
     manifest = Manifest.from_text(found.manifest())
-    known = [name for entry in manifest.groups for name in (*entry.names, *entry.hidden)]
+    known = [name for entry in manifest.groups for name in entry.all_names]
     own = [name for entry in manifest.groups for name in entry.names]
     there = f"{', '.join(own[:_SHOWN])}{' and more' if len(own) > _SHOWN else ''}" or "nothing"
     _check_names(names or (), [*known, *manifest.unwritten], f"is not in this snapshot, which has {there}")
     marks = Landmarks(into, landmarks)
-    came: dict[str, Any] = {}
-    secret: dict[str, Any] = {}
     left = [
         Left(name, f"{name} had no time to be written, as process {found.process} was killed", name)
         for name in manifest.unwritten
         if names is None or name in names
     ]
+    before = dict(into)
+    with found.reading() as (objects, memory_file), _as_before_if_it_fails(into):
+        came, failed = _load_groups(manifest, names, objects, memory_file, into, marks, on_host)
+    for entry, error in failed:
+        words = " ".join(str(error).split()) or type(error).__name__
+        left += [Left(name, f"{name} could not be loaded: {words}", name) for name in entry.all_names]
+    bound = {name: value for each in came for name, value in each.named.items()}
     differs: list[str] = []
     unknown: list[str] = []
-    with found.reading() as (objects, memory_file):
-        memory = BlockMemory(memory_file, list(manifest.blocks))
-        for entry in manifest.wanted(names):
-            try:
-                data = folders.read(objects, entry.offset, entry.size)
-                fetcher = Fetcher(data, marks, memory.piece, on_host)
-                values = fetcher.load()
-            except Exception as error:
-                words = " ".join(str(error).split()) or type(error).__name__
-                left += [
-                    Left(name, f"{name} could not be loaded: {words}", name)
-                    for name in (*entry.names, *entry.hidden)
-                ]
-                continue
-            came.update(zip(entry.names, values, strict=False))
-            secret.update(zip(entry.hidden, values[len(entry.names) :], strict=True))
-            if compare:
-                verdict = _compared(entry, values, marks, on_host, fetcher.found_as)
-                if verdict is not True:
-                    (unknown if verdict is None else differs).extend((*entry.names, *entry.hidden))
-    replaced = tuple(name for name, value in came.items() if name in into and into[name] is not value)
-    into.update(came)
+    for each in came if compare else ():
+        verdict = _compared(each.entry, each.values, marks, on_host, each.found_as)
+        if verdict is not True:
+            (unknown if verdict is None else differs).extend(each.entry.all_names)
     return Loaded(
-        names=tuple(came),
-        hidden=secret,
+        names=tuple(bound),
+        hidden={name: value for each in came for name, value in each.hidden.items()},
         left=tuple(left),
-        replaced=replaced,
+        replaced=tuple(x for x, value in bound.items() if x in before and before[x] is not value),
         differs=tuple(differs),
         not_compared=tuple(unknown),
         seconds=time.monotonic() - began,
     )
+
+
+class _Came(NamedTuple):
+    """A group that was loaded."""
+
+    entry: GroupEntry
+    values: Sequence[Any]
+    found_as: FoundAs
+
+    @property
+    def named(self) -> dict[str, Any]:
+        return dict(zip(self.entry.names, self.values, strict=False))
+
+    @property
+    def hidden(self) -> dict[str, Any]:
+        return dict(zip(self.entry.hidden, self.values[len(self.entry.names) :], strict=True))
+
+
+def _load_groups(
+    manifest: Manifest,
+    names: Collection[str] | None,
+    objects: int,
+    memory_file: int,
+    into: dict[str, Any],
+    marks: Landmarks,
+    on_host: bool,
+) -> tuple[list[_Came], list[tuple[GroupEntry, Exception]]]:
+    """Load groups and bind their names; return those that came and those that failed.
+
+    One that fails is tried again if another one came since, whose names it may have missed.
+    """
+    came: list[_Came] = []
+    waiting, before = manifest.wanted(names), -1
+    failed: list[tuple[GroupEntry, Exception]] = []
+    while waiting and len(came) > before:
+        before, failed = len(came), []
+        # Anew each time: what had failed may have written to it.
+        memory = BlockMemory(memory_file, list(manifest.blocks))
+        for entry in waiting:
+            try:
+                data = folders.read(objects, entry.offset, entry.size)
+                fetcher = Fetcher(data, marks, memory.piece, on_host)
+                came.append(_Came(entry, fetcher.load(), fetcher.found_as))
+            except Exception as error:
+                failed.append((entry, error))
+                continue
+            into.update(came[-1].named)
+        waiting = [entry for entry, _ in failed]
+    return came, failed
+
+
+@contextlib.contextmanager
+def _as_before_if_it_fails(namespace: dict[str, Any]) -> Iterator[None]:
+    before = dict(namespace)
+    try:
+        yield
+    except BaseException:
+        namespace.clear()
+        namespace.update(before)
+        raise
 
 
 _OF_EVERY_MODULE = frozenset(

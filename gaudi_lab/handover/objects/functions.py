@@ -123,7 +123,25 @@ def _reduce_class(kind: type, carrier: Any) -> Any:
         if "__slots__" in vars(kind) and typing.NamedTuple not in vars(kind).get("__orig_bases__", ()):
             at_birth["__slots__"] = vars(kind)["__slots__"]
         arguments[3] = {**arguments[3], **at_birth}
+        return (make_class, (*arguments, None, extra), *reduced[2:])
     return (reduced[0], (*arguments, None, extra), *reduced[2:])
+
+
+def make_class(metaclass: type, name: str, bases: tuple[Any, ...], *more: Any) -> Any:
+    """Return a class that has nothing yet, and of which no class of the notebook hears that it is made.
+
+    What `__init_subclass__` did when it was made first comes along with whatever it was done to.
+    """
+    classes = types.resolve_bases(bases)
+    above = {base for each in classes for base in each.__mro__ if base.__module__ == "__main__"}
+    told = {base: vars(base)["__init_subclass__"] for base in above if "__init_subclass__" in vars(base)}
+    for base in told:
+        type.__delattr__(base, "__init_subclass__")
+    try:
+        return stock._make_skeleton_class(metaclass, name, bases, *more)
+    finally:
+        for base, method in told.items():
+            type.__setattr__(base, "__init_subclass__", method)
 
 
 def _reduce_typevar(variable: Any, carrier: Any) -> Any:

@@ -125,6 +125,60 @@ def test_a_group_that_cannot_be_loaded_binds_none_of_its_names(tmp_path):
     assert all("has changed since" in reason.why for reason in loaded.left)
 
 
+def test_what_calls_functions_of_the_notebook_when_it_is_loaded_finds_its_names(carry):
+    source = """
+    import math as later
+    class Restored:
+        def __init__(self): self.root = 2.0
+        def __setstate__(self, state): self.root = later.sqrt(4)
+    class Made:
+        def __reduce__(self): return make, (later.e,)
+        def __hash__(self): return later.floor(2.5)
+        def __eq__(self, other): return type(other) is Made
+    def make(e):
+        later.sqrt(e)
+        return Made()
+    restored, made, keys = Restored(), Made(), {Made(): 1}
+    del later
+    import math as later  # the last name of all
+    """
+    carried = carry(source, "_answer['found'] = [restored.root, keys[made]]")
+    assert (carried.after["left"], carried.after["differs"]) == ({}, [])
+    assert carried.after["found"] == [2.0, 1]
+
+
+def test_a_class_is_not_registered_a_second_time(carry):
+    source = """
+    registry = []
+    class Base:
+        def __init_subclass__(cls, key, **more): registry.append((key, cls))
+    class First(Base, key=1): pass
+    """
+    then = """
+    class Second(Base, key=2): pass
+    _answer['registry'] = [registry[0][1] is First, [key for key, _ in registry]]
+    """
+    carried = carry(source, then)
+    assert carried.after["left"] == {}
+    assert carried.after["registry"] == [True, [1, 2]]
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_it_is_loaded_leaves_the_namespace_as_it_was(tmp_path):
+    class Interrupts:
+        def __reduce__(self):
+            return interrupt, ()
+
+    snapshot = take({"a": 1, "interrupts": Interrupts(), "b": 2}, folder=tmp_path)
+    into = {"b": 3}
+    with pytest.raises(KeyboardInterrupt):
+        load(snapshot.path, into)
+    assert into == {"b": 3}
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no /proc")
 def test_many_large_arrays_take_few_descriptors(tmp_path, monkeypatch):
     monkeypatch.setattr(blocks, "_STRETCH", 8 * blocks.LARGE)
