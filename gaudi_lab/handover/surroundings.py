@@ -10,11 +10,12 @@ import linecache
 import os
 import random
 import sys
-import types
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from gaudi_lab.handover.kernel import shell_state
 
 State = dict[str, Any]
 """What was found, by what it belongs to. It can be carried as a hidden entry."""
@@ -172,7 +173,7 @@ def _shell() -> Any:
 
 
 def _get_callbacks() -> dict[str, list[Any]]:
-    """Return the functions of the notebook that are called when a cell runs."""
+    """Return the functions and methods of the notebook that are called when a cell runs."""
     shell = _shell()
     if shell is None:
         return {}
@@ -180,12 +181,8 @@ def _get_callbacks() -> dict[str, list[Any]]:
     return {
         event: own
         for event, functions in registered.items()
-        if (own := [each for each in functions if _is_of_the_notebook(each)])
+        if (own := [each for each in functions if shell_state.is_notebooks(each)])
     }
-
-
-def _is_of_the_notebook(function: Any) -> bool:
-    return isinstance(function, types.FunctionType) and function.__module__ == "__main__"
 
 
 def _put_callbacks(callbacks: dict[str, list[Any]]) -> None:

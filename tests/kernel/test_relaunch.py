@@ -163,10 +163,11 @@ def test_callbacks_and_magics_of_the_notebook_come_along_and_are_called_once_a_c
         "from IPython.core.magic import register_line_magic\n"
         "calls = []\n"
         "def began(*_): calls.append('began')\n"
-        "def ended(*_): calls.append('ended')\n"
-        "ip = get_ipython()\n"
+        "class Watch:\n"
+        "    def ended(self, *_): calls.append('ended')\n"
+        "ip, watch = get_ipython(), Watch()\n"
         "ip.events.register('pre_run_cell', began)\n"
-        "ip.events.register('post_run_cell', ended)\n"
+        "ip.events.register('post_run_cell', watch.ended)\n"
         "@register_line_magic\n"
         "def double(line): return 2 * int(line)\n"
         "calls.clear()"
@@ -174,7 +175,9 @@ def test_callbacks_and_magics_of_the_notebook_come_along_and_are_called_once_a_c
     notebook.run(NEW)
     assert notebook.value("calls") == ["ended", "began", "ended", "began"]
     assert hear(notebook, notebook.start("%double 21"))[0].shown == ["42"]
-    notebook.run("ip.events.unregister('pre_run_cell', began)\nip.events.unregister('post_run_cell', ended)")
+    notebook.run(
+        "ip.events.unregister('pre_run_cell', began)\nip.events.unregister('post_run_cell', watch.ended)"
+    )
 
 
 def test_settings_extensions_sources_and_the_search_path_come_along(notebook, tmp_path):

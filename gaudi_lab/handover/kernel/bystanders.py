@@ -1,13 +1,17 @@
-"""What runs beside the notebook and ends when its process is replaced: threads and other processes."""
+"""What runs beside the notebook and ends when its process is replaced: threads, tasks and other processes."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import sys
 import threading
+import types
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from gaudi_lab import origin
 
 _LIBRARIES = (
     *("IPython", "ipykernel", "zmq", "tornado", "traitlets", "jupyter_client", "comm", "multiprocessing"),
@@ -21,12 +25,12 @@ _HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 
 class Bystander(NamedTuple):
-    """A thread or a process that would end.
+    """A thread, a task or a process that would end.
 
     Attributes
     ----------
     name
-        What it is called, such as "thread worker" or "process 4711".
+        What it is called, such as "thread worker", "task poll" or "process 4711".
     why
         What it is, as a sentence without a full stop.
     """
@@ -36,8 +40,8 @@ class Bystander(NamedTuple):
 
 
 def running() -> list[Bystander]:
-    """Return the threads and processes that somebody started and that still run."""
-    return [*_threads(), *_processes()]
+    """Return the threads, tasks and processes that somebody started and that still run."""
+    return [*_threads(), *_tasks(), *_processes()]
 
 
 def _threads() -> list[Bystander]:
@@ -66,6 +70,20 @@ def _is_idle(worker: threading.Thread) -> bool:
     # A worker that waits for work is in its own loop; the call that waits is not Python's.
     frame = sys._current_frames().get(worker.ident or 0)  # noqa: SLF001
     return frame is not None and frame.f_code.co_name == "_worker"
+
+
+def _tasks() -> list[Bystander]:
+    try:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    except RuntimeError:  # no loop of events runs in this thread
+        return []
+    coroutines = [task.get_coro() for task in tasks]
+    names = sorted(x.__name__ for x in coroutines if isinstance(x, types.CoroutineType) and _is_somebodys(x))
+    return [Bystander(f"task {name}", f"the task {name} is running") for name in names]
+
+
+def _is_somebodys(coroutine: types.CoroutineType[Any, Any, Any]) -> bool:
+    return not origin.is_library(coroutine.cr_code.co_filename)
 
 
 def _processes() -> list[Bystander]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from gaudi_lab.errors import LabError
-from gaudi_lab.handover.kernel import connections, kernel_versions, passage
+from gaudi_lab.handover.kernel import connections, kernel_versions, passage, shell_state
 from gaudi_lab.handover.kernel.kernel_versions import HeldBack, Requests
 from gaudi_lab.handover.kernel.passage import Passage
 
@@ -129,7 +129,7 @@ def _take_off_callbacks(shell: Any) -> dict[str, list[Any]]:
     before = {event: list(called) for event, called in shell.events.callbacks.items()}
     for event in ("post_execute", "post_run_cell"):
         called = shell.events.callbacks[event]
-        called[:] = [function for function in called if getattr(function, "__module__", None) != "__main__"]
+        called[:] = [function for function in called if not shell_state.is_notebooks(function)]
     return before
 
 

@@ -90,7 +90,7 @@ def hidden_state(shell: Any) -> dict[str, Any]:
     hidden |= {f"Out[{name}]": shell.user_ns[name] for name in _UNDERSCORES if name in own}
     magics = shell.magics_manager.magics
     hidden["magics"] = {
-        kind: {name: function for name, function in table.items() if _is_notebooks(function)}
+        kind: {name: function for name, function in table.items() if is_notebooks(function)}
         for kind, table in magics.items()
     }
     return {
@@ -145,7 +145,8 @@ def put_hidden_state(shell: Any, hidden: Mapping[str, Any]) -> None:
             shell.register_magic_function(function, magic_kind=kind, magic_name=name)
 
 
-def _is_notebooks(function: Any) -> bool:
+def is_notebooks(function: Any) -> bool:
+    """Whether a function is one of the notebook, or a method of an object of a class of the notebook."""
     owner = getattr(function, "__self__", None)
     modules = {getattr(function, "__module__", None), type(owner).__module__}
     return "__main__" in modules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -81,6 +82,21 @@ def test_a_thread_of_somebodys_is_a_bystander_and_one_of_a_library_is_not():
         mine.join()
         library.join()
     assert "thread mine" not in {found.name for found in bystanders.running()}
+
+
+def test_a_task_of_somebodys_is_a_bystander_and_one_of_a_library_is_not():
+    async def watch():
+        await asyncio.sleep(60)
+
+    async def look():
+        tasks = [asyncio.create_task(watch()), asyncio.create_task(asyncio.sleep(60))]
+        await asyncio.sleep(0)
+        found = [each for each in bystanders.running() if each.name.startswith("task")]
+        for task in tasks:
+            task.cancel()
+        return found
+
+    assert asyncio.run(look()) == [("task watch", "the task watch is running")]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system has no /proc")
