@@ -1,6 +1,6 @@
 """The new process: a kernel on the same connection, which first finishes what the old one was asked for.
 
-Run as `python -m gaudi_lab.handover.arriving` in place of ipykernel's launcher.
+Its `main` is called in place of ipykernel's launcher.
 """
 
 from __future__ import annotations
@@ -243,8 +243,3 @@ def _unpack(function: str, packed: Any) -> list[str]:
         return list(getattr(importlib.import_module(module), name)(packed))
     except Exception as error:
         return [f"{name} failed: {type(error).__name__}: {error}"]
-
-
-if __name__ == "__main__":
-    # IPython makes `__main__` the notebook's module, so that this one goes by its name.
-    importlib.import_module("gaudi_lab.handover.arriving").main()

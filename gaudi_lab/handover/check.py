@@ -1,4 +1,4 @@
-"""Load a snapshot in a process of its own, to see that it can be: ``python -m gaudi_lab.handover.check PATH``.
+"""Load a snapshot in a process of its own, to see that it can be.
 
 It is run under the environment that the notebook's process is to have. Everything is left on the host, so that no
 device is touched: the process that asks still holds it. What is found is printed as one line of JSON.
@@ -17,9 +17,10 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from gaudi_lab.errors import LabError
+from gaudi_lab.handover.kernel import starting
 from gaudi_lab.handover.snapshot import Left, load
 
 _MARK = "gaudi-lab-check "
@@ -78,13 +79,13 @@ def check(
         The child died, or said nothing within the time; the message has the end of what it said.
     """
     began = time.monotonic()
+    search_path = [place for place in sys.path if isinstance(place, str)]  # Python passes over all others
     asked = json.dumps(
-        {"path": str(path), "landmarks": list(landmarks), "before": list(before), "sys_path": sys.path}
+        {"path": str(path), "landmarks": list(landmarks), "before": list(before), "search_path": search_path}
     )
-    command = [sys.executable, "-m", "gaudi_lab.handover.check", "-"]
     try:
         child = subprocess.run(
-            command,
+            starting.python_command(__name__),
             input=asked,
             env=dict(environment),
             capture_output=True,
@@ -118,18 +119,17 @@ class Stand:
         self.name = name
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Load what is asked for, and print the answer; return the status of the process."""
-    (path,) = arguments
-    asked: dict[str, Any] = json.loads(sys.stdin.read()) if path == "-" else {"path": path}
-    sys.path[:] = asked.get("sys_path", sys.path)
+def main() -> NoReturn:
+    """Load what is asked for, and print the answer; it ends the process."""
+    asked: dict[str, Any] = json.loads(sys.stdin.read())
+    sys.path[:] = asked["search_path"]
     # A module of its own: names of the notebook must not become those of this one.
     sys.modules["__main__"] = notebook = types.ModuleType("__main__")
     answer = os.dup(1)  # what a library prints while it is loaded is no answer
     with contextlib.redirect_stdout(sys.stderr):
-        for module in asked.get("before", ()):
+        for module in asked["before"]:
             __import__(module)
-        landmarks = {name: Stand(name) for name in asked.get("landmarks", ())}
+        landmarks = {name: Stand(name) for name in asked["landmarks"]}
         found = load(asked["path"], vars(notebook), on_host=True, landmarks=landmarks)
     told = {
         "names": found.names,
@@ -140,11 +140,6 @@ def main(arguments: Sequence[str]) -> int:
         "seconds": found.seconds,
     }
     os.write(answer, f"\n{_MARK}{json.dumps(told)}\n".encode())
-    return 0
-
-
-if __name__ == "__main__":
-    # Nothing that was loaded is taken down: its end could run anything, and is not what was asked.
-    status = main(sys.argv[1:])
     sys.stderr.flush()
-    os._exit(status)
+    # Nothing that was loaded is taken down: its end could run anything, and is not what was asked.
+    os._exit(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import shlex
 import shutil
 import signal
 import threading
@@ -52,7 +53,10 @@ class _Wanted:
     def command(self) -> str:
         """The command to start instead, where there is no kernel to replace."""
         return " ".join(
-            [*(f"{name}={value}" for name, value in self.environment.items() if value), "jupyter lab"]
+            [
+                *(f"{name}={shlex.quote(value)}" for name, value in self.environment.items() if value),
+                "jupyter lab",
+            ]
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+import types
 from typing import Any
 
 calls: list[str] = []
@@ -43,3 +45,13 @@ def unpack(packed: dict[str, Any]) -> list[str]:
 def no_memory(*_: Any) -> None:
     """What a system says that has no room for a process."""
     raise OSError(12, "Cannot allocate memory")
+
+
+def with_a_lock() -> Any:
+    """Something that cannot travel."""
+    return types.SimpleNamespace(lock=threading.Lock())
+
+
+def broken(*_: Any) -> None:
+    """What nobody has thought of."""
+    raise ValueError("planted")

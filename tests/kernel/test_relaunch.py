@@ -198,6 +198,14 @@ def test_settings_extensions_sources_and_the_search_path_come_along(notebook, tm
     assert notebook.value("(thing.value, isinstance(thing, planted_module.Thing))") == (7, True)
 
 
+def test_a_file_beside_the_notebook_stands_before_none_of_pythons(notebook, tmp_path):
+    (tmp_path / "random.py").write_text("raise RuntimeError('not the one of Python')\n")
+    notebook.run(f"before = os.getcwd(); os.chdir({str(tmp_path)!r})")
+    (heard,) = hear(notebook, notebook.start(f"{NEW}\nimport random\nos.path.basename(random.__file__)"))
+    assert heard.shown == ["'random.py'"], heard.error
+    assert notebook.run("os.chdir(before)").status == "ok"
+
+
 def test_an_interrupt_and_a_restart_work_afterwards(notebook):
     notebook.run(NEW)
     cell = notebook.start("time.sleep(60)")

@@ -226,7 +226,23 @@ def test_if_the_process_cannot_be_replaced_the_cell_says_so_and_how_to_restore(n
     time.sleep(0.5)
     notebook.manager.interrupt_kernel()
     assert "KeyboardInterrupt" in notebook.wait(cell).error
+    (heard,) = hear(notebook, notebook.start("status = os.system('echo by another program')"), lasting=1.0)
+    assert "by another program" in heard.text
     assert notebook.run(NEW).status == "ok"
+
+
+def test_whatever_goes_wrong_once_the_cell_has_ended_it_is_answered(notebook):
+    notebook.run(
+        "from gaudi_lab.handover.kernel.passage import Passage\n"
+        "write, Passage.write = Passage.write, planted_companion.broken"
+    )
+    failed, behind = hear(notebook, notebook.start(WITH), notebook.start("1"))
+    assert "The new process could not be started: planted. Everything is as it was" in failed.error
+    assert behind.reply["status"] == "aborted"
+    assert_all_is_as_it_was(notebook)
+    notebook.run("Passage.write = write\ndel write")
+    notebook.run("get_ipython().history_manager.writeout_cache = planted_companion.broken")
+    assert notebook.run(NEW).status == "ok"  # what cannot be added to the history is no reason to stay
 
 
 def test_what_does_not_load_after_all_is_named_and_the_rest_is_there(notebook):
@@ -272,6 +288,14 @@ def test_a_companion_comes_along_with_the_objects_that_it_shares(notebook):
     (heard,) = hear(notebook, notebook.start(WITH + "\n(thing.mark, planted_companion.calls)"))
     assert heard.shown == ["('on again', ['unpack'])"]
     assert "the mark is on again" in heard.text
+
+
+def test_all_that_other_programs_print_is_read_in_the_new_process(notebook):
+    notebook.run(NEW)
+    print_much = "print('a line of text\\n' * 20_000)"  # more than a pipe holds
+    cell = f"import subprocess\nended = subprocess.run([sys.executable, '-c', {print_much!r}])"
+    (heard,) = hear(notebook, notebook.start(cell), lasting=2.0)
+    assert heard.text.count("a line of text") == 20_000
 
 
 def test_descriptors_are_closed_and_output_goes_where_it_should(notebook):

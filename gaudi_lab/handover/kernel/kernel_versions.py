@@ -6,6 +6,8 @@ other under a lock; ipykernel 6 has one queue and no subshells. Where they diffe
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -331,6 +333,29 @@ def ports(kernel: Any) -> dict[str, int]:
     if application.transport != "tcp":
         return {}
     return {name: getattr(application, f"{name}_port") for name in ("shell", "iopub", "stdin", "control")}
+
+
+def lead_streams_out() -> Callable[[], None]:
+    """Have the descriptors of the standard streams lead where they did before the kernel began to read them.
+
+    Whoever replaces this process inherits them, and nobody would read what is written there.
+
+    Returns
+    -------
+    callable
+        Undoes it.
+    """
+    undo = contextlib.ExitStack()
+    streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
+    for stream in streams:
+        outside = getattr(stream, "_original_stdstream_copy", None)
+        if outside is not None:
+            descriptor = stream._original_stdstream_fd  # noqa: SLF001
+            inside = os.dup(descriptor)
+            undo.callback(os.close, inside)
+            undo.callback(os.dup2, inside, descriptor)
+            os.dup2(outside, descriptor)
+    return undo.close
 
 
 def count_subscriptions() -> Callable[[], int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from gaudi_lab.errors import LabError
-from gaudi_lab.handover.kernel import connections, kernel_versions, passage, shell_state
+from gaudi_lab.handover.kernel import connections, kernel_versions, passage, shell_state, starting
 from gaudi_lab.handover.kernel.kernel_versions import HeldBack, Requests
 from gaudi_lab.handover.kernel.passage import Passage
 
@@ -84,44 +85,49 @@ class Exit:
     def _remain(
         self, error: LabError, identity: list[bytes] | None = None, request: dict[str, Any] | None = None
     ) -> None:
-        self.stay()
-        self.kernel.log.error("%s", error)
-
         async def answer() -> None:
             if request is not None:
                 await kernel_versions.answer_with_error(self.kernel, identity or [], request, error)
             self.requests.let_through()
             await self.requests.handle_due()
 
-        kernel_versions.run_alone(self.kernel, answer)
+        self.kernel.log.error("%s", error)
+        try:
+            self.stay()
+        finally:  # whoever waits gets an answer, whatever could not be put back
+            kernel_versions.run_alone(self.kernel, answer)
 
     async def _replace(self, going: Passage) -> LabError:
         """Become the new process; return why not."""
+        try:
+            with contextlib.ExitStack() as undo:
+                await self._become_new(going, undo)
+        except Exception as error:  # the kernel would wait for good for what does not come
+            why = getattr(error, "strerror", None) or error
+            return LabError(
+                f"The new process could not be started: {why}. Everything is as it was, and saved too.",
+                python=f"gaudi_lab.restore({going.snapshot!r})",
+            )
+
+    async def _become_new(self, going: Passage, undo: contextlib.ExitStack) -> NoReturn:
         ports = kernel_versions.ports(self.kernel)
         await _until_quiet(self.requests, ports.values())
-        self.kernel.shell.history_manager.writeout_cache()
+        with contextlib.suppress(Exception):  # a history that others have locked is nothing to stay for
+            self.kernel.shell.history_manager.writeout_cache()
         sys.stdout.flush()
         sys.stderr.flush()
         going.waiting = self.requests.taken()
         going.connected = {name: len(connections.connections([port]) or [0]) for name, port in ports.items()}
         descriptor = going.write()
-        changed = connections.close_at_exec()
+        undo.callback(os.close, descriptor)
+        for inherited in connections.close_at_exec():
+            undo.callback(os.set_inheritable, inherited, True)
         os.set_inheritable(descriptor, True)
-        command = [sys.executable, *interpreter_options(), "-m", _ARRIVING, *kernel_arguments()]
-        handler = signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # handed down: no interrupt ends a half-made kernel
-        try:
-            os.execve(sys.executable, command, {**self.environment, passage.VARIABLE: str(descriptor)})
-        except OSError as error:
-            signal.signal(signal.SIGINT, handler)
-            for inherited in changed:
-                os.set_inheritable(inherited, True)
-            os.close(descriptor)
-            return LabError(
-                f"The new process could not be started: {error.strerror}. Everything is as it was, and saved too.",
-                python=f"gaudi_lab.restore({going.snapshot!r})",
-            )
+        undo.callback(kernel_versions.lead_streams_out())
+        # Handed down: no interrupt ends a half-made kernel.
+        undo.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.SIG_IGN))
+        command = starting.python_command(_ARRIVING, *kernel_arguments(), options=interpreter_options())
+        os.execve(sys.executable, command, {**self.environment, passage.VARIABLE: str(descriptor)})
 
 
 def _take_off_callbacks(shell: Any) -> dict[str, list[Any]]:

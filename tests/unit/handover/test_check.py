@@ -104,6 +104,17 @@ class Hashed:
         return os.environ.get("SEEN_BY_THE_CHILD")
 
 
+def test_a_file_beside_the_notebook_stands_before_none_of_pythons(tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("raise RuntimeError('not the one of Python')")
+    monkeypatch.chdir(tmp_path)
+    assert check(take({"a": 1}, folder=tmp_path).path, ENVIRONMENT).names == ("a",)
+
+
+def test_what_is_no_text_in_the_search_path_is_passed_over_as_python_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
+    assert check(take({"a": 1}, folder=tmp_path).path, ENVIRONMENT).names == ("a",)
+
+
 def test_a_child_that_takes_too_long_is_given_up(tmp_path):
     class Sleeps:
         def __reduce__(self):

@@ -24,7 +24,7 @@ from gaudi_lab.handover.kernel.kernel_versions import running_kernel
         ("-Xfrozen_modules=off -m ipykernel_launcher -f k.json --debug", "-Xfrozen_modules=off", "--debug"),
         ("-X dev -W error -mipykernel -f=k.json", "-X dev -W error", ""),
         ("-O /usr/lib/ipykernel_launcher.py --HistoryManager.enabled=0", "-O", "--HistoryManager.enabled=0"),
-        ("-m gaudi_lab.handover.arriving --Session.session=x --quiet", "", "--quiet"),
+        ("-X dev -c import_and_call --Session.session=x --quiet", "-X dev", "--quiet"),
     ],
 )
 def test_the_options_of_python_and_of_the_kernel_stay_but_for_the_connection(
