@@ -58,6 +58,16 @@ def bindings_of(source: str) -> Bindings | None:
     return Bindings(frozenset(bound), frozenset(reads), any(map(_writes, ast.walk(tree))))
 
 
+def submodules_imported(source: str) -> set[str]:
+    """Return the modules that a cell imports without a name of their own: `import os.path` binds `os`."""
+    try:
+        tree = ast.parse(_python(source))
+    except (SyntaxError, ValueError):
+        return set()
+    imported = [alias for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    return {alias.name for alias in imported if "." in alias.name and alias.asname is None}
+
+
 def _python(source: str) -> str:
     """Return a cell with its magics as Python, where IPython is there to say what they are."""
     if "IPython" not in sys.modules:

@@ -10,11 +10,13 @@ import linecache
 import os
 import random
 import sys
+import types
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gaudi_lab.handover.bindings import submodules_imported
 from gaudi_lab.handover.kernel import shell_state
 
 State = dict[str, Any]
@@ -172,6 +174,15 @@ def _shell() -> Any:
     return kind.instance() if kind.initialized() else None
 
 
+def _get_submodules() -> list[types.ModuleType]:
+    """Return what cells have imported as a part of something: of `import os.path` only `os` has a name."""
+    shell = _shell()
+    cells = shell.history_manager.input_hist_parsed if shell is not None else []
+    named = {name for cell in cells for name in submodules_imported(cell)}
+    found = [sys.modules.get(name) for name in sorted(named)]
+    return [module for module in found if isinstance(module, types.ModuleType)]
+
+
 def _get_callbacks() -> dict[str, list[Any]]:
     """Return the functions and methods of the notebook that are called when a cell runs."""
     shell = _shell()
@@ -198,6 +209,7 @@ def _put_callbacks(callbacks: dict[str, list[Any]]) -> None:
 PARTS: tuple[Surrounding, ...] = (
     Surrounding("working directory", "os", os.getcwd, os.chdir),
     Surrounding("module search path", "sys", _get_path, _put_path),
+    Surrounding("imported submodules", "IPython.core.interactiveshell", _get_submodules, lambda _: None),
     Surrounding("state of random", "random", random.getstate, random.setstate),
     Surrounding("source of the cells", "linecache", _get_sources, _put_sources),
     Surrounding(
@@ -221,4 +233,5 @@ PARTS: tuple[Surrounding, ...] = (
 """All parts that are known here, in the order in which they are put back.
 
 Random states come after what might use them, and warning filters after what might import a module that adds its own.
+Submodules have been imported by being loaded.
 """

@@ -198,6 +198,14 @@ def test_settings_extensions_sources_and_the_search_path_come_along(notebook, tm
     assert notebook.value("(thing.value, isinstance(thing, planted_module.Thing))") == (7, True)
 
 
+def test_a_module_that_is_a_part_of_another_comes_along(notebook, tmp_path):
+    (tmp_path / "planted_whole").mkdir()
+    (tmp_path / "planted_whole" / "__init__.py").touch()
+    (tmp_path / "planted_whole" / "part.py").write_text("value = 7\n")
+    notebook.run(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport planted_whole.part")
+    assert hear(notebook, notebook.start(f"{NEW}\nplanted_whole.part.value"))[0].shown == ["7"]
+
+
 def test_a_file_beside_the_notebook_stands_before_none_of_pythons(notebook, tmp_path):
     (tmp_path / "random.py").write_text("raise RuntimeError('not the one of Python')\n")
     notebook.run(f"before = os.getcwd(); os.chdir({str(tmp_path)!r})")
