@@ -354,12 +354,19 @@ class Lab:
         self._requested = Settings()
 
     def set_aside(self) -> Aside:
-        """Take every switch off every model, so that the models can travel; return what brings it all back."""
+        """Take every switch off every model, so that the models can travel; return what brings it all back.
+
+        If that does not end well, be it by an interrupt, it is all back.
+        """
         models = tuple(map(self._aside_of, self._models.values()))
         aside = Aside(self._requested, models, self.compiles.frozen)
-        self.close()
-        for entered in self.entries:
-            entered.clear()
+        try:
+            self.close()
+            for entered in self.entries:
+                entered.clear()
+        except BaseException:
+            self.take_up(aside)
+            raise
         return aside
 
     def take_up(self, aside: Aside) -> Change:

@@ -29,7 +29,7 @@ class WorkbenchTravels:
 
     def __init__(self, mode: Mode | None = None) -> None:
         self._mode = mode
-        self._aside = Aside(Settings())
+        self._aside: Aside | None = None
 
     def trusted(self) -> dict[str, Any]:
         """Return the models with switches on, and their modules."""
@@ -45,7 +45,8 @@ class WorkbenchTravels:
 
     def stay(self) -> None:
         """Put everything on again, in this process."""
-        lab.current().take_up(self._aside)
+        if self._aside is not None:
+            lab.current().take_up(self._aside)
 
 
 def unpack(packed: dict[str, Any]) -> list[str]:

@@ -35,6 +35,25 @@ def test_packing_leaves_nothing_on_the_model_and_staying_brings_it_back(workbenc
     assert vars(lazy_with_graphs).keys() == net_before.keys()
 
 
+def test_an_interrupt_while_it_is_packed_takes_nothing_off(workbench, lazy_with_graphs, net, monkeypatch):
+    api.attach(other := copy.deepcopy(net), "other")
+    before = switches(workbench)
+    entry, cleared = workbench.get("other"), []
+
+    def interrupted():
+        cleared.append(entry)
+        if len(cleared) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry, "clear", interrupted)
+    travels = WorkbenchTravels()
+    with pytest.raises(KeyboardInterrupt):
+        travels.pack()
+    travels.stay()
+    assert switches(workbench) == before
+    assert workbench.get("other").model is other
+
+
 def test_what_another_mode_has_not_waits_for_its_mode(workbench, lazy_with_graphs):
     packed = WorkbenchTravels(Mode.EAGER).pack()
     bridge.set_lazy(False)
