@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import importlib
 import sys
 import time
@@ -25,6 +26,7 @@ from gaudi_lab.handover.kernel import (
     shell_settings,
     shell_state,
 )
+from gaudi_lab.handover.kernel.interrupts import interruptible
 from gaudi_lab.handover.kernel.kernel_versions import HeldBack, Requests
 from gaudi_lab.handover.kernel.passage import Passage
 
@@ -147,14 +149,24 @@ class Arrival:
         shell_state.put_hidden_state(shell, loaded.hidden)
         self.notes += surroundings.put_back(loaded.hidden.get("surroundings", {}))
         for names, source in coming.rerun:
-            ran = await shell.run_cell_async(
-                source, silent=True, transformed_cell=shell.transform_cell(source)
-            )
-            if not ran.success:
+            if not await self._run_again(source):
                 self.missing.append(f"{', '.join(names)}: the cell that was to bind it anew raised an error")
         for name, function in coming.unpack.items():
             if name in loaded.hidden:
                 self.notes += _unpack(function, loaded.hidden[name])
+
+    async def _run_again(self, source: str) -> bool:
+        """Run a cell, and return whether it has ended well."""
+        transformed = self.shell.transform_cell(source)
+        try:
+            with contextlib.ExitStack() as undo:
+                # Of one that awaits something, an interrupt would end the loop of events, and the kernel with it.
+                if not self.shell.should_run_async(source, transformed_cell=transformed):
+                    undo.enter_context(interruptible(undo))
+                ran = await self.shell.run_cell_async(source, silent=True, transformed_cell=transformed)
+                return bool(ran.success)
+        except KeyboardInterrupt:
+            return False
 
     async def _finish_cell(self, request: dict[str, Any]) -> None:
         """Run what is left of the cell, as the same request: one answer, one number, one place in the history."""

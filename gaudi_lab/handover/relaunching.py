@@ -7,10 +7,9 @@ import difflib
 import os
 import shlex
 import shutil
-import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,7 @@ from gaudi_lab.handover.kernel import (
     shell_settings,
     shell_state,
 )
+from gaudi_lab.handover.kernel.interrupts import interruptible
 from gaudi_lab.handover.kernel.kernel_versions import Requests
 from gaudi_lab.handover.kernel.leaving import Exit
 from gaudi_lab.handover.kernel.passage import Passage
@@ -140,7 +140,7 @@ def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[E
     """Save everything and check it. Whatever goes wrong, all is as it was."""
     started = time.time()
     requests = kernel_versions.requests_of(kernel)
-    with contextlib.ExitStack() as undo, _interruptible():
+    with contextlib.ExitStack() as undo, interruptible(undo):
         requests.keep()
         undo.callback(_let_through, kernel, requests)
         if kernel_versions.busy_subshells(kernel, asking):
@@ -304,13 +304,3 @@ def _why_not_again(cell: Rerun, names: Sequence[str], running: int, namespace: M
 def _let_through(kernel: Any, requests: Requests) -> None:
     requests.let_through()
     kernel_versions.run_alone(kernel, requests.handle_due)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let an interrupt end what is done here at once, also where a cell awaits something."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -260,6 +260,16 @@ def test_what_does_not_load_after_all_is_named_and_the_rest_is_there(notebook):
     assert notebook.value("('late' in globals(), other[0] is thing, thing.mark)") == (False, True, "on again")
 
 
+def test_a_cell_that_is_run_again_can_be_interrupted(notebook):
+    notebook.run("print('made')\nif not hasattr(sys, 'same_process'): time.sleep(60)\ng = iter([1])")
+    cell = notebook.start(NEW.replace("title", "rerun=['g'], title"))
+    wait_until(lambda: "made" in notebook.client.get_iopub_msg(timeout=60)["content"].get("text", ""))
+    notebook.manager.interrupt_kernel()
+    (heard,) = hear(notebook, cell)
+    assert "that was to bind it anew raised an error" in heard.error
+    assert notebook.value("(hasattr(sys, 'same_process'), 'g' in globals())") == (False, False)
+
+
 def test_what_a_killed_process_did_not_bring_back_is_told_and_restored():
     with small_kernel() as lost:
         lost.run(FAILS)
