@@ -28,7 +28,7 @@ from gaudi_lab.handover.kernel import (
 )
 from gaudi_lab.handover.kernel.interrupts import interruptible
 from gaudi_lab.handover.kernel.kernel_versions import HeldBack, Requests
-from gaudi_lab.handover.kernel.passage import Passage
+from gaudi_lab.handover.kernel.passage import CellToRerun, Passage
 
 _PATIENCE = 3.0
 """Seconds to wait for the front ends to be connected again."""
@@ -113,6 +113,7 @@ class Arrival:
         self.requests = requests
         self.coming = coming
         self.missing: list[str] = []
+        self.remedies = [f"gaudi_lab.restore({coming.snapshot!r})"]
         self.notes = list(coming.notes)
 
     async def resume(self) -> None:
@@ -143,27 +144,33 @@ class Arrival:
         self.notes += shell_settings.put_settings(shell, coming.settings)
         loaded = snapshot.load(coming.snapshot, shell.user_ns)
         self.missing += [x.why for x in loaded.left]
+        lost = [x.name for x in loaded.left if x.name in coming.kept]
+        self.remedies = [f"gaudi_lab.restore({coming.snapshot!r}, names={lost})"] if lost else []
         self.notes += [f"{name} came back differently" for name in loaded.differs if name in coming.kept]
         if others := len(set(loaded.differs) - set(coming.kept)):
             self.notes.append(f"{others} of what is on screen came back differently")
         shell_state.put_hidden_state(shell, loaded.hidden)
-        self.notes += surroundings.put_back(loaded.hidden.get("surroundings", {}))
-        for names, source in coming.rerun:
-            if not await self._run_again(source):
-                self.missing.append(f"{', '.join(names)}: the cell that was to bind it anew raised an error")
+        around = [part.name for part in surroundings.PARTS if part.name in loaded.hidden]
+        self.notes += surroundings.put_back({name: loaded.hidden[name] for name in around})
+        for cell in coming.rerun:
+            if not await self._run_again(cell):
+                self.missing.append(
+                    f"{', '.join(cell.names)}: cell {cell.number}, which was to bind it anew, raised an error"
+                )
+                self.remedies.append(f"%rerun {cell.number}")
         for name, function in coming.unpack.items():
             if name in loaded.hidden:
                 self.notes += _unpack(function, loaded.hidden[name])
 
-    async def _run_again(self, source: str) -> bool:
+    async def _run_again(self, cell: CellToRerun) -> bool:
         """Run a cell, and return whether it has ended well."""
-        transformed = self.shell.transform_cell(source)
+        transformed = self.shell.transform_cell(cell.source)
         try:
             with contextlib.ExitStack() as undo:
                 # Of one that awaits something, an interrupt would end the loop of events, and the kernel with it.
-                if not self.shell.should_run_async(source, transformed_cell=transformed):
+                if not self.shell.should_run_async(cell.source, transformed_cell=transformed):
                     undo.enter_context(interruptible(undo))
-                ran = await self.shell.run_cell_async(source, silent=True, transformed_cell=transformed)
+                ran = await self.shell.run_cell_async(cell.source, silent=True, transformed_cell=transformed)
                 return bool(ran.success)
         except KeyboardInterrupt:
             return False
@@ -185,9 +192,9 @@ class Arrival:
             del shell.history_manager.store_inputs
 
     def _incomplete(self) -> Incomplete:
+        run = f" Run: {' and '.join(self.remedies)}" if self.remedies else ""
         return Incomplete(
-            f"{'; '.join(self.missing)}. Everything else is there, and the snapshot is kept. "
-            f"Run: gaudi_lab.restore({self.coming.snapshot!r})"
+            f"{'; '.join(self.missing)}. Everything else is there, and the snapshot is kept.{run}"
         )
 
     def _account(self) -> account.Account:
@@ -196,7 +203,7 @@ class Arrival:
             title=coming.title,
             seconds=time.time() - coming.started,
             kept=coming.kept,
-            rerun=tuple(name for names, _ in coming.rerun for name in names),
+            rerun=tuple(name for cell in coming.rerun for name in cell.names),
             dropped=coming.dropped,
             size=coming.size,
             notes=tuple(self.notes),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 
@@ -15,6 +15,10 @@ class Companion(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """What a refusal calls it, and the line that gives it up."""
+
+    @property
     def unpack(self) -> str:
         """The import path of that function: "package.module:function"."""
 
@@ -24,14 +28,19 @@ class Companion(Protocol):
         What is sure to hinder elsewhere is found before that: taking edits off may cost what they hold.
         """
 
-    def pack(self) -> dict[str, Any]:
-        """Return hidden entries that travel in one graph with the namespace, and may refer to its objects.
+    def pack(self, given_up: Collection[Any]) -> dict[str, Any]:
+        """Return a hidden entry that travels in one graph with the namespace, and may refer to its objects.
 
         Edits of the user's objects are taken off here. Called once before anything is saved.
+
+        Parameters
+        ----------
+        given_up
+            Objects that do not travel, and so nothing that is about them.
         """
 
     def stay(self) -> None:
-        """Put everything back as it was before `pack`: the process is not replaced after all."""
+        """Put everything back as it was before `pack`, if that was called: the process is not replaced after all."""
 
 
 Unpack = Iterable[str]

@@ -28,7 +28,7 @@ from gaudi_lab.handover.kernel import (
 from gaudi_lab.handover.kernel.interrupts import interruptible
 from gaudi_lab.handover.kernel.kernel_versions import Requests
 from gaudi_lab.handover.kernel.leaving import Exit
-from gaudi_lab.handover.kernel.passage import Passage
+from gaudi_lab.handover.kernel.passage import CellToRerun, Passage
 from gaudi_lab.handover.rerun import Rerun, find_rerun, remembered
 from gaudi_lab.handover.survey import line_that_gives_up, refusal, survey
 
@@ -80,7 +80,7 @@ def relaunch(
     title
         What it is for, as the report shall begin, such as "lazy → eager".
     drop
-        Names to give up if they cannot travel; also a thread or process, as it is called in the refusal.
+        Names to give up if they cannot travel; also whatever else a refusal calls by a name, such as a thread.
     rerun
         Names to bind anew, by running the cell that bound them.
     companions
@@ -145,19 +145,26 @@ def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[E
         undo.callback(_let_through, kernel, requests)
         if kernel_versions.busy_subshells(kernel, asking):
             raise LabError("A widget's callback is running, and the process cannot be replaced meanwhile.")
+        _require_working_directory()
         plan = _plan(kernel, wanted)
         _look(kernel, wanted, plan)
         hidden: dict[str, Any] = {}
         unpack = {}
-        for number, companion in enumerate(wanted.companions):
+        for companion in wanted.companions:
             undo.callback(companion.stay)
-            hidden[name := f"companion {number}"] = companion.pack()
-            unpack[name] = companion.unpack
+            hidden[companion.name] = companion.pack(_objects_given_up(kernel.shell, plan))
+            unpack[companion.name] = companion.unpack
         hidden |= shell_state.hidden_state(kernel.shell) | live_widgets.on_screen()
-        hidden["surroundings"] = surroundings.gather()
+        hidden |= surroundings.gather()
         going = _save(kernel, wanted, plan, hidden, undo)
         going.started, going.unpack = started, unpack
-        verify.load_elsewhere(going.snapshot, wanted.variables, live_widgets.on_screen())
+        verify.load_elsewhere(
+            going.snapshot,
+            wanted.variables,
+            live_widgets.on_screen(),
+            given_up=wanted.drop,
+            companions=[companion.name for companion in wanted.companions],
+        )
         going.state = shell_state.plain_state(kernel.shell)
         going.settings = shell_settings.settings(kernel.shell)
         going.subshells = kernel_versions.subshells(kernel)
@@ -172,6 +179,27 @@ def _prepare(kernel: Any, wanted: _Wanted, asking: str | None = None) -> tuple[E
     return Exit(kernel, requests, wanted.variables, stay), going
 
 
+def _require_working_directory() -> None:
+    """Refuse where it has been deleted: a kernel that starts there ends at once."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise LabError(
+            f"The new process could not be started in the working directory, which is gone: {error.strerror}. "
+            "Everything is as it was.",
+            python="os.chdir(os.path.expanduser('~'))",
+            magic="%cd ~",
+        ) from None
+
+
+def _objects_given_up(shell: Any, plan: _Plan) -> list[Any]:
+    """Return what is bound to the names that are given up, and to no other."""
+    named = shell.user_ns
+    gone = plan.names | plan.rerun
+    kept = {id(named[name]) for name in named.keys() - gone - shell_state.own_names(shell)}
+    return [named[name] for name in gone if name in named and id(named[name]) not in kept]
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What is given up, as it was established before anything is touched.
@@ -181,19 +209,19 @@ class _Plan:
     names
         Names of the notebook, and hidden entries, that are given up for good.
     again
-        The cells to run again, each with the names that it is run for.
+        The cells to run again.
     beside
         What runs beside the notebook and ends with the process without anybody having said so, and why it matters.
     """
 
     names: frozenset[str]
-    again: list[tuple[tuple[str, ...], str]]
+    again: list[CellToRerun]
     beside: dict[str, str]
 
     @property
     def rerun(self) -> frozenset[str]:
         """The names that are bound anew."""
-        return frozenset(name for names, _ in self.again for name in names)
+        return frozenset(name for cell in self.again for name in cell.names)
 
 
 def _plan(kernel: Any, wanted: _Wanted) -> _Plan:
@@ -206,7 +234,8 @@ def _plan(kernel: Any, wanted: _Wanted) -> _Plan:
     """
     shell = kernel.shell
     beside = {x.name: x.why for x in bystanders.running()}
-    hidden = {*shell_state.hidden_state(shell), *live_widgets.on_screen()}
+    hidden = {*shell_state.hidden_state(shell), *live_widgets.on_screen(), *surroundings.names()}
+    hidden |= {companion.name for companion in wanted.companions}
     given_up = {*wanted.drop, *wanted.rerun}
     known = {*shell.user_ns, *hidden, *beside}
     if unknown := sorted(given_up - known):
@@ -267,8 +296,8 @@ def _save(
     )
 
 
-def _cells_to_rerun(shell: Any, names: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
-    """Return the cells that bind these names anew, in the order in which they ran, each with what it is run for.
+def _cells_to_rerun(shell: Any, names: Sequence[str]) -> list[CellToRerun]:
+    """Return the cells that bind these names anew, in the order in which they ran.
 
     Raises
     ------
@@ -284,7 +313,10 @@ def _cells_to_rerun(shell: Any, names: Sequence[str]) -> list[tuple[tuple[str, .
                 **line_that_gives_up([each.name]),
             )
     cells = {each.number: each.source for each in found}
-    return [(tuple(x.name for x in found if x.number == number), cells[number]) for number in sorted(cells)]
+    return [
+        CellToRerun(number, tuple(x.name for x in found if x.number == number), cells[number])
+        for number in sorted(cells)
+    ]
 
 
 def _why_not_again(cell: Rerun, names: Sequence[str], running: int, namespace: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from gaudi_lab.handover.bindings import submodules_imported
 from gaudi_lab.handover.kernel import shell_state
 
 State = dict[str, Any]
-"""What was found, by what it belongs to. It can be carried as a hidden entry."""
+"""What was found, by what it belongs to. It can be carried as hidden entries."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,29 @@ class Surrounding:
     put: Callable[[Any], None]
 
 
+@dataclass(frozen=True)
+class Unread:
+    """Stands for the state of a part that failed to tell it."""
+
+    why: str
+
+
 def gather(more: tuple[Surrounding, ...] = ()) -> State:
-    """Return the state of everything around the names.
+    """Return the state of everything around the names; of a part that fails, why.
 
     Parameters
     ----------
     more
         Further parts, such as the random state of another device.
     """
-    return {part.name: part.get() for part in (*PARTS, *more) if part.library in sys.modules}
+    return {part.name: _state_of(part) for part in (*PARTS, *more) if part.library in sys.modules}
+
+
+def _state_of(part: Surrounding) -> Any:
+    try:
+        return part.get()
+    except Exception as error:
+        return Unread(str(error))
 
 
 def put_back(state: State, more: tuple[Surrounding, ...] = ()) -> tuple[str, ...]:
@@ -65,6 +79,8 @@ def put_back(state: State, more: tuple[Surrounding, ...] = ()) -> tuple[str, ...
         try:
             if part is None:
                 raise LookupError("this process does not know it")
+            if isinstance(value, Unread):
+                raise LookupError(f"it could not be read, {value.why}")
             __import__(part.library)
             part.put(value)
         except Exception as error:
@@ -235,3 +251,8 @@ PARTS: tuple[Surrounding, ...] = (
 Random states come after what might use them, and warning filters after what might import a module that adds its own.
 Submodules have been imported by being loaded.
 """
+
+
+def names() -> list[str]:
+    """Return the names of the parts whose libraries are loaded."""
+    return [part.name for part in PARTS if part.library in sys.modules]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,6 +50,11 @@ class Aside:
     requested: Settings
     models: tuple[ModelAside, ...] = ()
     frozen: bool = False
+
+    def without(self, models: Collection[Any]) -> Aside:
+        """Return the same with some models left out."""
+        left_out = {id(model) for model in models}
+        return replace(self, models=tuple(each for each in self.models if id(each.model) not in left_out))
 
     def in_mode(self, mode: Mode) -> Aside:
         """Return the same with another mode asked for."""

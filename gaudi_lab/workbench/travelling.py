@@ -25,6 +25,7 @@ class WorkbenchTravels:
         What to ask for there; by default what is asked for here.
     """
 
+    name = "the workbench"
     unpack = f"{__name__}:unpack"
 
     def __init__(self, mode: Mode | None = None) -> None:
@@ -35,9 +36,10 @@ class WorkbenchTravels:
         """Return the models with switches on, and their modules."""
         return lab.current().entries.edited()
 
-    def pack(self) -> dict[str, Any]:
-        """Take all switches off, and return what is needed to put them on again: an entry a model."""
+    def pack(self, given_up: Collection[Any] = ()) -> dict[str, Any]:
+        """Take all switches off, and return what is needed to put them on again: an entry a model that travels."""
         self._aside = aside = lab.current().set_aside()
+        aside = aside.without(given_up)
         if self._mode is not None:
             aside = aside.in_mode(self._mode)
         shared = {"the workbench": replace(aside, models=())}

@@ -29,7 +29,7 @@ class Fails:
         if self.how == 'killed' and not arrived: os.kill(os.getpid(), signal.SIGKILL)
         if self.how == 'slow' and not arrived: open(self.begun, 'w').close(); time.sleep(60)
         if self.how == 'raises' and not arrived: raise ValueError('planted')
-        if self.how == 'late' and arrived: raise ValueError('planted')
+        if self.how == 'late' and arrived and 'FINE' not in os.environ: raise ValueError('planted')
         if self.how == 'dies' and arrived: os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -245,6 +245,15 @@ def test_whatever_goes_wrong_once_the_cell_has_ended_it_is_answered(notebook):
     assert notebook.run(NEW).status == "ok"  # what cannot be added to the history is no reason to stay
 
 
+def test_a_working_directory_that_is_gone_is_told(notebook, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    notebook.run(f"before = os.getcwd(); os.chdir({str(gone)!r})")
+    gone.rmdir()
+    assert "in the working directory, which is gone" in notebook.run(NEW).error
+    assert notebook.run(f"os.chdir(before)\n{NEW}").status == "ok"
+
+
 def test_what_does_not_load_after_all_is_named_and_the_rest_is_there(notebook):
     notebook.run("late = Fails('late'); other = [thing, 1]")
     failed, behind = hear(
@@ -258,6 +267,18 @@ def test_what_does_not_load_after_all_is_named_and_the_rest_is_there(notebook):
     assert Path(path).is_dir()
     assert behind.reply["status"] == "aborted"
     assert notebook.value("('late' in globals(), other[0] is thing, thing.mark)") == (False, True, "on again")
+    line = failed.error.partition("Run: ")[2]
+    restored = notebook.run(f"import gaudi_lab\nos.environ['FINE'] = '1'\n{line}")
+    assert restored.printed == "restored Fails, late\n"
+    assert notebook.run("del os.environ['FINE']").status == "ok"
+
+
+def test_a_cell_that_fails_when_it_is_run_again_is_named(notebook):
+    notebook.run("g = (n for n in range(1 // hasattr(sys, 'same_process')))")
+    failed = notebook.run(NEW.replace("title", "rerun=['g'], title"))
+    number = notebook.value("max(n for n, cell in enumerate(In) if cell.startswith('g ='))")
+    assert f"g: cell {number}, which was to bind it anew, raised an error" in failed.error
+    assert failed.error.endswith(f"the snapshot is kept. Run: %rerun {number}")
 
 
 def test_a_cell_that_is_run_again_can_be_interrupted(notebook):
@@ -266,7 +287,7 @@ def test_a_cell_that_is_run_again_can_be_interrupted(notebook):
     wait_until(lambda: "made" in notebook.client.get_iopub_msg(timeout=60)["content"].get("text", ""))
     notebook.manager.interrupt_kernel()
     (heard,) = hear(notebook, cell)
-    assert "that was to bind it anew raised an error" in heard.error
+    assert "which was to bind it anew, raised an error" in heard.error
     assert notebook.value("(hasattr(sys, 'same_process'), 'g' in globals())") == (False, False)
 
 
@@ -298,6 +319,24 @@ def test_a_companion_comes_along_with_the_objects_that_it_shares(notebook):
     (heard,) = hear(notebook, notebook.start(WITH + "\n(thing.mark, planted_companion.calls)"))
     assert heard.shown == ["('on again', ['unpack'])"]
     assert "the mark is on again" in heard.text
+
+
+def test_what_a_companion_holds_can_be_given_up_with_its_name(notebook):
+    notebook.run("thing.lock = planted_companion.with_a_lock().lock")
+    (heard,) = hear(notebook, notebook.start(WITH))
+    assert heard.error.endswith("with drop=['thing', 'companion']")
+    assert_all_is_as_it_was(notebook)
+    (heard,) = hear(notebook, notebook.start(WITH.replace("title", "drop=['thing', 'companion'], title")))
+    assert "there is nothing to mark" in heard.text, heard.error
+
+
+def test_a_companion_can_be_given_up_itself(notebook):
+    made = "companions=[planted_companion.Planted(planted_companion.with_a_lock())], title"
+    (heard,) = hear(notebook, notebook.start(NEW.replace("title", made)))
+    assert "the planted companion['thing'].lock is a lock" in heard.error
+    assert heard.error.endswith("with drop=['the planted companion']")
+    (heard,) = hear(notebook, notebook.start(NEW.replace("title", f"drop=['the planted companion'], {made}")))
+    assert "dropped the planted companion" in heard.text, heard.error
 
 
 def test_all_that_other_programs_print_is_read_in_the_new_process(notebook):

@@ -126,7 +126,8 @@ class Recording:
             raise infer.BeingTraced
         cell.fresh = False
         cell.slot = self._enter(cell.signature, cell)
-        cell.recording = self  # last: an interrupt before leaves a cell that is unknown, and not one of another slot
+        # Last: an interrupt before leaves a cell that is unknown, and not one of another slot.
+        cell.recording = self
         return cell.slot
 
     def _enter(self, signature: Any, holder: Any) -> int:
@@ -261,7 +262,8 @@ class Recording:
                 return
             if self.steps:
                 self._execute(self._tape)
-            elif self.inputs:  # of an operator that ran on the host instead: the next program has no use for them
+            elif self.inputs:
+                # They are of an operator that ran on the host instead: the next program has no use for them.
                 self.forget()
                 self._tape.recording = Recording(self._tape)
 

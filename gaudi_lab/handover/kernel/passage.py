@@ -6,13 +6,29 @@ import os
 import pickle
 import tempfile
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from gaudi_lab.handover.kernel.shell_settings import ShellSettings
 from gaudi_lab.handover.kernel.shell_state import ShellState
 
 VARIABLE = "GAUDI_LAB_HANDOVER"
 """Names the descriptor, in the environment of the new process until it has read it."""
+
+
+class CellToRerun(NamedTuple):
+    """A cell that is run again.
+
+    Attributes
+    ----------
+    number, source
+        The cell: its number in the history, and what is in it.
+    names
+        What it is run for.
+    """
+
+    number: int
+    names: tuple[str, ...]
+    source: str
 
 
 @dataclass
@@ -28,7 +44,7 @@ class Passage:
     kept, dropped, size
         What the snapshot has, for the report.
     rerun
-        The cells to run again, with the names that they bind.
+        The cells to run again.
     notes
         Lines for the report.
     state, settings
@@ -57,7 +73,7 @@ class Passage:
     size: int
     state: ShellState = field(default_factory=ShellState)
     settings: ShellSettings = field(default_factory=ShellSettings)
-    rerun: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
+    rerun: list[CellToRerun] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unpack: dict[str, str] = field(default_factory=dict)
     identity: list[bytes] = field(default_factory=list)

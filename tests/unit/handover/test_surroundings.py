@@ -69,6 +69,18 @@ def test_a_part_that_cannot_be_put_back_is_told_and_the_rest_goes_on():
     )
 
 
+def test_a_part_that_cannot_be_read_is_told_and_the_rest_comes():
+    def broken():
+        raise OSError("no window")
+
+    more = (Surrounding("weather", "os", broken, lambda state: None),)
+    state = gather(more)
+    assert state["working directory"] == os.getcwd()
+    assert put_back({"weather": state["weather"]}, more) == (
+        "The weather could not be set: it could not be read, no window",
+    )
+
+
 def test_gathering_changes_nothing():
     with warnings.catch_warnings():
         first = gather()

@@ -35,6 +35,17 @@ def test_packing_leaves_nothing_on_the_model_and_staying_brings_it_back(workbenc
     assert vars(lazy_with_graphs).keys() == net_before.keys()
 
 
+def test_a_model_that_is_given_up_stays_and_the_others_come(workbench, net):
+    other = copy.deepcopy(net)
+    api.attach(net, "net")
+    api.attach(other, "other")
+    travels = WorkbenchTravels()
+    packed = travels.pack(given_up=[net])
+    assert {"the workbench", "the switches of other"} == packed.keys()
+    travels.stay()
+    assert list(workbench.models) == ["net", "other"]
+
+
 def test_an_interrupt_while_it_is_packed_takes_nothing_off(workbench, lazy_with_graphs, net, monkeypatch):
     api.attach(other := copy.deepcopy(net), "other")
     before = switches(workbench)

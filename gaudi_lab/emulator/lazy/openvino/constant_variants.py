@@ -149,7 +149,7 @@ class Variants:
         if self._by_steps is None:
             self._by_steps = self._program.by_steps()
         now = [(hosts[position], hosts[position]._version) for position in self._baked]
-        again = _are_same(now, self._before) and self._has_room()
+        again = _are_same(now, self._before) and self._takes_another()
         before = self._program.keep_written(hosts) if again else hosts
         values = self._by_steps(*hosts)
         if again:
@@ -157,7 +157,7 @@ class Variants:
         self._before = [(weakref.ref(host), writes) for host, writes in now]
         return values
 
-    def _has_room(self) -> bool:
+    def _takes_another(self) -> bool:
         """Return whether one more set may be compiled, once those are let go that will never hold again."""
         self._variants = [variant for variant in self._variants if not variant.outdated]
         return len(self._variants) < _MOST
