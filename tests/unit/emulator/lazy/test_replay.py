@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +14,16 @@ from gaudi_lab.emulator.lazy import replay
 from gaudi_lab.emulator.lazy.program import Meta
 from gaudi_lab.emulator.lazy.record import tape
 
-# Each takes the pool of tensors, all of shape (3, 4) or views that keep it, and two numbers to choose with.
+
+class Pool(list):
+    """The tensors of a program, all of shape (3, 4), and rows of them that it has kept."""
+
+    def __init__(self, tensors):
+        super().__init__(tensors)
+        self.rows = [x[0] for x in tensors]
+
+
+# Each takes the pool and two numbers to choose with.
 STEPS = {
     "add": lambda pool, i, j: pool.append(pool[i] + pool[j]),
     "mul": lambda pool, i, j: pool.append(pool[i] * pool[j]),
@@ -30,20 +41,42 @@ STEPS = {
     "index_put_": lambda pool, i, j: pool[i].__setitem__(pool[j] > 1, 0.25),
     "where": lambda pool, i, j: pool.append(torch.where(pool[i] > 0, pool[j], pool[i])),
     "softmax": lambda pool, i, j: pool.append(pool[i].softmax(j % 2)),
+    "mean_": lambda pool, i, j: pool[i].sub_(pool[j].mean()),
+    "number_of_the_host_": lambda pool, i, j: pool[i].mul_(torch.tensor(0.5 * j)),
+    "out": lambda pool, i, j: torch.add(pool[i].clone(), j, out=pool[j]),
+    "for_each_": lambda pool, i, j: torch._foreach_mul_(pool[:2], 0.5),
+    "keep_row": lambda pool, i, j: pool.rows.append(pool[i][j % 3]),
+    "kept_row_": lambda pool, i, j: pool.rows[i % len(pool.rows)].add_(j),
     "drop": lambda pool, i, j: pool.pop(i) if len(pool) > 2 else None,
     "mark_step": lambda pool, i, j: tape.flush(),
     "read": lambda pool, i, j: pool[i].sum().item(),
 }
 
 
-def run(program, device):
-    pool = [(torch.arange(12.0).view(3, 4) / 7).to(device), torch.linspace(-1, 1, 12).view(3, 4).to(device)]
+def inputs(device, factor=1.0):
+    return [
+        (torch.arange(12.0).view(3, 4) / 7 * factor).to(device),
+        torch.linspace(-1, factor, 12).view(3, 4).to(device),
+    ]
+
+
+def compute(program, *given):
+    pool = Pool(given)
     for name, i, j in program:
         STEPS[name](pool, i % len(pool), j % len(pool))
-    return [x.cpu() for x in pool]
+    return [*pool, *pool.rows]
 
 
-@given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 5), st.integers(0, 5)), max_size=14))
+def run(program, device):
+    return [x.cpu() for x in compute(program, *inputs(device))]
+
+
+def programs(*, without=()):
+    names = sorted(STEPS.keys() - set(without))
+    return st.lists(st.tuples(st.sampled_from(names), st.integers(0, 5), st.integers(0, 5)), max_size=14)
+
+
+@given(programs())
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 def test_random_programs_agree_bit_for_bit(program):
     expected = run(program, "cpu")
@@ -52,6 +85,22 @@ def test_random_programs_agree_bit_for_bit(program):
             set_lazy(lazy)
             for got, wanted in zip(run(program, "hpu"), expected, strict=True):
                 assert torch.equal(got.nan_to_num(), wanted.nan_to_num())
+    finally:
+        set_lazy(False)
+
+
+@given(programs(without=["read"]), st.sampled_from([{}, {"dry_run": True}, {"disable_tensor_cache": True}]))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_random_programs_agree_when_they_are_captured(program, options):
+    from habana_frameworks.torch.hpu import wrap_in_hpu_graph_func
+
+    set_lazy(True)
+    try:
+        captured = wrap_in_hpu_graph_func(functools.partial(compute, program), **options)
+        for factor in (1.0, -2.0, 1.0):
+            found = captured(*inputs("hpu", factor))
+            for got, wanted in zip(found, compute(program, *inputs("cpu", factor)), strict=True):
+                assert torch.equal(got.cpu().nan_to_num(), wanted.nan_to_num())
     finally:
         set_lazy(False)
 
