@@ -30,21 +30,29 @@ class drawing_on_device:  # noqa: N801 - reads as a statement
 
     _inside = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> drawing_on_device:
         self._outer = drawing_on_device._inside
-        if self._outer:
-            return
-        drawing_on_device._inside = True
-        self._saved = torch.default_generator.get_state()
-        # By the host's own methods: the device's wait for what is recorded, and that may be what draws here.
-        torch.default_generator.set_state(HostGenerator.get_state(generator))
+        if not self._outer:
+            self._saved = torch.default_generator.get_state()
+            # By the host's own methods: the device's wait for what is recorded, and that may be what draws here.
+            self._began = HostGenerator.get_state(generator)
+            torch.default_generator.set_state(self._began)
+            drawing_on_device._inside = True
+        return self
 
     def __exit__(self, *exc: object) -> None:
         if self._outer:
             return
         drawing_on_device._inside = False
-        HostGenerator.set_state(generator, torch.default_generator.get_state())
+        self._ended = torch.default_generator.get_state()
+        HostGenerator.set_state(generator, self._ended)
         torch.default_generator.set_state(self._saved)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether anything was drawn, or may have been, once it is over."""
+        # As bytes: who traces or watches operators sees none of it.
+        return self._outer or self._began.numpy().tobytes() != self._ended.numpy().tobytes()
 
 
 def on_device(func: Callable[..., Any]) -> Callable[..., Any]:

@@ -143,15 +143,28 @@ def _devices_of_outputs(graph_module: fx.GraphModule) -> tuple[str, ...]:
 
 def _on_device(graph: CheckedGraph, devices: tuple[str, ...]) -> Callable[..., Any]:
     """Return `graph` as a function of `hpu` tensors that returns them on `devices`."""
+    draws = True
+    views: dict[int, int] | None = None
 
     def call(*args: Any) -> Any:
+        nonlocal draws
         graph.runs += 1
-        with drawing_on_device():
+        if not draws:
             return run(*args)
+        with drawing_on_device() as drawing:
+            out = run(*args)
+        draws = (
+            drawing.drawn
+        )  # what has not drawn once never does: to exchange the states takes longer than small graphs
+        return out
 
     def run(*args: Any) -> Any:
+        nonlocal views
         if torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in args):
-            return _Differentiable.apply(graph, devices, *args)
+            outputs = _Differentiable.apply(graph, devices, *args)
+            if views is None:
+                views = _find_views(outputs, args)
+            return _view_inputs(outputs, args, views) if views else outputs
         hosts = [x._cell.read() if isinstance(x, HpuTensor) else x for x in args]
         casts = as_on_device()
         with on_the_host(), casts:
@@ -165,6 +178,38 @@ def _place(outputs: Any, devices: tuple[str, ...]) -> Any:
         [
             wrap(x) if device == "hpu" and isinstance(x, torch.Tensor) else x
             for x, device in zip(outputs, devices, strict=True)
+        ]
+    )
+
+
+def _find_views(outputs: Sequence[Any], args: Sequence[Any]) -> dict[int, int]:
+    """Return which outputs lie in the memory of an input that has gradients, by position, and which input that is."""
+    lying = [_memory(x) for x in args]
+    found = {}
+    for number, out in enumerate(outputs):
+        memory = _memory(out)
+        if memory is not None and lying.count(memory) == 1:
+            position = lying.index(memory)
+            if args[position].requires_grad and args[position].dtype is out.dtype:
+                found[number] = position
+    return found
+
+
+def _memory(x: Any) -> int | None:
+    if not isinstance(x, torch.Tensor):
+        return None
+    host = x._cell.read() if isinstance(x, HpuTensor) else x
+    return host.untyped_storage()._cdata if host.layout is torch.strided else None
+
+
+def _view_inputs(outputs: Sequence[Any], args: Sequence[Any], views: dict[int, int]) -> tuple[Any, ...]:
+    """Return outputs as views of inputs where they are, so that autograd learns of writes into them."""
+    return tuple(
+        [
+            args[views[number]].as_strided(out.size(), out.stride(), out.storage_offset())
+            if number in views
+            else out
+            for number, out in enumerate(outputs)
         ]
     )
 

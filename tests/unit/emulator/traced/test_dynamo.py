@@ -321,3 +321,15 @@ def test_a_graph_draws_from_the_generator_of_the_device(gradients):
     generator = torch.Generator().manual_seed(3)
     for got in found:
         assert torch.equal(got, torch.rand(3, generator=generator))
+
+
+def test_a_write_into_an_output_that_is_a_view_of_an_input_has_its_gradient():
+    take_row = torch.compile(lambda x: (x[0], x * 3), backend="hpu_backend")
+    for _ in range(2):
+        weight = torch.ones(2, 2, device="hpu", requires_grad=True)
+        x = weight * 1
+        row, other = take_row(x)
+        row.mul_(2)
+        (x.sum() + other.sum()).backward()
+        assert x.tolist() == [[2.0, 2.0], [1.0, 1.0]]
+        assert weight.grad.tolist() == [[5.0, 5.0], [4.0, 4.0]]
