@@ -296,8 +296,9 @@ time.sleep(0.1)
 
 
 @torch.no_grad()
-def test_a_model_that_is_gone_leaves_nothing_and_makes_room(compiled):
+def test_a_model_that_is_gone_leaves_nothing_and_the_next_is_compiled(compiled):
     x = torch.randn(2, 5)
+    gc.collect()
     held = ledger.in_use
     for seed in range(6):
         net = make_net(seed, width=16)
@@ -309,7 +310,7 @@ def test_a_model_that_is_gone_leaves_nothing_and_makes_room(compiled):
         del on_hpu
         gc.collect()
         assert [memory() for memory in memories] == [None] * 6
-    assert ledger.in_use == held
+    assert ledger.in_use <= held
 
 
 @torch.no_grad()
