@@ -67,7 +67,7 @@ def compile_graph(graph_module: fx.GraphModule, example_inputs: Sequence[Any]) -
     graph = in_use[name] = CheckedGraph(name, traced, compiled, _NAMES[by])
     micros = (time.perf_counter() - started) * 1e6
     publish(EventId.GRAPH_COMPILATION, duration=round(micros), recipe=name)
-    return _on_device(graph, devices)
+    return _on_device(graph, devices, branches=_has_branches(graph_module))
 
 
 _NAMES = {"replay": "", "inductor": "Inductor", "openvino": "OpenVINO"}
@@ -141,7 +141,12 @@ def _devices_of_outputs(graph_module: fx.GraphModule) -> tuple[str, ...]:
     return tuple([x.device.type if isinstance(x, torch.Tensor) else "none" for x in traced])
 
 
-def _on_device(graph: CheckedGraph, devices: tuple[str, ...]) -> Callable[..., Any]:
+def _has_branches(graph_module: fx.GraphModule) -> bool:
+    """Return whether what a graph runs may be another part of it each time, as with `torch.cond`."""
+    return any(isinstance(node.target, torch._ops.HigherOrderOperator) for node in graph_module.graph.nodes)
+
+
+def _on_device(graph: CheckedGraph, devices: tuple[str, ...], *, branches: bool) -> Callable[..., Any]:
     """Return `graph` as a function of `hpu` tensors that returns them on `devices`."""
     draws = True
     views: dict[int, int] | None = None
@@ -153,9 +158,8 @@ def _on_device(graph: CheckedGraph, devices: tuple[str, ...]) -> Callable[..., A
             return run(*args)
         with drawing_on_device() as drawing:
             out = run(*args)
-        draws = (
-            drawing.drawn
-        )  # what has not drawn once never does: to exchange the states takes longer than small graphs
+        # What has not drawn once never does, and to exchange the states takes longer than a small graph.
+        draws = drawing.drawn or branches
         return out
 
     def run(*args: Any) -> Any:
