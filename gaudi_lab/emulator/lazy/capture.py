@@ -123,9 +123,12 @@ class Capture:
             raise RuntimeError("GRAPH:: Capture in progress")
         tape.flush()
         only_compile = flags.get("PT_COMPILE_ONLY_MODE")
+        # A view of what is read in another's place lies in that one's memory, in later programs too.
+        instead = dict(instead) if instead else {}
+        memories = {_memory(cell.read()) for cell in instead.values()}
         for part in self.segments:
             if isinstance(part, Repeated):
-                part.run(instead or {})
+                part.run(instead)
                 continue
             program, inputs, outputs = part
             read = [instead.get(holder, holder) for holder in inputs] if instead else inputs
@@ -133,6 +136,8 @@ class Capture:
                 values = program.compile_only(read) if only_compile else program.run(read)
                 for ref, value in zip(outputs, values, strict=True):
                     if ref is not None and (cell := ref()) is not None:
+                        if memories and _memory(value) in memories:
+                            instead[cell] = Cell(value)
                         _refresh(cell, value)
 
     def reads(self) -> set[Any]:
@@ -158,6 +163,10 @@ _UNCOMPUTED = (
     "Run this model without HPU graphs (with sentence-transformers set `model.is_hpu_graph_enabled = True` before "
     "`encode`: then it wraps nothing), or write its forward without reading values."
 )
+
+
+def _memory(host: torch.Tensor) -> int:
+    return host.untyped_storage()._cdata
 
 
 def _refresh(cell: Cell, value: torch.Tensor) -> None:

@@ -170,6 +170,16 @@ def test_what_shares_memory_shares_it_across_a_step_in_a_capture(work, dry_run, 
         assert torch.equal(out.cpu(), work(torch.full((2, 2), value)))
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_view_of_what_is_read_instead_is_written_through_in_a_later_program(dry_run, capture):
+    x, other = torch.ones(2, 2).to("hpu"), torch.full((2, 2), 5.0).to("hpu")
+    capture.begin(dry_run=dry_run)
+    out = write_into_a_view_of_the_input(x)
+    capture.end()
+    capture.replay({x._cell: other._cell})
+    assert out.tolist() == other.tolist() == [[5.0, 105.0], [5.0, 105.0]]
+
+
 def test_views_of_what_a_dry_run_has_not_computed_are_one_memory(capture):
     x = torch.ones(2, 3).to("hpu")
     capture.begin(dry_run=True)
