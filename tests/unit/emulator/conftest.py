@@ -9,13 +9,19 @@ import torch
 
 from gaudi_lab import bridge, emulator
 
-_COMPILE = torch.compile
+_COMPILE, _SCATTER = torch.compile, torch.scatter
 
 
 @pytest.fixture
 def stock_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     """`torch.compile` as PyTorch has it: transformers, where it sees the device, lets it take `hpu_backend` only."""
     monkeypatch.setattr(torch, "compile", _COMPILE)
+
+
+@pytest.fixture
+def stock_scatter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`torch.scatter` as PyTorch has it: that of transformers, where it sees the device, cannot be scripted."""
+    monkeypatch.setattr(torch, "scatter", _SCATTER)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -41,6 +41,7 @@ def test_a_factory_makes_what_the_host_makes(mode, name):
 @pytest.mark.filterwarnings(
     "ignore:`torch.jit.script` is:DeprecationWarning"
 )  # PyTorch's first import of them
+@pytest.mark.usefixtures("stock_scatter")  # PyTorch scripts what it needs for them, once
 def test_forward_mode_derivatives_have_zeros_where_nothing_flows(mode):
     x, tangent = torch.tensor([1.0, 2.0], device="hpu"), torch.tensor([3.0, 4.0], device="hpu")
     _, derivative = torch.func.jvp(lambda x: torch.stack([x * x, torch.ones_like(x)]), (x,), (tangent,))
