@@ -1,4 +1,4 @@
-"""The side of the process that tries one candidate once: ``python -m gaudi_lab.comparison.methods.child FOLDER``."""
+"""The side of the process that tries one candidate once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ import os
 import pickle
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 
-def main(folder: Path) -> None:
+def main() -> NoReturn:
+    """Try what the folder asks for whose path is the one argument; it ends the process."""
+    try_once(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Nothing is taken down at the end: that could run anything, and is not what was asked.
+    os._exit(0)
+
+
+def try_once(folder: Path) -> None:
     """Try what is asked for, and write down what came of it."""
     sys.path[:] = json.loads(sys.stdin.read())["path"]
     import torch
@@ -42,11 +51,3 @@ def main(folder: Path) -> None:
         made = kept.with_suffix(".part")
         torch.save(outputs, made)
         os.replace(made, kept)
-
-
-if __name__ == "__main__":
-    # Nothing is taken down at the end: that could run anything, and is not what was asked.
-    main(Path(sys.argv[1]))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)

@@ -27,6 +27,7 @@ from gaudi_lab.comparison.plan import Procedure
 from gaudi_lab.comparison.records import Journal
 from gaudi_lab.comparison.row import FRESH
 from gaudi_lab.errors import LabError
+from gaudi_lab.handover.kernel import starting
 
 SUBJECT, WEIGHTS, REFERENCE, RECORDS, ASKED, STARTED, SAID = (
     "subject.pickle",
@@ -38,6 +39,8 @@ SUBJECT, WEIGHTS, REFERENCE, RECORDS, ASKED, STARTED, SAID = (
     "said.txt",
 )
 """Files by which the processes talk."""
+
+_CHILD = "gaudi_lab.comparison.methods.child"
 
 _LOOKING = 0.05
 """Seconds between two looks at whether a process has started."""
@@ -151,7 +154,7 @@ def _try(
         left.unlink(missing_ok=True)
     with (folder / SAID).open("wb") as said:
         child = subprocess.Popen(
-            [sys.executable, "-m", "gaudi_lab.comparison.methods.child", str(folder)],
+            starting.python_command(_CHILD, str(folder)),
             env=_environment(candidate),
             stdin=subprocess.PIPE,
             stdout=said,
