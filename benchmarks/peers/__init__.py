@@ -7,3 +7,6 @@ BY_STEPS = "CPU eager, attention by steps"
 BARE_SUBCLASS = "a bare tensor subclass"
 BARE_RECORDER = "a bare recorder, then the HPU graph"
 """What is no peer, and shows what is the least that can be reached."""
+
+GRAPH_FUSED = "HPU graph, openvino, FusedSDPA"
+"""What a user may choose for a model whose attention runs by steps otherwise, as OpenVINO's and Inductor's does not."""

@@ -21,6 +21,7 @@ from gaudi_lab.emulator.device.acquire import check_index
 from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.schema import Alias, returned_aliases, without_out, writes, written
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, no_sparse
+from gaudi_lab.emulator.lazy import shape_rules
 from gaudi_lab.emulator.lazy.meta_kernels import run_on_meta
 from gaudi_lab.emulator.lazy.program import Meta
 
@@ -71,6 +72,8 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _infer(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if (told := shape_rules.tell(func, args, kwargs)) is not None:
+        return told
     out = (
         _run_on_nothing(func, args, kwargs) if func in _REFUSED_FOR_FAKES else run_on_meta(func, args, kwargs)
     )
@@ -124,6 +127,8 @@ _known: dict[Any, tuple[Any]] = {}
 def _facts(x: Any) -> Any:
     """Return what the result depends on of an argument, as something that can be looked up."""
     kind = x.__class__
+    if kind is HpuTensor:
+        return x.size(), x.stride(), x.storage_offset(), x.dtype
     if kind is int or kind is bool or kind is str:
         return kind, x
     if kind is float or kind is complex:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
@@ -66,13 +67,18 @@ class Source(NamedTuple):
     scope: dict[str, Any]
 
     def compile(self) -> CodeType:
-        """Compile the source."""
-        return compile(self.text, FILE, "exec")
+        """Compile the source: once for all programs that differ in sizes and constants only."""
+        return _compile(self.text)
 
     def bind(self, code: CodeType) -> Callable[..., Sequence[torch.Tensor]]:
         """Return the function, given its compiled source."""
         exec(code, self.scope)
         return self.scope["graph"]
+
+
+@functools.lru_cache(maxsize=64)
+def _compile(text: str) -> CodeType:
+    return compile(text, FILE, "exec")
 
 
 def source_of(steps: list[Step], wanted: tuple[int, ...]) -> Source:
@@ -161,10 +167,11 @@ def _resolve(x: Any, values: dict[int, Any]) -> Any:
 def _text(x: Any, scope: dict[str, Any]) -> str:
     if x.__class__ is Slot:
         return f"v{x.number}"
-    if x.__class__ is list:
+    if x.__class__ is list and any(y.__class__ in (Slot, list) for y in x):
         return "[" + ", ".join([_text(y, scope) for y in x]) + "]"
-    if x is None or x.__class__ is bool or x.__class__ is int:
-        return repr(x)
+    if x is None:
+        return "None"
+    # Sizes too: so one source serves inputs of all lengths.
     name = f"c{len(scope)}"
     scope[name] = x
     return name

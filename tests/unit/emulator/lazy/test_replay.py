@@ -147,3 +147,24 @@ def test_channels_last_stays_channels_last(lazy):
         y = torch.nn.functional.conv2d(x.to("hpu"), weight.to("hpu"))
         assert torch.equal(y.cpu(), torch.nn.functional.conv2d(x, weight))
         assert y.cpu().stride() == y.stride()
+
+
+def test_programs_that_differ_in_sizes_are_compiled_to_python_once():
+    def compute(x, length):
+        return x.view(length, 2)[: length - 1].expand(3, length - 1, 2) * 0.5 + length
+
+    def source(length):
+        tape.restart()
+        y = compute(torch.rand(2, length).to("hpu"), length)
+        return replay.source_of(tape.recording.node.program(), (y._cell.slot,))
+
+    set_lazy(True)
+    try:
+        short, long = source(5), source(8)
+    finally:
+        set_lazy(False)
+
+    assert short.compile() is long.compile()
+    x = torch.rand(2, 8)
+    (found,) = long.bind(long.compile())(x)
+    assert torch.equal(found, compute(x, 8))
