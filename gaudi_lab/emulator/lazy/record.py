@@ -23,10 +23,10 @@ from gaudi_lab import origin
 from gaudi_lab.emulator.device.cell import Cell
 from gaudi_lab.emulator.device.schema import Alias
 from gaudi_lab.emulator.device.tensor import DEVICE, HpuTensor, make_wrapper
-from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.compile import CompiledProgram
 from gaudi_lab.emulator.lazy.departure import Departure, programs
 from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
+from gaudi_lab.emulator.lazy.shape_inference import infer
 from gaudi_lab.emulator.process import flags
 
 _ONLY_INT = {int}

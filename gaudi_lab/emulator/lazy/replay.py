@@ -12,8 +12,8 @@ import torch
 from gaudi_lab.emulator.device import wider
 from gaudi_lab.emulator.device.host_kernels import host_kernel
 from gaudi_lab.emulator.device.schema import is_view, written
-from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.program import Meta, Slot, Step
+from gaudi_lab.emulator.lazy.shape_inference import infer
 
 
 def interpret(steps: list[Step], wanted: tuple[int, ...], inputs: Sequence[Any]) -> list[torch.Tensor]:

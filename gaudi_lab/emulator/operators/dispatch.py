@@ -13,8 +13,8 @@ from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.random import HostGenerator, is_random
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
 from gaudi_lab.emulator.kernels import twins
-from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.record import tape
+from gaudi_lab.emulator.lazy.shape_inference import infer
 from gaudi_lab.emulator.operators import (
     collectives,
     conjugate,

@@ -11,8 +11,8 @@ from gaudi_lab.emulator.device import counted_writes, wider
 from gaudi_lab.emulator.device.host_kernels import host_kernel
 from gaudi_lab.emulator.device.schema import returned_aliases, writes, written
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, wrap
-from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.record import tape
+from gaudi_lab.emulator.lazy.shape_inference import infer
 
 Runner = Callable[[Any, dict[str, Any]], Any]
 

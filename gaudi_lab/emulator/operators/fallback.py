@@ -19,7 +19,7 @@ import torch
 
 from gaudi_lab.emulator.device.device_operators import has_kernel
 from gaudi_lab.emulator.device.events import EventId, publish
-from gaudi_lab.emulator.lazy import infer
+from gaudi_lab.emulator.lazy.shape_inference import infer
 from gaudi_lab.emulator.process import flags
 
 watchers: list[Callable[[str, Any], None]] = []

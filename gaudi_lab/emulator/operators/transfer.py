@@ -13,8 +13,8 @@ from gaudi_lab.emulator.device.acquire import check_index
 from gaudi_lab.emulator.device.memory import ledger
 from gaudi_lab.emulator.device.on_the_host import lasting, on_the_host
 from gaudi_lab.emulator.device.tensor import HpuTensor, wrap
-from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.record import tape
+from gaudi_lab.emulator.lazy.shape_inference import infer
 from gaudi_lab.emulator.operators import eager
 from gaudi_lab.emulator.process import mode
 

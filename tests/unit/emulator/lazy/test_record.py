@@ -10,10 +10,10 @@ import time
 import pytest
 import torch
 
-from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.compile import CompiledProgram
 from gaudi_lab.emulator.lazy.program import Meta, Step
 from gaudi_lab.emulator.lazy.record import tape, trie
+from gaudi_lab.emulator.lazy.shape_inference import infer
 
 
 def flush() -> None:

@@ -21,9 +21,9 @@ from gaudi_lab.emulator.device.acquire import check_index
 from gaudi_lab.emulator.device.on_the_host import lasting
 from gaudi_lab.emulator.device.schema import Alias, returned_aliases, without_out, writes, written
 from gaudi_lab.emulator.device.tensor import CPU, HpuTensor, no_sparse
-from gaudi_lab.emulator.lazy import shape_rules
-from gaudi_lab.emulator.lazy.meta_kernels import run_on_meta
 from gaudi_lab.emulator.lazy.program import Meta
+from gaudi_lab.emulator.lazy.shape_inference import shape_rules
+from gaudi_lab.emulator.lazy.shape_inference.meta_kernels import run_on_meta
 
 
 class NotRecordable(Exception):

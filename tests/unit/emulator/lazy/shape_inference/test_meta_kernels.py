@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from gaudi_lab.emulator.device.tensor import wrap
-from gaudi_lab.emulator.lazy.meta_kernels import OPERATORS, run_on_meta
+from gaudi_lab.emulator.lazy.shape_inference.meta_kernels import OPERATORS, run_on_meta
 
 aten = torch.ops.aten
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gaudi_lab.emulator.device.schema import Alias
-from gaudi_lab.emulator.lazy import infer
 from gaudi_lab.emulator.lazy.program import Meta
+from gaudi_lab.emulator.lazy.shape_inference import infer
 
 aten = torch.ops.aten
 

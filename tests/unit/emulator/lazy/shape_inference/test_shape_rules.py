@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.utils._pytree import tree_leaves
 
 from gaudi_lab.emulator.device.tensor import wrap
-from gaudi_lab.emulator.lazy import shape_rules
+from gaudi_lab.emulator.lazy.shape_inference import shape_rules
 
 aten = torch.ops.aten
 
