@@ -25,7 +25,8 @@ class EventId(enum.IntEnum):
 Params = list[tuple[str, str]]
 Callback = Callable[[int, Params], None]
 
-_subscribers: dict[EventId, dict[int, Callback]] = {event: {} for event in EventId}
+# A list, by the event's number: an enumeration is hashed in Python.
+_subscribers: list[dict[int, Callback]] = [{} for _ in EventId]
 _handles = iter(range(1, 2**63))
 
 

@@ -125,7 +125,7 @@ class Capture:
         only_compile = flags.get("PT_COMPILE_ONLY_MODE")
         # A view of what is read in another's place lies in that one's memory, in later programs too.
         instead = dict(instead) if instead else {}
-        memories = {_memory(cell.read()) for cell in instead.values()}
+        memories = {_memory(cell.read()) for cell in instead.values()} if instead else ()
         for part in self.segments:
             if isinstance(part, Repeated):
                 part.run(instead)
@@ -173,9 +173,8 @@ def _refresh(cell: Cell, value: torch.Tensor) -> None:
     host = cell.host
     assert host is not None
     if host.data_ptr() != value.data_ptr() or host.stride() != value.stride():
-        for dim, step in enumerate(host.stride()):
-            if (
-                step == 0 and host.shape[dim] > 1
-            ):  # an expanded result: all that is there lies at the first place
+        strides = host.stride()
+        if 0 in strides:  # an expanded result: all that is there lies at the first place
+            for dim in [dim for dim, step in enumerate(strides) if step == 0 and host.shape[dim] > 1]:
                 host, value = host.narrow(dim, 0, 1), value.narrow(dim, 0, 1)
         host.copy_(value)

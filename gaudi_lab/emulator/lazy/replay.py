@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
@@ -84,6 +85,7 @@ def _compile(text: str) -> CodeType:
 def source_of(steps: list[Step], wanted: tuple[int, ...]) -> Source:
     """Return the program as Python."""
     scope: dict[str, Any] = {"conform": conform}
+    names: dict[Any, str] = {}
     lines = []
     inputs = []
     last = last_uses(steps, wanted)
@@ -92,15 +94,16 @@ def source_of(steps: list[Step], wanted: tuple[int, ...]) -> Source:
         if step.func is None:
             inputs.append(f"v{step.first}")
             continue
-        scope[f"f{position}"] = _callable(step)
+        called = (id(step.func), step.wider)  # by its number: PyTorch hashes an operator in Python
+        if called not in names:
+            names[called] = _name("f", _callable(step), scope)
         arguments = ", ".join(
             [_text(x, scope) for x in step.args]
             + [f"{name}={_text(x, scope)}" for name, x in step.kwargs.items()]
         )
-        call = f"f{position}({arguments})"
+        call = f"{names[called]}({arguments})"
         if step.loose:
-            scope[f"r{position}"] = step.result
-            call = f"conform({call}, r{position})"
+            call = f"conform({call}, {_name('r', step.result, scope)})"
         target = _target(step.result, iter(slots_of(step)))
         line = f"{target} = {call}" if target else call
         dead = last.get(position)
@@ -169,10 +172,18 @@ def _text(x: Any, scope: dict[str, Any]) -> str:
         return f"v{x.number}"
     if x.__class__ is list and any(y.__class__ in (Slot, list) for y in x):
         return "[" + ", ".join([_text(y, scope) for y in x]) + "]"
-    if x is None:
-        return "None"
+    if x is None or x.__class__ is bool or (x.__class__ is int and x in _NUMBERS_OF_DIMS):
+        return repr(x)
     # Sizes too: so one source serves inputs of all lengths.
-    name = f"c{len(scope)}"
+    return _name("c", x, scope)
+
+
+_NUMBERS_OF_DIMS = range(-5, 6)
+
+
+def _name(prefix: str, x: Any, scope: dict[str, Any]) -> str:
+    """Name a value that the source needs, as compiled code spells it: the same string for every program."""
+    name = sys.intern(f"{prefix}{len(scope)}")
     scope[name] = x
     return name
 

@@ -58,7 +58,9 @@ def _hash_of(obj: Any, autocast: bool) -> int:
     if kind is tuple or kind is list:
         return hash(tuple([_hash_of(x, autocast) for x in obj]))
     if kind is dict:
-        return hash(tuple([(name, _hash_of(x, autocast)) for name, x in obj.items()]))
+        return (
+            _NOTHING if not obj else hash(tuple([(name, _hash_of(x, autocast)) for name, x in obj.items()]))
+        )
     if kind in _PLAIN:
         return hash((obj, autocast))
     if isinstance(obj, UserDict) and not _BY_ELEMENTS:
@@ -81,8 +83,10 @@ def _hash_of(obj: Any, autocast: bool) -> int:
     return hash((obj, autocast))
 
 
+_NOTHING = hash(())
 _PLAIN = {type(None), bool, int, float, str}
 _HELD = {HpuTensor, *_PLAIN}
+_CONTAINERS = (tuple, list, dict)
 
 
 def copy_to(dst: Any, src: Any) -> None:
@@ -111,15 +115,16 @@ def _collect(dst: Any, src: Any, pairs: list[tuple[torch.Tensor, torch.Tensor]])
     kind = dst.__class__
     if dst is src and kind in _HELD:
         return
-    if kind is HpuTensor or torch.is_tensor(dst):
-        assert torch.is_tensor(src)
+    # The common ones first, as above.
+    if kind is HpuTensor or (kind not in _CONTAINERS and torch.is_tensor(dst)):
+        assert src.__class__ is HpuTensor or torch.is_tensor(src)
         if dst is not src:
             pairs.append((dst, src))
         return
     assert kind is src.__class__
     if kind in _PLAIN:
         return
-    if isinstance(dst, (list, tuple)):
+    if kind in _CONTAINERS[:2] or isinstance(dst, (list, tuple)):
         for x, y in zip(dst, src, strict=True):
             _collect(x, y, pairs)
     elif isinstance(dst, (dict, UserDict)):

@@ -99,11 +99,13 @@ class _ForwardCache:
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Replay the graph for these arguments; capture it if there is none yet."""
-        bypass = kwargs.pop("bypass_hpu_graphs", False)
-        warmup = kwargs.pop("warmup_mode", False)
-        kept = kwargs.pop("cache_tensors_list", [])
-        if bypass:
-            return self._func(*args, **kwargs)
+        warmup, kept = False, []
+        if kwargs:
+            bypass = kwargs.pop("bypass_hpu_graphs", False)
+            warmup = kwargs.pop("warmup_mode", False)
+            kept = kwargs.pop("cache_tensors_list", [])
+            if bypass:
+                return self._func(*args, **kwargs)
         inputs = args, kwargs
         key = input_hash(inputs)
         cached = self._graphs.get(key)
