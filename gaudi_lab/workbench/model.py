@@ -142,9 +142,11 @@ class SwitchedModel:
         """Whether any of `others` is a module of this model."""
         return any(module is other for module in self.components.values() for other in others.values())
 
-    def require_on_hpu(self) -> None:
-        """Raise if the weights are not on the device."""
+    def require(self, settings: Settings) -> None:
+        """Raise if it is known beforehand that the model cannot have `settings`: then nothing is taken off for them."""
         components.require_on_hpu(self.name, self.model)
+        if settings.fused_sdpa and not self.settings.fused_sdpa and not self.has_attention:
+            raise attention.refusal(self.name)
 
     def use_components(self, modules: dict[str, nn.Module]) -> None:
         """Switch `modules` from now on. If they are others than before, these are left as they were found."""

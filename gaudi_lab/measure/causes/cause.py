@@ -80,7 +80,7 @@ class Cause:
     differences
         All that is not as in the closest earlier call or graph.
     established
-        Whether it was determined. If not, the text says "likely", and on what evidence.
+        Whether all of it was determined. What was not stands behind a "likely" in the text.
     model
         Which model it belongs to; empty if none.
     module

@@ -127,7 +127,8 @@ def program(departure: Any, name_of: recorded.Namer, about: About, made: Made, e
 def _with_likely(cause: Cause, of_calls: tuple[Difference, ...]) -> Cause:
     """Return a cause with what is different in the calls too.
 
-    That the operators differ is known, and that the calls do; not that the one is for the other.
+    That the operators differ is known, and that the calls do; not that the one is for the other. The kind and the
+    remedy are of what is likely.
     """
     if not 0 < len(of_calls) <= MOST_LIKELY:
         return cause
@@ -136,6 +137,7 @@ def _with_likely(cause: Cause, of_calls: tuple[Difference, ...]) -> Cause:
         kind=of_calls[0].kind,
         text=f"{cause.text}; likely {text_of(of_calls)}",
         differences=(*cause.differences, *of_calls),
+        established=False,
         remedy=remedies.for_differences(of_calls),
     )
 

@@ -143,6 +143,17 @@ def test_a_model_attached_later_gets_the_switches_of_all(net, bert, workbench):
     assert workbench.models["net"].settings == Settings(Mode.LAZY, hpu_graphs=True)
 
 
+def test_a_switch_that_is_refused_leaves_captured_graphs(net, workbench):
+    workbench.attach(net, "net")
+    workbench.apply(Settings(Mode.LAZY, hpu_graphs=True))
+    net(torch.randn(2, 4).to("hpu")).cpu()
+    captured = workbench.models["net"].captured()
+    assert captured
+    with pytest.raises(LabError, match="net has no attention that can be switched"):
+        workbench.change(fused_sdpa=True)
+    assert workbench.models["net"].captured() == captured
+
+
 def test_models_without_attention_are_left_out_and_named(net, bert, workbench):
     workbench.attach(net, "net")
     workbench.attach(bert, "bert")

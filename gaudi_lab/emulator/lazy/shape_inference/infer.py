@@ -42,6 +42,13 @@ class OnAnotherDevice(RuntimeError):
     """An operand lies on another device than the others."""
 
 
+_MOVE = "Move the tensor first: tensor.to('hpu')"
+_INTO_A_NUMBER = (
+    "A program on the device reads a number of the host and cannot write into it. Make a new one, "
+    "total = total + loss, or begin with it on the device: total = total.to('hpu')"
+)
+
+
 def is_traced(host: torch.Tensor) -> bool:
     """Return True if the value behind an `hpu` tensor is not one, but a stand-in of Dynamo or of AOTAutograd."""
     return isinstance(host, (FakeTensor, FunctionalTensor))
@@ -235,7 +242,8 @@ def refuse_to_write_to_host(func: Any, args: Any, kwargs: Any) -> None:
     for held in written(func, args, kwargs):
         for x in held if isinstance(held, (list, tuple)) else (held,):
             if isinstance(x, torch.Tensor) and not isinstance(x, HpuTensor):
-                raise _on_another_device(x)
+                # What is to run instead is not the same for a number, which may be read where it is.
+                raise _on_another_device(x, _INTO_A_NUMBER if x.dim() == 0 else _MOVE)
 
 
 def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
@@ -254,10 +262,10 @@ def scalar_from_host(x: torch.Tensor) -> torch.Tensor:
     raise _on_another_device(x)
 
 
-def _on_another_device(x: torch.Tensor) -> OnAnotherDevice:
+def _on_another_device(x: torch.Tensor, instead: str = _MOVE) -> OnAnotherDevice:
     return OnAnotherDevice(
         "Expected all tensors to be on the same device, but found at least two devices, "
-        f"hpu:0 and {x.device}! Move the tensor first: tensor.to('hpu')"
+        f"hpu:0 and {x.device}! {instead}"
     )
 
 

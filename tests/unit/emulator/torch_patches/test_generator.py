@@ -41,6 +41,12 @@ def test_every_sampling_function_takes_it(draw):
     assert first.numel() < 5 or not torch.equal(first.cpu(), other.cpu()) or first.dtype == torch.int64
 
 
+def test_seeding_returns_the_generator():
+    seeded = torch.hpu.manual_seed(7)
+    assert seeded is torch.hpu.default_generators[0]
+    assert seeded.initial_seed() == torch.hpu.initial_seed() == 7
+
+
 def test_seeding_waits_for_what_is_recorded():
     generator = torch.Generator("hpu").manual_seed(1)
     first = torch.rand(3, generator=generator, device="hpu")

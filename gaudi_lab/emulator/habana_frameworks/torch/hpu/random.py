@@ -63,9 +63,9 @@ def set_rng_state_all(new_states: Iterable[torch.Tensor]) -> None:
         set_rng_state(state)
 
 
-def manual_seed(seed: int) -> None:
-    """Seed the device's generator; the same seed draws what the CPU draws from it."""
-    default_generator.manual_seed(int(seed))
+def manual_seed(seed: int) -> torch.Generator:
+    """Seed the device's generator, and return it; the same seed draws what the CPU draws from it."""
+    return default_generator.manual_seed(int(seed))
 
 
 manual_seed_all = manual_seed
