@@ -29,10 +29,12 @@ class Iteration(Rendered):
         Seconds from start to the device having finished.
     compilations, compile_time
         Graphs compiled meanwhile, and the seconds it took. With several compile threads these seconds can
-        overlap, and they leave out tracing: they are a part of `wall_time`, not all that warm-up adds.
+        overlap.
+    tracing
+        Seconds that `torch.compile` took besides: Dynamo's, and the backend's for what is no graph yet. Captures are
+        in neither: they run the model.
     compiling_again
-        Seconds, tracing and captures included, for what was compiled or captured before in another form; None if
-        nobody tells.
+        Seconds, tracing included and captures not, for what was compiled before in another form; None if nobody tells.
     captures
         HPU graphs captured meanwhile.
     new_shapes
@@ -49,6 +51,12 @@ class Iteration(Rendered):
     new_shapes: tuple[Shape, ...] = ()
     causes: tuple[Cause, ...] = ()
     compiling_again: float | None = None
+    tracing: float = 0.0
+
+    @property
+    def compiling(self) -> float:
+        """Seconds spent compiling, tracing included."""
+        return self.compile_time + self.tracing
 
     @property
     def steady(self) -> bool:
@@ -95,14 +103,19 @@ class Timeline(Rendered):
 
     @property
     def compile_time(self) -> float:
-        """Seconds spent compiling in all iterations."""
+        """Seconds for which graphs were compiled in all iterations."""
         return sum(iteration.compile_time for iteration in self.iterations)
 
     @property
+    def tracing(self) -> float:
+        """Seconds that `torch.compile` took besides in all iterations."""
+        return sum(iteration.tracing for iteration in self.iterations)
+
+    @property
     def compiling_share(self) -> float | None:
-        """Which part of the wall time was compiling, between 0 and 1; None if nothing ran."""
+        """Which part of the wall time was compiling, tracing included, between 0 and 1; None if nothing ran."""
         wall_time = sum(iteration.wall_time for iteration in self.iterations)
-        return min(self.compile_time / wall_time, 1.0) if wall_time else None
+        return min((self.compile_time + self.tracing) / wall_time, 1.0) if wall_time else None
 
     @property
     def compiling_again(self) -> float | None:

@@ -36,7 +36,10 @@ def summary(timeline: Timeline) -> list[str]:
     if timeline.compilations:
         compiled = units.count(timeline.compilations, "graph")
         phrases.append(f"{compiled} compiled in {units.seconds(timeline.compile_time)}")
-        phrases.append(_share(timeline))
+    if timeline.tracing:
+        phrases.append(f"{units.seconds(timeline.tracing)} of tracing for torch.compile")
+    if share := _share(timeline):
+        phrases.append(share)
     to_steady = timeline.iterations_to_steady
     if to_steady is None:
         phrases.append("not steady yet")
@@ -57,12 +60,12 @@ def summary(timeline: Timeline) -> list[str]:
 
 def _share(timeline: Timeline) -> str:
     """Return which part of the time was compiling, and which part of that was for what was there in another form."""
-    share = timeline.compiling_share
-    if share is None or not timeline.compile_time:
+    share, compiling = timeline.compiling_share, timeline.compile_time + timeline.tracing
+    if share is None or not compiling:
         return ""
     again = timeline.compiling_again
     text = f"{share:.0%} compiling"
-    return f"{text}, {min(again / timeline.compile_time, 1.0):.0%} of that again" if again else text
+    return f"{text}, {min(again / compiling, 1.0):.0%} of that again" if again else text
 
 
 @layout.text.register
@@ -72,7 +75,7 @@ def _(timeline: Timeline) -> str:
             stretch.label,
             stretch.wall_time,
             str(stretch.compilations) if stretch.compilations else "–",
-            units.seconds(stretch.compile_time) if stretch.compilations else "–",
+            units.seconds(stretch.compiling) if stretch.compiling else "–",
             ", ".join(map(str, stretch.causes)) or "–",
         )
         for stretch in _stretches(timeline)
@@ -92,8 +95,8 @@ def _(timeline: Timeline) -> str:
     bars = [
         {
             "stretch": stretch,
-            "compile": 100 * min(stretch.compile_time, stretch.seconds) / longest,
-            "run": 100 * max(stretch.seconds - stretch.compile_time, 0.0) / longest,
+            "compile": 100 * min(stretch.compiling, stretch.seconds) / longest,
+            "run": 100 * max(stretch.seconds - stretch.compiling, 0.0) / longest,
         }
         for stretch in _stretches(timeline)
     ]
@@ -126,8 +129,8 @@ class _Stretch:
         return self.iterations[0].compilations
 
     @property
-    def compile_time(self) -> float:
-        return self.iterations[0].compile_time
+    def compiling(self) -> float:
+        return self.iterations[0].compiling
 
     @property
     def causes(self) -> tuple[Any, ...]:

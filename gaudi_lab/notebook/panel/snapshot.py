@@ -87,7 +87,7 @@ def live(workbench: Lab, names: tuple[str, ...] | None) -> Data:
 def call(logged: LoggedCall) -> Data:
     """Return one call. Times in seconds for the bars, as text for people."""
     iteration = logged.iteration
-    compiling = min(iteration.compile_time, iteration.wall_time)
+    compiling = min(iteration.compiling, iteration.wall_time)
     return {
         "n": iteration.number,
         "model": logged.model,
@@ -147,7 +147,7 @@ def _times(logged: LoggedCall) -> str:
     parts = [units.seconds(iteration.wall_time)]
     if iteration.compilations:
         compiled = units.count(iteration.compilations, "compile")
-        parts.append(f"{compiled} in {units.seconds(iteration.compile_time)}")
+        parts.append(f"{compiled} in {units.seconds(iteration.compiling)}")
     parts.append(f"{units.seconds(logged.inside)} in the call")
     return ", ".join(parts)
 

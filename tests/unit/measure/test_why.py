@@ -104,6 +104,20 @@ def test_a_warm_up_says_which_part_was_compiling_and_compiling_again(net, workbe
     assert "again" in str(timeline)
 
 
+def test_a_warm_up_with_torch_compile_counts_what_it_traces(net, workbench):
+    gaudi_lab.mode("compile")
+    gaudi_lab.attach(net, "net")
+    sizes = iter((3, 5, 5))
+    timeline = gaudi_lab.warmup(lambda: net(torch.randn(next(sizes), 4).to("hpu")).cpu(), n=3)
+    first, second, third = timeline.iterations
+    assert 0 < first.tracing < first.compiling <= first.wall_time
+    assert first.compiling_again == 0
+    assert 0 < second.compiling_again <= second.compiling
+    assert third.compiling == 0
+    assert "of tracing for torch.compile" in str(timeline)
+    assert "100% of that again" not in str(timeline)
+
+
 def test_without_a_model_nothing_was_compiled(workbench):
     assert "nothing was compiled" in str(gaudi_lab.why(since=gaudi_lab.why()))
 

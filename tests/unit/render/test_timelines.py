@@ -51,6 +51,21 @@ def test_the_summary_says_what_is_known(rows, options, said):
     assert summary(timeline(*rows, **options)) == said
 
 
+def test_what_torch_compile_traced_is_compiling_too():
+    traced = Timeline(
+        (
+            Iteration(1, 2.0, 1, 0.1, causes=NEW, compiling_again=0.0, tracing=1.4),
+            Iteration(2, 1.0, 1, 0.1, causes=NEW, compiling_again=0.5, tracing=0.4),
+        )
+    )
+    assert summary(traced)[1:4] == [
+        "2 graphs compiled in 200 ms",
+        "1.80 s of tracing for torch.compile",
+        "67% compiling, 25% of that again",
+    ]
+    assert "1.50 s" in render.text(traced).splitlines()[1]
+
+
 def test_one_run_in_one_line():
     assert render.line(Iteration(1, 0.5, 2, 0.1, causes=NEW)) == "run 1 · 500 ms · 2 compiles · new shape 2×4"
     assert render.line(Iteration(2, 0.5)).endswith("steady")
