@@ -92,8 +92,8 @@ class CaptureWatcher(Protocol):
     def before_capture(self) -> None:
         """Be told that a graph is about to be captured. Whoever raises stops it."""
 
-    def captured(self, seconds: float, graph: GraphRecord) -> None:
-        """Be told that it was, and what its call took. Whoever keeps the record keeps no graph."""
+    def captured(self, seconds: float, graph: GraphRecord, result: Any) -> None:
+        """Be told that it was, what its call took, and what it returns. Whoever keeps the record keeps no graph."""
 
     def refused(self, reason: GraphRefusal) -> None:
         """Be told why some calls run without a graph."""
@@ -362,7 +362,7 @@ class _GuardedForward:
         size = None if memory is None or now is None else max(now.in_use - memory.in_use, 0)
         record = GraphRecord(shapes, size=size)
         for watcher in watchers:
-            watcher.captured(seconds, record)
+            watcher.captured(seconds, record, result)
         premises = Premises(call)
         family = tuple(map(structure, call_arguments.objects(call).values()))
         self.graphs[key] = _Graph(

@@ -80,6 +80,8 @@ class Departure(NamedTuple):
         All differences from that.
     origin
         Where its last step comes from.
+    inputs
+        What holds its inputs, in order.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Departure(NamedTuple):
     earlier: str
     changes: tuple[Deviation, ...]
     origin: Origin | None
+    inputs: tuple[Any, ...]
 
 
 class _Program:
@@ -150,7 +153,7 @@ class Programs:
         new = _Program(name, node, wanted)
         steps = sum(operator is not None for operator in new.operators)
         kind, earlier, changes = self._changes(new, inputs)
-        return Departure(name, recording, steps, kind, earlier, changes, node.origin)
+        return Departure(name, recording, steps, kind, earlier, changes, node.origin, tuple(inputs))
 
     def _changes(self, new: _Program, inputs: Sequence[Any]) -> tuple[str, str, tuple[Deviation, ...]]:
         if new.key in self._forgotten:

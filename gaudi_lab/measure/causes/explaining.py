@@ -238,6 +238,11 @@ def first_replay(about: About) -> Cause:
     return _cause("graph", "first replay", about)
 
 
+def results_of_a_graph(about: About) -> Cause:
+    """Return why what is done with an HPU graph's results is compiled the first time: the graph is new."""
+    return _cause("graph", "first use of an HPU graph's results", about)
+
+
 def call(differences: tuple[Difference, ...], about: About) -> Cause:
     """Return what is new in a call, where nobody tells whether that is why something was compiled."""
     remedy = remedies.for_differences(differences)

@@ -194,3 +194,17 @@ def test_a_model_that_is_made_anew_in_a_loop_is_told_apart_from_a_first_one(work
     assert first.text == "first HPU graph"
     assert second.text == "HPU graph for model is another Own object"
     assert second.remedy == "make the model once, outside of the loop"
+
+
+def test_what_is_done_with_a_graphs_results_is_no_changed_copy_of_its_inputs(net, workbench):
+    record.trie.clear()
+    record.tape.restart()
+    gaudi_lab.mode("lazy")
+    gaudi_lab.attach(net, "net")
+    gaudi_lab.hpu_graphs(net)
+    before = gaudi_lab.why()
+    for rows in (21, 23):
+        net(torch.randn(rows, 4).to("hpu")).clone().cpu()
+    texts = {cost.cause.text for cost in gaudi_lab.why(since=before).costs}
+    assert "first use of an HPU graph's results" in texts
+    assert not any("an input" in text for text in texts)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 from torch import nn
 
+from gaudi_lab import bridge
+from gaudi_lab.instruments import nested
 from gaudi_lab.instruments.graphs import GraphRecord
 from gaudi_lab.measure.causes import explaining, signature
 from gaudi_lab.measure.causes.cause import Cause, Difference
@@ -32,6 +35,7 @@ class CapturedGraphs:
         self._compiled_meanwhile = 0.0
         # Which model was captured for a call: one that is made anew in a loop is captured anew.
         self._captured_as: dict[tuple[type, Signature], weakref.ref[nn.Module]] = {}
+        self._results: weakref.WeakSet[Any] = weakref.WeakSet()
         self._count = 0
 
     def before_capture(self) -> None:
@@ -45,10 +49,19 @@ class CapturedGraphs:
         """Be told what compiling a recorded program took: within a capture that is no part of the capture's time."""
         self._compiled_meanwhile += seconds
 
-    def captured(self, seconds: float, graph: GraphRecord) -> None:
+    def is_result(self, holder: Any) -> bool:
+        """Return whether what holds a tensor is a result of a graph: memory that each replay writes."""
+        try:
+            return holder in self._results
+        except TypeError:  # a value of the host
+            return False
+
+    def captured(self, seconds: float, graph: GraphRecord, result: Any) -> None:
         """Be told that it was, and what that took."""
         capturing, self.capturing = self.capturing, None
         self._telling.ended("HPU graph")
+        holders = [bridge.holder_of(x) for _, x in nested.find_tensors(result)]
+        self._results.update([holder for holder in holders if holder is not None])
         if not self._telling.running:
             return
         call = self._telling.running[-1]

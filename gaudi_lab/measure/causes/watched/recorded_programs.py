@@ -52,6 +52,8 @@ class RecordedPrograms:
         self._made_on_host: WeakKeyDictionary[Any, origin.Line] = WeakKeyDictionary()
         self._over: deque[Call] = deque(maxlen=MOST_RECORDED)
         self._made: dict[str, Made] = {}
+        # Programs that begin with results of HPU graphs.
+        self._of_results: dict[str, None] = {}
         self._waiting: dict[str, Cause] = {}
         self._compiled: dict[str, None] = {}
 
@@ -91,18 +93,22 @@ class RecordedPrograms:
         known = (*self._over, *self._telling.running)
         behind = tuple([call for call in known if call.is_in(departure.recording)])
         made = Made.by(behind)
-        cause = explaining.program(
-            departure,
-            self._name_holder,
-            self._about(departure, behind),
-            made,
-            self._made.get(departure.earlier),
-        )
+        about = self._about(departure, behind)
+        of_results = any(map(self._captures.is_result, departure.inputs))
+        if of_results and departure.kind == "changed" and departure.earlier not in self._of_results:
+            # The closest program of the same operators has to do with other things.
+            cause = explaining.results_of_a_graph(about)
+        else:
+            earlier = self._made.get(departure.earlier)
+            cause = explaining.program(departure, self._name_holder, about, made, earlier)
         self._telling.ask("recipe", cause)
         self._wait_for(departure.name, cause)
         self._made[departure.name] = made
-        if len(self._made) > MOST_CALLS:
-            del self._made[next(iter(self._made))]
+        if of_results:
+            self._of_results[departure.name] = None
+        for kept in (self._made, self._of_results):
+            if len(kept) > MOST_CALLS:
+                del kept[next(iter(kept))]
 
     def after(self, name: str, seconds: float, loaded: bool) -> None:
         """Be told that it was compiled, what that took, and whether it was found on disk."""
@@ -157,6 +163,8 @@ class RecordedPrograms:
             return ""
         if found is not None:
             return found
+        if self._captures.is_result(holder):
+            return "an HPU graph's result"
         for module in list(self._followed):
             for name, value in [*module.named_parameters(), *module.named_buffers()]:
                 if bridge.holder_of(value) is holder:
