@@ -29,7 +29,6 @@ from gaudi_lab.workbench import planning
 from gaudi_lab.workbench.aside import Aside, ModelAside
 from gaudi_lab.workbench.compiles import Compiles
 from gaudi_lab.workbench.entries import Entries
-from gaudi_lab.workbench.moving import move
 
 if TYPE_CHECKING:
     from gaudi_lab.workbench.model import SwitchedModel
@@ -138,7 +137,7 @@ class Lab:
         if attached.name in self._models:
             self.detach(attached.name)
         requested = planning.join(attached, own.in_process(lazy), self._requested.in_process(lazy))
-        move({attached: requested.in_mode(requested.mode)}, lazy)
+        _move({attached: requested.in_mode(requested.mode)}, lazy)
         attached.requested = requested
         attached.watch_for_uncomputed()
         attached.keep_inputs()
@@ -470,7 +469,7 @@ class Lab:
         notes += [remark for attached, settings in changed.items() for remark in attached.remarks(settings)]
         establishes = any(settings.operators for settings in changed.values())
         with self.compiles.tried_by("use_operator") if establishes else nullcontext():
-            move(changed, was_lazy, None if mode is None else lazy)
+            _move(changed, was_lazy, None if mode is None else lazy)
         if was_lazy and not lazy:
             self.compiles.watch_dynamo()
         for attached, settings in changed.items():
@@ -501,6 +500,37 @@ class Lab:
     def _unused(self, name: str) -> str:
         names = (name, *(f"{name}_{number}" for number in range(2, len(self._models) + 3)))
         return next(candidate for candidate in names if candidate not in self._models)
+
+
+def _move(plan: Mapping[SwitchedModel, Settings], was_lazy: bool, lazy: bool | None = None) -> None:
+    """Install and remove instruments to reach `plan`, or put everything back and raise.
+
+    Parameters
+    ----------
+    plan
+        The switches of each model that is to have others.
+    was_lazy, lazy
+        The mode of the process before and after; with None it stays, and no bridge is loaded for it.
+    """
+    for attached, settings in plan.items():
+        attached.require(settings)
+    before = {attached: attached.settings for attached in plan}
+    was_loaded = bridge.loaded()
+    try:
+        _install(plan, lazy)
+    except BaseException:
+        _install(before, was_lazy if was_loaded else None)
+        raise
+
+
+def _install(plan: Mapping[SwitchedModel, Settings], lazy: bool | None) -> None:
+    # All that does not exist in the new mode goes before it, all that exists only there comes after.
+    for attached, settings in plan.items():
+        attached.take_off(settings)
+    if lazy is not None:
+        bridge.set_lazy(lazy)
+    for attached, settings in plan.items():
+        attached.put_on(settings)
 
 
 def _inputs_of(attached: SwitchedModel) -> Mapping[str, Any]:
