@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -177,6 +178,8 @@ def take(
         `drop` has a name that is not there.
     """
     began = time.monotonic()
+    # What is garbage already, and not collected, would travel for a weak reference to it, and be gone there.
+    gc.collect()
     hidden = hidden or {}
     _check_names(drop, [*namespace, *hidden], "cannot be dropped: there is none")
     marks = Landmarks(namespace, landmarks)

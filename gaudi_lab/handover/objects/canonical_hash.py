@@ -117,7 +117,8 @@ class Hasher(Carrier):
             return (kind.__name__, *self._elements(obj))
         if kind is types.CodeType:
             return ("code", hash_of_code(obj))
-        if isinstance(obj, functions.NAMED) and functions.goes_by_name(obj):
+        # By its type: a weak proxy says that it is what it stands for, or raises when that is gone.
+        if issubclass(kind, functions.NAMED) and functions.goes_by_name(obj):
             return ("named", *(self._found_as.get(id(obj)) or functions.own_name(obj)))
         if kind is DevicePlace:
             self.places[obj.device] += 1

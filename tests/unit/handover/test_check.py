@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
 import sys
+import types
+import weakref
 from pathlib import Path
 
 import pytest
 
 from gaudi_lab.errors import LabError
 from gaudi_lab.handover.check import check
+from gaudi_lab.handover.kernel import live_widgets
 from gaudi_lab.handover.snapshot import take
 from tests.unit.handover.conftest import ROOT, run
 
@@ -29,6 +33,10 @@ class Kills:
 class FailsThere:
     def __reduce__(self):
         return eval, ("1 / 0",)
+
+
+class Bar:
+    pass
 
 
 class Sees:
@@ -134,6 +142,7 @@ weights = torch.ones(3).to("hpu")
 generator = torch.Generator("hpu").manual_seed(3)
 from gaudi_lab.handover.snapshot import take
 from gaudi_lab.handover.check import check
+from gaudi_lab.handover.kernel import live_widgets
 snapshot = take({{"weights": weights, "generator": generator}}, folder={str(tmp_path)!r})
 checked = check(snapshot.path, os.environ | {{"PT_HPU_LAZY_MODE": "1"}})
 # A process that does take the device is refused, so the test could have failed.
@@ -151,3 +160,22 @@ print("ANSWER", json.dumps([checked.names, checked.left, checked.differs, other.
 def test_a_path_that_is_none_is_an_error():
     with pytest.raises(LabError, match="is not there"):
         check(Path("/nowhere"), ENVIRONMENT)
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "garbage"])
+def test_what_refers_weakly_to_what_nobody_holds_is_as_it_was(gone, tmp_path):
+    bar = Bar()
+    ring = [bar]
+    ring.append(ring)  # as of a progress bar that is over: nobody holds it, and it is collected some time
+    box = types.SimpleNamespace(bar=weakref.proxy(bar))
+    gc.disable()
+    try:
+        del bar, ring
+        if gone:
+            gc.collect()
+        snapshot = take({"box": box}, folder=tmp_path)
+    finally:
+        gc.enable()
+    checked = check(snapshot.path, ENVIRONMENT, before=[live_widgets.__name__])
+    assert checked.names == ("box",)
+    assert checked.left == checked.differs == checked.not_compared == ()
