@@ -20,6 +20,7 @@ GRAPHS = ("HPU graph", "HPU graph, openvino", GRAPH_FUSED)
 STEADY = {"hpu lazy": (1.05, 1.3), "hpu eager": (1.3, 1.8)}
 HUNDRED = ("minilm32", "unet", "bert")
 FLAT = 1.2
+CLOSE = 1e-4
 LEAST = {
     "hpu eager": (BARE_SUBCLASS, "a tensor subclass in Python takes"),
     "hpu lazy": (BARE_RECORDER, "recording in Python and straight replay take"),
@@ -49,6 +50,7 @@ def read_limits(
     for name in DEFAULTS:
         found.append(_at_worst([_hundred(case, name) for case in cases if case["case"] in HUNDRED]))
         found.append(_at_worst([_first_of_inductor(case, name) for case in cases]))
+    found.append(_at_worst([_difference(case) for case in cases]))
     found += [_flat(curve, name) for curve in curves if curve["axis"] == "graph" for name in DEFAULTS[:2]]
     return [limit for limit in found if limit is not None]
 
@@ -154,6 +156,20 @@ def _hundred(case: Case, name: str) -> Limit | None:
     told = f"{first:.1f} s to the first result"
     limit = Limit(what, 1.0, "", [hundred], told)
     return limit if limit.met else limit._replace(note=f"{told}, {_why_hundred(case, name)}")
+
+
+def _difference(case: Case) -> Limit | None:
+    """Hold what the device computes against CPU eager: the way that differs most."""
+    differs = {
+        name: way["differs"]
+        for name, way in case["ways"].items()
+        if name.lower().startswith("hpu") and "differs" in way
+    }
+    if not differs:
+        return None
+    name = max(differs, key=lambda way: differs[way])
+    what = f"difference from CPU eager, of the largest value: {case['label']}, {name}"
+    return Limit(what, CLOSE, "", [differs[name]])
 
 
 def _first_of_inductor(case: Case, name: str) -> Limit | None:
