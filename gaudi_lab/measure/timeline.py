@@ -112,10 +112,15 @@ class Timeline(Rendered):
         return sum(iteration.tracing for iteration in self.iterations)
 
     @property
+    def compiling(self) -> float:
+        """Seconds spent compiling in all iterations, tracing included."""
+        return self.compile_time + self.tracing
+
+    @property
     def compiling_share(self) -> float | None:
         """Which part of the wall time was compiling, tracing included, between 0 and 1; None if nothing ran."""
         wall_time = sum(iteration.wall_time for iteration in self.iterations)
-        return min((self.compile_time + self.tracing) / wall_time, 1.0) if wall_time else None
+        return min(self.compiling / wall_time, 1.0) if wall_time else None
 
     @property
     def compiling_again(self) -> float | None:

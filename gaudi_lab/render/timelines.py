@@ -60,12 +60,12 @@ def summary(timeline: Timeline) -> list[str]:
 
 def _share(timeline: Timeline) -> str:
     """Return which part of the time was compiling, and which part of that was for what was there in another form."""
-    share, compiling = timeline.compiling_share, timeline.compile_time + timeline.tracing
-    if share is None or not compiling:
+    share = timeline.compiling_share
+    if share is None or not timeline.compiling:
         return ""
     again = timeline.compiling_again
     text = f"{share:.0%} compiling"
-    return f"{text}, {min(again / compiling, 1.0):.0%} of that again" if again else text
+    return f"{text}, {min(again / timeline.compiling, 1.0):.0%} of that again" if again else text
 
 
 @layout.text.register

@@ -124,7 +124,7 @@ def _collect(dst: Any, src: Any, pairs: list[tuple[torch.Tensor, torch.Tensor]])
     assert kind is src.__class__
     if kind in _PLAIN:
         return
-    if kind in _CONTAINERS[:2] or isinstance(dst, (list, tuple)):
+    if isinstance(dst, (list, tuple)):
         for x, y in zip(dst, src, strict=True):
             _collect(x, y, pairs)
     elif isinstance(dst, (dict, UserDict)):
