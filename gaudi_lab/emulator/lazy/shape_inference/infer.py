@@ -134,14 +134,12 @@ _known: dict[Any, tuple[Any]] = {}
 def _facts(x: Any) -> Any:
     """Return what the result depends on of an argument, as something that can be looked up."""
     kind = x.__class__
-    if kind is HpuTensor:
+    if isinstance(x, HpuTensor):
         return x.size(), x.stride(), x.storage_offset(), x.dtype
     if kind is int or kind is bool or kind is str:
         return kind, x
     if kind is float or kind is complex:
         return kind, repr(x)
-    if isinstance(x, HpuTensor):
-        return x.size(), x.stride(), x.storage_offset(), x.dtype
     if isinstance(x, (list, tuple)):
         return kind, tuple([_facts(y) for y in x])
     if isinstance(x, torch.Tensor):
